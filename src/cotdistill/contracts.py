@@ -1,0 +1,195 @@
+"""All behaviours on one page. A plug-in is a frozen object whose fields are its settings; its defaults are vetted.
+
+A new plug-in is one file in the folder of its kind (or a package's entry point) and one test: see `plugins`.
+Nothing here imports torch, a client library or any plug-in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from cotdistill.records import Answer, Completion, Example, Prompt, Question, Rationale, Request
+
+__all__ = [
+    "AnswerKind",
+    "Ask",
+    "Engine",
+    "EnginePlugin",
+    "Filter",
+    "Method",
+    "Model",
+    "Plugin",
+    "Solve",
+    "Split",
+    "Strategy",
+    "Task",
+    "Teacher",
+]
+
+Split: TypeAlias = Literal["train", "validation", "test", "ood"]
+
+
+class Plugin(BaseModel):
+    """Base of every plug-in: frozen settings, unknown settings refused, a bare name is a valid entry.
+
+    The plug-in's name is its file's name. The first line of its docstring is what `cotdistill list` prints.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Ask(Protocol):
+    """The only way to a model, teacher or student alike. Batching, retries, limits, caching and prices live behind it."""
+
+    async def __call__(
+        self,
+        prompt: Prompt,
+        *,
+        role: str = "teacher",
+        samples: int = 1,
+        first_sample: int = 0,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        max_tokens: int = 256,
+        stop: Sequence[str] = (),
+        begin: str = "",
+    ) -> list[Completion]:
+        """Completions `first_sample` to `first_sample + samples - 1` of the prompt, in order.
+
+        Roles every run has: "teacher"; "base" (the student before any training). A method's own `roles` are there
+        once trained. `begin` is text the completion must start with; it is part of the returned text.
+
+        Raises:
+            QuestionFailed: this request failed for good; the question is listed as failed and the run goes on.
+            FatalTeacherError: asking again cannot help.
+            BudgetSpent: the recipe's budget is used up.
+        """
+        ...
+
+
+class Solve(Protocol):
+    """A method's `solve` with its settings and answer kind filled in."""
+
+    def __call__(self, question: Question, ask: Ask) -> Awaitable[Answer]: ...
+
+
+class AnswerKind(Plugin):
+    """One kind of answer: how it is read out of a text and when two are the same."""
+
+    def extract(self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()) -> str | None:
+        """The answer `text` concludes with, in canonical form, or NO_ANSWER. Never raises on any text.
+
+        Precedence: after the last of `markers` that occurs; else in the last box; else the last candidate.
+        """
+        raise NotImplementedError
+
+    def same(self, answer: str | None, gold: str | None) -> bool:
+        """Whether two answers in any usual writing are the same; NO_ANSWER equals nothing, not even itself."""
+        raise NotImplementedError
+
+
+class Task(Plugin):
+    """One data set: its questions by split and its kind of answer; nothing else knows a data set."""
+
+    def questions(self, split: Split) -> Iterator[Question]:
+        """The questions of a split in a fixed order. An absent optional split ("ood") yields nothing.
+
+        Raises:
+            DataError: malformed data, naming file, line and field.
+        """
+        raise NotImplementedError
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        raise NotImplementedError
+
+
+class Model(Protocol):
+    """Something that completes requests: a teacher, or an engine with a batcher in front."""
+
+    def identity(self) -> Mapping[str, Any]:
+        """What determines a completion besides the request (model, endpoint, revision, system prompt); never a key."""
+        ...
+
+    async def complete(self, request: Request, sample_indices: Sequence[int]) -> list[Completion]:
+        """One completion per index. Sample i of a request does not depend on which others are asked with it."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Teacher(Plugin):
+    """Who is asked. The plug-in holds settings only; `open` makes the live model, inside the running event loop."""
+
+    def open(self) -> Model:
+        raise NotImplementedError
+
+
+class Method(Plugin):
+    """One published way to distil: how the teacher is asked, what the student learns from, how it then answers."""
+
+    roles: ClassVar[tuple[str, ...]] = ("student",)
+    """The models it trains; () for prompting."""
+
+    @property
+    def rounds(self) -> tuple[tuple[str, ...], ...]:
+        """Roles trained in each round. Before round r ≥ 1 `revise` may ask the roles trained before it."""
+        return (self.roles,) if self.roles else ()
+
+    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+        """Candidate rationales of one training question. The default needs no teacher: one empty rationale, gold answer."""
+        return [Rationale(question.id, "", question.answer, source="none")]
+
+    async def revise(
+        self, question: Question, rationales: Sequence[Rationale], ask: Ask, kind: AnswerKind, round: int
+    ) -> list[Rationale]:
+        """The candidates to train round `round` ≥ 1 on; they are filtered again. The default keeps those there are."""
+        return list(rationales)
+
+    def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
+        """Training examples of one kept rationale, each with its role. Prompts are plain: the student adds its format."""
+        return ()
+
+    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+        """Answer one question at test time, asking only roles this method trains (or prompts)."""
+        raise NotImplementedError
+
+
+class Strategy(Plugin):
+    """How a model is asked at test time: wraps `solve` or `ask`, works on every method."""
+
+    async def run(self, solve: Solve, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+        """One answer, calling `solve` as often and with whatever `ask` the strategy needs."""
+        return await solve(question, ask)
+
+
+class Filter(Plugin):
+    """What is kept. Streams; every candidate comes out again, with a short reason when it is dropped."""
+
+    def apply(
+        self, candidates: Iterable[tuple[Question, Rationale]], kind: AnswerKind
+    ) -> Iterator[tuple[Question, Rationale, str | None]]:
+        raise NotImplementedError
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What answers fast: a loaded checkpoint that completes a batch at once. Synchronous; a batcher feeds it."""
+
+    def identity(self) -> Mapping[str, Any]: ...
+
+    def generate(self, batch: Sequence[tuple[Request, int]]) -> list[Completion]:
+        """One completion per (request, sample index). A row's result never depends on its neighbours."""
+        ...
+
+
+class EnginePlugin(Plugin):
+    """Settings of an engine; `load` reads a checkpoint folder or hub id."""
+
+    def load(self, checkpoint: str | Path, *, prompt_end: str = "", target_begin: str = "") -> Engine:
+        """`prompt_end` is added after every prompt and `target_begin` before every `begin`: the student's own format."""
+        raise NotImplementedError

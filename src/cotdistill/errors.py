@@ -1,0 +1,64 @@
+"""The exceptions a user of the library can catch.
+
+CotdistillError
+├── UserError            the input is wrong and the message says which file, line, field, and what to do
+│   ├── RecipeError      the recipe
+│   ├── DataError        a data file
+│   ├── PluginError      an unknown plug-in name, or settings it does not have
+│   └── MissingExtra     an optional package is not installed; the message has the pip command
+├── TeacherError         an endpoint or model could not answer
+│   ├── FatalTeacherError    asking again cannot help (bad key, bad request): the run stops at once
+│   └── QuestionFailed       this request failed for good after its retries; the run goes on without it
+├── BudgetSpent          the recipe's budget of money or tokens is used up: results are kept, a later run goes on
+└── StoreError           a run folder or completion log cannot be read or written
+"""
+
+from __future__ import annotations
+
+
+class CotdistillError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class UserError(CotdistillError, ValueError):
+    """Wrong input; the message is one line that names the place and the remedy."""
+
+
+class RecipeError(UserError):
+    """The recipe is wrong."""
+
+
+class DataError(UserError):
+    """A data file is wrong; the message names file, line and field."""
+
+
+class PluginError(UserError):
+    """No plug-in of that name, or it refuses its settings."""
+
+
+class MissingExtra(UserError):
+    """An optional dependency is missing; the message has the pip command."""
+
+
+class TeacherError(CotdistillError):
+    """A model behind `ask` could not answer."""
+
+
+class FatalTeacherError(TeacherError):
+    """Asking again cannot help; the whole run stops with this message."""
+
+
+class QuestionFailed(TeacherError):
+    """One request failed for good; `reason` is a short class of failure for the counts in the report."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class BudgetSpent(CotdistillError):
+    """The budget is used up."""
+
+
+class StoreError(CotdistillError):
+    """A run folder or completion log cannot be used; the message says what was saved."""

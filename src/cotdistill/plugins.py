@@ -1,0 +1,148 @@
+"""Finds a plug-in by its file name, or by another package's entry point. There is no registry and no list to keep.
+
+`methods/fine_tune_cot.py` holds the method `fine_tune_cot`: the one public class of that file which derives from the
+contract of its folder. Another package offers one by an entry point of the group "cotdistill.methods":
+
+    [project.entry-points."cotdistill.methods"]
+    my_method = "my_package.my_method:MyMethod"
+
+A recipe may also name a class directly as "my_package.my_module:MyMethod". Listing reads docstrings without importing.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pydantic import ValidationError
+
+from cotdistill import contracts
+from cotdistill.errors import PluginError
+
+__all__ = ["KINDS", "build", "find", "names", "settings_error", "summary"]
+
+KINDS: dict[str, type[contracts.Plugin]] = {
+    "tasks": contracts.Task,
+    "answers": contracts.AnswerKind,
+    "teachers": contracts.Teacher,
+    "methods": contracts.Method,
+    "filters": contracts.Filter,
+    "strategies": contracts.Strategy,
+    "engines": contracts.EnginePlugin,
+}
+"""Folder of each kind of plug-in and the contract its classes derive from."""
+
+_Plugin = TypeVar("_Plugin", bound=contracts.Plugin)
+
+
+def names(kind: str) -> list[str]:
+    """Names of all plug-ins of a kind, sorted: files of the folder without a leading underscore, and entry points."""
+    own = [module.name for module in pkgutil.iter_modules([str(_folder(kind))]) if not module.name.startswith("_")]
+    return sorted({*own, *_entry_points(kind)})
+
+
+def summary(kind: str, name: str) -> str:
+    """First line of the docstring of a plug-in's class, read without importing this package's own files."""
+    path = _folder(kind) / f"{name}.py"
+    if not path.exists():
+        return (inspect.getdoc(find(kind, name)) or "").split("\n")[0]
+    classes = [node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.ClassDef)]
+    public = [node for node in classes if not node.name.startswith("_") and ast.get_docstring(node)]
+    return (ast.get_docstring(public[-1]) or "").split("\n")[0] if public else ""
+
+
+def find(kind: str, name: str) -> type[contracts.Plugin]:
+    """The class of a plug-in.
+
+    Raises:
+        PluginError: there is none of that name (the message offers the nearest), or its file holds no such class.
+    """
+    base = KINDS[kind]
+    if ":" in name:
+        return _named_class(kind, name)
+    points = _entry_points(kind)
+    if name in points and not (_folder(kind) / f"{name}.py").exists():
+        return _checked(points[name].load(), base, f"entry point {name} of cotdistill.{kind}")
+    known = names(kind)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise PluginError(f"{kind}: no {name!r}; {hint} (`cotdistill list {kind}` shows all)")
+    module = importlib.import_module(f"cotdistill.{kind}.{name}")
+    found = [
+        member
+        for label, member in vars(module).items()
+        if inspect.isclass(member) and issubclass(member, base) and not label.startswith("_")
+        if member.__module__ == module.__name__
+    ]
+    if not found:
+        raise PluginError(f"{kind}: {module.__file__} defines no public class derived from {base.__name__}")
+    return found[-1]
+
+
+def build(kind: str, entry: str | Mapping[str, Any], expected: type[_Plugin]) -> _Plugin:
+    """A plug-in with its settings from a recipe entry: a bare name, or a mapping with `name` and settings.
+
+    Raises:
+        PluginError: unknown name or refused settings; the message names the field and the remedy.
+    """
+    settings = {"name": entry} if isinstance(entry, str) else dict(entry)
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        raise PluginError(f"{kind}: {dict(settings)!r} needs a `name`; one of {', '.join(names(kind))}")
+    cls = find(kind, name)
+    try:
+        plugin = cls(**settings)
+    except ValidationError as error:
+        raise PluginError(settings_error(f"{kind} {name}", error, cls)) from error
+    except TypeError as error:
+        raise PluginError(f"{kind} {name}: setting names must be text; {error}") from error
+    return cast(_Plugin, _instance(plugin, expected))
+
+
+def settings_error(place: str, error: ValidationError, model: type[Any]) -> str:
+    """One line for pydantic's complaint: place, field, what is wrong, and the nearest known field for a misspelt one."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = sorted(model.model_fields)
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'no settings'}"
+        return f"{place}: unknown setting {field!r}; {hint}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {field + ': ' if field else ''}{message}"
+
+
+def _instance(plugin: contracts.Plugin, expected: type[_Plugin]) -> contracts.Plugin:
+    assert isinstance(plugin, expected), f"{plugin!r} is no {expected.__name__}"
+    return plugin
+
+
+def _folder(kind: str) -> Path:
+    return Path(__file__).parent / kind
+
+
+def _entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=f"cotdistill.{kind}")}
+
+
+def _named_class(kind: str, name: str) -> type[contracts.Plugin]:
+    module_name, _, class_name = name.partition(":")
+    try:
+        member = vars(importlib.import_module(module_name))[class_name]
+    except (ImportError, KeyError) as error:
+        raise PluginError(f"{kind}: cannot load {name!r}: {error!r}; write it as package.module:Class") from error
+    return _checked(member, KINDS[kind], name)
+
+
+def _checked(member: Any, base: type[contracts.Plugin], place: str) -> type[contracts.Plugin]:
+    if not (inspect.isclass(member) and issubclass(member, base)):
+        raise PluginError(f"{place} is no {base.__name__}: derive it from cotdistill.contracts.{base.__name__}")
+    return member

@@ -1,0 +1,252 @@
+"""Every record that passes between stages, on one page: frozen, typed, JSON-able.
+
+A run is a chain of these: a `Question` is put to a teacher, which returns `Completion`s; a method makes
+`Rationale`s of them; filters keep some; a method makes training `Example`s of those; a student answers
+questions with an `Answer`; comparing it with the gold answer gives a `Verdict`.
+
+`to_json` and `from_json` are exact inverses. One question as a line of JSON:
+
+    {"id": "word_problems/train/17", "text": "Ana has 3 apples ...", "answer": "11", "options": [],
+     "context": "", "rationale": "Ana starts with 3 apples. ...", "steps": [{"question": "How many ...",
+     "solution": "3 + 8 = 11", "answer": "11"}], "meta": {"template": "fruit-2"}}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from typing import Any, Literal, Self, TypeAlias
+
+__all__ = [
+    "NO_ANSWER",
+    "Answer",
+    "Completion",
+    "Example",
+    "Message",
+    "Prompt",
+    "Question",
+    "Rationale",
+    "Record",
+    "Request",
+    "Step",
+    "Verdict",
+    "prompt_from_json",
+    "prompt_to_json",
+]
+
+
+NO_ANSWER: None = None
+"""What `extract` returns when a text holds no answer. It is never equal to any gold answer."""
+
+
+class Record:
+    """Base of the records: exact conversion to and from JSON-able dictionaries."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a dictionary that `json.dumps` accepts; field order is the order of definition."""
+        return {name: _plain(getattr(self, name)) for name in _field_types(type(self))}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The record `to_json` was called on.
+
+        Raises:
+            ValueError: a field is missing or unknown; the message names it.
+        """
+        kinds = _field_types(cls)
+        unknown = sorted(data.keys() - kinds.keys())
+        if unknown:
+            raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}; it has {', '.join(kinds)}")
+        try:
+            return cls(**{name: _restore(value, kinds[name]) for name, value in data.items()})
+        except TypeError as error:
+            raise ValueError(f"{cls.__name__}: {error}") from error
+
+
+@cache
+def _field_types(cls: Any) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_json()
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _restore(value: Any, kind: Any) -> Any:
+    if typing.get_origin(kind) is tuple and isinstance(value, list):
+        (item_kind, *_) = typing.get_args(kind)
+        return tuple(_restore(item, item_kind) for item in value)
+    if isinstance(kind, types.UnionType) and isinstance(value, list):
+        kind = next(k for k in typing.get_args(kind) if typing.get_origin(k) is tuple)
+        return _restore(value, kind)
+    if isinstance(kind, type) and issubclass(kind, Record) and isinstance(value, Mapping):
+        return kind.from_json(value)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return kind(value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Record):
+    """One step of a decomposed solution: a sub-question, its solution and its answer (Socratic CoT, section 3)."""
+
+    question: str
+    solution: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Record):
+    """One item of a task.
+
+    `answer` is gold, in the task's answer kind (an option letter for a multiple-choice question). `options` are the option
+    texts in order; the first is (A). `rationale` and `steps` are gold where the data set has them.
+    """
+
+    id: str
+    text: str
+    answer: str | None = None
+    options: tuple[str, ...] = ()
+    context: str = ""
+    rationale: str = ""
+    steps: tuple[Step, ...] = ()
+    meta: dict[str, Any] = field(default_factory=dict, hash=False, compare=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Message(Record):
+    """One message of a chat prompt."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+Prompt: TypeAlias = str | tuple[Message, ...]
+
+
+def prompt_to_json(prompt: Prompt) -> Any:
+    """A prompt as JSON: a string, or a list of messages."""
+    return prompt if isinstance(prompt, str) else [message.to_json() for message in prompt]
+
+
+def prompt_from_json(data: str | Iterable[Mapping[str, Any]]) -> Prompt:
+    """The prompt that `prompt_to_json` was given."""
+    return data if isinstance(data, str) else tuple(Message.from_json(message) for message in data)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything a caller decides about one completion; with the model's identity it keys the completion log.
+
+    `begin` is text the answer must start with: it is part of the returned text and costs no sampling.
+    `stop` strings end the completion and are not part of its text. `samples` is not here: sample i of a request
+    is the same completion whether two or two hundred are asked for.
+    """
+
+    prompt: Prompt
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    begin: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "prompt": prompt_to_json(self.prompt),
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "stop": list(self.stop),
+            "begin": self.begin,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Completion(Record):
+    """What a model wrote for one sample of one request, kept for good.
+
+    `text` includes `begin`. `reasoning` is what a thinking model wrote apart from its reply. `finish_reason` is "stop",
+    "length", or the endpoint's own word. `key` is the fingerprint of model and request ("" where nothing is logged).
+    `logprob` is the mean log-probability per generated token in nats, where the model reports it.
+    """
+
+    text: str
+    sample_index: int = 0
+    reasoning: str = ""
+    finish_reason: str = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    logprob: float | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rationale(Record):
+    """One candidate solution of a question, as a method made it of the teacher's completions.
+
+    `answer` is what the rationale concludes, extracted, or NO_ANSWER. `text` is the reasoning without the answer sentence.
+    `steps` are filled by methods that decompose. `source` is "teacher", "gold", "student" or "none".
+    `keys` are the fingerprints of the completions it was made of. `extra` is a method's own (JSON-able) data.
+    """
+
+    question_id: str
+    text: str
+    answer: str | None
+    sample_index: int = 0
+    source: str = "teacher"
+    steps: tuple[Step, ...] = ()
+    keys: tuple[str, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Example(Record):
+    """One training example for one model role. Examples of one `group` share their prompt; `weight` scales the loss."""
+
+    role: str
+    prompt: str
+    target: str
+    group: str = ""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Record):
+    """How one question was answered: the extracted answer (or NO_ANSWER) and the whole text that led to it.
+
+    `trace` holds one entry per ask: {"role", "prompt", "text"}. `votes` are the answers a voting strategy saw.
+    Tokens are summed over all asks of the question; `guide_tokens` counts those a guide wrote.
+    """
+
+    question_id: str
+    answer: str | None
+    text: str
+    trace: tuple[dict[str, Any], ...] = field(default=(), hash=False)
+    votes: tuple[str | None, ...] = ()
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    guide_tokens: int = 0
+
+
+class Verdict(StrEnum):
+    """What became of one answer. NO_ANSWER is not WRONG, and a grader's own failure is neither."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    NO_ANSWER = "no_answer"
+    ERROR = "error"
