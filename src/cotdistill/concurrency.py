@@ -1,0 +1,46 @@
+"""Many questions under way at once, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TypeVar
+
+__all__ = ["stream_map"]
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+async def stream_map(
+    worker: Callable[[_Item], Awaitable[_Result]], items: Iterable[_Item], in_flight: int
+) -> AsyncIterator[tuple[_Item, _Result]]:
+    """Pairs of item and result as they finish; at most `in_flight` are under way, and a slow one holds up no other.
+
+    The first exception of a worker is raised after the others have been cancelled and awaited.
+    """
+    source = iter(items)
+    running: dict[asyncio.Task[_Result], _Item] = {}
+
+    async def run(item: _Item) -> _Result:
+        return await worker(item)
+
+    def fill() -> None:
+        while len(running) < in_flight:
+            try:
+                item = next(source)
+            except StopIteration:
+                return
+            running[asyncio.create_task(run(item))] = item
+
+    try:
+        fill()
+        while running:
+            finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in finished:
+                yield running.pop(task), task.result()
+            fill()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

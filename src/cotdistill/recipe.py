@@ -1,0 +1,314 @@
+"""The recipe: one YAML file that says everything about a run, as pydantic models; an unknown key is an error.
+
+    name: my-run
+    task: {name: custom, path: questions.jsonl, answer: number}
+    teacher: {name: openai, model: gpt-4.1, base_url: https://api.openai.com/v1}
+    student: {model: HuggingFaceTB/SmolLM2-135M}
+    methods: [answer_only, {name: fine_tune_cot, samples: 8}]
+
+A run is the grid of tasks × methods × students × seeds × strategies. `task`, `student` and `strategy` may be given as
+`tasks`, `students` and `strategies`. Every plug-in entry is a bare name or a mapping of `name` and settings; entries
+that would be told apart only by their settings take their `label` from them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cotdistill import plugins
+from cotdistill.contracts import EnginePlugin, Filter, Method, Plugin, Split, Strategy, Task, Teacher
+from cotdistill.errors import PluginError, RecipeError
+from cotdistill.store import fingerprint
+from cotdistill.students.settings import StudentSettings, TrainSettings
+
+__all__ = [
+    "Budget",
+    "Entry",
+    "Limits",
+    "MethodEntry",
+    "Recipe",
+    "StudentEntry",
+    "load_recipe",
+    "parse_recipe",
+    "resolved_yaml",
+]
+
+_Kind = TypeVar("_Kind", bound=Plugin)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Entry(_Strict):
+    """A plug-in of the grid with the label it goes by in folders and tables, and the settings it was given."""
+
+    label: str
+    name: str
+    settings: dict[str, Any]
+    plugin: Any
+
+    def identity(self) -> dict[str, Any]:
+        """What the plug-in is, for fingerprints: all its settings, defaults included."""
+        return {"name": self.name, **self.plugin.model_dump(mode="json")}
+
+
+class MethodEntry(Entry):
+    """A method of the grid; it may have its own filters and training settings."""
+
+    filters: tuple[Entry, ...]
+    train: TrainSettings
+
+
+class StudentEntry(_Strict):
+    """A student of the grid."""
+
+    label: str
+    settings: StudentSettings
+
+
+class Limits(_Strict):
+    """How many questions of each split to use, from the front; null uses all."""
+
+    train: int | None = Field(None, ge=1)
+    validation: int | None = Field(None, ge=0)
+    test: int | None = Field(None, ge=1)
+    ood: int | None = Field(None, ge=1)
+
+    def of(self, split: Split) -> int | None:
+        return {"train": self.train, "validation": self.validation, "test": self.test, "ood": self.ood}[split]
+
+
+class Budget(_Strict):
+    """What the teacher may cost in this run; the run stops cleanly when it is spent and a later run goes on."""
+
+    usd: float | None = Field(None, gt=0)
+    tokens: int | None = Field(None, gt=0)
+
+
+class Recipe(_Strict):
+    """A whole run, checked: every plug-in exists and accepts its settings."""
+
+    name: str
+    output: Path = Path("runs")
+    tasks: tuple[Entry, ...]
+    teacher: Entry
+    guide: Entry | None = None
+    students: tuple[StudentEntry, ...]
+    methods: tuple[MethodEntry, ...]
+    strategies: tuple[Entry, ...]
+    engine: Entry
+    seeds: tuple[int, ...] = (0,)
+    evaluate_on: tuple[Literal["validation", "test", "ood"], ...] = ("test",)
+    limit: Limits = Limits()
+    exemplars: Path | None = None
+    completions: Path | None = None
+    budget: Budget = Budget()
+    in_flight: int = Field(512, ge=1)
+
+    @model_validator(mode="after")
+    def _labels_are_unique(self) -> Recipe:
+        groups: dict[str, Sequence[Any]] = {
+            "tasks": self.tasks,
+            "students": self.students,
+            "methods": self.methods,
+            "strategies": self.strategies,
+        }
+        for place, entries in groups.items():
+            labels = [entry.label for entry in entries]
+            for label in labels:
+                if labels.count(label) > 1:
+                    raise ValueError(f"{place}: two entries are called {label!r}; give one a `label`")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.output / self.name
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a YAML file; `overrides` are "a.b=value" settings laid over it.
+
+    Relative paths in a recipe mean what they mean where the command runs.
+
+    Raises:
+        RecipeError: the file is missing, no YAML, or no valid recipe; the message names file, line or field, and remedy.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror}; `cotdistill init` writes a recipe") from error
+    try:
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise RecipeError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    if not isinstance(data, dict):
+        raise RecipeError(
+            f"{path}: a recipe is a mapping of keys such as `task` and `methods`; `cotdistill init` writes one"
+        )
+    for override in overrides:
+        _override(data, override)
+    data.setdefault("name", path.stem)
+    try:
+        return parse_recipe(data)
+    except (RecipeError, PluginError) as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def parse_recipe(data: Mapping[str, Any]) -> Recipe:
+    """The recipe a mapping describes.
+
+    Raises:
+        RecipeError: an unknown key, a missing one or a wrong value; the message names it and the remedy.
+        PluginError: the same for a plug-in.
+    """
+    rest = dict(data)
+    known = {*Recipe.model_fields, "task", "student", "strategy", "filters", "train"}
+    for key in rest:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), sorted(known), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"a recipe has {', '.join(sorted(known))}"
+            raise RecipeError(f"unknown key {key!r}; {hint}")
+    train = _settings("train", rest.pop("train", {}), TrainSettings)
+    filters = _listed(rest.pop("filters", ["answer_match", "duplicates"]), "filters")
+    fields: dict[str, Any] = {
+        "tasks": [_entry("tasks", item, Task) for item in _grid(rest, "task", "tasks", None)],
+        "teacher": _entry("teachers", rest.pop("teacher", "lab"), Teacher),
+        "guide": _entry("teachers", rest.pop("guide"), Teacher)
+        if rest.get("guide") is not None
+        else rest.pop("guide", None),
+        "students": [_student(item) for item in _grid(rest, "student", "students", "lab")],
+        "methods": [_method(item, filters, train) for item in _listed(rest.pop("methods", None), "methods")],
+        "strategies": [
+            _entry("strategies", item, Strategy) for item in _grid(rest, "strategy", "strategies", "greedy")
+        ],
+        "engine": _entry("engines", rest.pop("engine", "transformers"), EnginePlugin),
+    }
+    rest = {key: value for key, value in rest.items() if value is not None}
+    try:
+        return Recipe(**fields, **rest)
+    except ValidationError as error:
+        raise RecipeError(plugins.settings_error("recipe", error, Recipe)) from error
+
+
+def resolved_yaml(recipe: Recipe) -> str:
+    """The recipe with every default written out, as YAML that `load_recipe` reads again."""
+    data = {
+        "name": recipe.name,
+        "output": str(recipe.output),
+        "tasks": [_dump(entry) for entry in recipe.tasks],
+        "teacher": _dump(recipe.teacher, label=False),
+        "guide": _dump(recipe.guide, label=False) if recipe.guide else None,
+        "students": [{"label": entry.label, **entry.settings.model_dump(mode="json")} for entry in recipe.students],
+        "methods": [
+            {
+                **_dump(entry),
+                "filters": [_dump(item, label=False) for item in entry.filters],
+                "train": entry.train.model_dump(mode="json"),
+            }
+            for entry in recipe.methods
+        ],
+        "strategies": [_dump(entry) for entry in recipe.strategies],
+        "engine": _dump(recipe.engine, label=False),
+        **recipe.model_dump(
+            mode="json", include={"seeds", "evaluate_on", "limit", "exemplars", "completions", "budget", "in_flight"}
+        ),
+    }
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _dump(entry: Entry, *, label: bool = True) -> dict[str, Any]:
+    return {**({"label": entry.label} if label else {}), **entry.identity()}
+
+
+def _grid(rest: dict[str, Any], one: str, many: str, default: str | None) -> list[Any]:
+    if one in rest and many in rest:
+        raise RecipeError(f"give `{one}` or `{many}`, not both")
+    if one in rest:
+        return [rest.pop(one)]
+    return _listed(rest.pop(many, [default] if default else None), many)
+
+
+def _listed(value: Any, key: str) -> list[Any]:
+    if not isinstance(value, list | tuple) or (not value and key != "filters"):
+        kind = key if key in plugins.KINDS else "methods"
+        known = f": one or more of {', '.join(plugins.names(kind))}" if kind == key else ""
+        raise RecipeError(f"`{key}` must be a list{known}")
+    return list(value)
+
+
+def _entry(kind: str, value: Any, expected: type[_Kind], reserved: Mapping[str, Any] | None = None) -> Any:
+    if not isinstance(value, str | Mapping):
+        raise RecipeError(f"{kind}: {value!r} is neither a name nor a mapping with a `name`")
+    settings = {} if isinstance(value, str) else dict(value)
+    name = value if isinstance(value, str) else settings.pop("name", None)
+    label = settings.pop("label", None)
+    plugin = plugins.build(kind, {"name": name, **settings}, expected)
+    made = {"label": label or _label(str(name), settings), "name": name, "settings": settings, "plugin": plugin}
+    return MethodEntry(**made, **reserved) if reserved is not None else Entry(**made)
+
+
+def _method(value: Any, filters: list[Any], train: TrainSettings) -> MethodEntry:
+    settings = dict(value) if isinstance(value, Mapping) else {"name": value}
+    own_filters = _listed(settings.pop("filters", filters), "filters")
+    own_train = settings.pop("train", {})
+    if not isinstance(own_train, Mapping):
+        raise RecipeError(f"methods {settings.get('name')}: `train` must be a mapping of training settings")
+    merged = _settings("train", {**train.model_dump(exclude_unset=True), **own_train}, TrainSettings)
+    entries = tuple(_entry("filters", item, Filter) for item in own_filters)
+    made: MethodEntry = _entry("methods", settings, Method, {"filters": entries, "train": merged})
+    return made
+
+
+def _student(value: Any) -> StudentEntry:
+    settings = {"model": value} if isinstance(value, str) else dict(value)
+    label = settings.pop("label", None)
+    student = _settings("student", settings, StudentSettings)
+    name = Path(str(settings.get("model") or settings.get("config") or "student")).name
+    return StudentEntry(
+        label=label or _label(name, {k: v for k, v in settings.items() if k == "lora"}), settings=student
+    )
+
+
+_Settings = TypeVar("_Settings", bound=BaseModel)
+
+
+def _settings(place: str, value: Any, model: type[_Settings]) -> _Settings:
+    if not isinstance(value, Mapping):
+        raise RecipeError(f"`{place}` must be a mapping with any of {', '.join(sorted(model.model_fields))}")
+    try:
+        return model(**value)
+    except ValidationError as error:
+        raise RecipeError(plugins.settings_error(place, error, model)) from error
+
+
+def _label(name: str, settings: Mapping[str, Any]) -> str:
+    short = [
+        f"{key}={value}"
+        for key, value in settings.items()
+        if isinstance(value, str | int | float) and len(str(value)) < 24
+    ]
+    deep = {key: value for key, value in settings.items() if not isinstance(value, str | int | float | None)}
+    tag = [fingerprint(deep)[:4]] if deep else []
+    return " ".join([name.rpartition(":")[2], *short, *tag])
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    path, equals, value = override.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {override}: write it as key=value, for example --set train.epochs=3")
+    *parents, last = path.split(".")
+    place: Any = data
+    for part in parents:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise RecipeError(f"--set {override}: {part!r} holds no settings by name; edit the recipe instead")
+    place[last] = yaml.safe_load(value)

@@ -1,0 +1,125 @@
+"""Curate: every candidate rationale goes through the filters; it is kept, or dropped with a reason. Streams."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cotdistill.contracts import AnswerKind, Filter
+from cotdistill.errors import DataError
+from cotdistill.records import Question, Rationale, Record
+from cotdistill.store import append_jsonl, read_jsonl, whole_file, write_jsonl
+
+__all__ = ["CurationCounts", "curate_rationales", "filtered", "read_candidates"]
+
+Candidate = tuple[Question, Rationale]
+
+
+@dataclass(frozen=True)
+class CurationCounts(Record):
+    """How a stage of curation went. `dropped` counts by "filter: reason", `failed` by reason of the teacher's failure."""
+
+    questions: int
+    candidates: int
+    kept: int
+    questions_kept: int
+    dropped: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+
+
+def curate_rationales(
+    questions: Iterable[Question],
+    candidates: Path,
+    filters: Sequence[tuple[str, Filter]],
+    kind: AnswerKind,
+    folder: Path,
+) -> CurationCounts:
+    """Filter the candidates of a `rationales.jsonl` into `kept.jsonl` and `dropped.jsonl` of `folder`.
+
+    Args:
+        questions: the training questions, in the order they were asked.
+        candidates: the file the generate stage wrote: one row per question, in the same order.
+        filters: (name, filter) in the order they apply; a candidate meets only the filters before its drop.
+
+    Raises:
+        DataError: a row of the file belongs to none of the questions.
+    """
+    counts: Counter[str] = Counter()
+    dropped: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    kept_ids: set[str] = set()
+
+    def counted() -> Iterator[Candidate]:
+        for question, rationales, failure in read_candidates(questions, candidates):
+            counts["questions"] += 1
+            if failure is not None:
+                failed[failure] += 1
+            for rationale in rationales:
+                counts["candidates"] += 1
+                yield question, rationale
+
+    with whole_file(folder / "dropped.jsonl") as dropped_file:
+
+        def drop(question: Question, rationale: Rationale, name: str, reason: str) -> None:
+            dropped[f"{name}: {reason}"] += 1
+            row = {"filter": name, "reason": reason, "gold": question.answer, **rationale.to_json()}
+            append_jsonl(dropped_file, row)
+
+        def kept() -> Iterator[dict[str, Any]]:
+            for _, rationale in filtered(counted(), filters, kind, drop):
+                kept_ids.add(rationale.question_id)
+                yield rationale.to_json()
+
+        kept_count = write_jsonl(folder / "kept.jsonl", kept())
+    return CurationCounts(
+        questions=counts["questions"],
+        candidates=counts["candidates"],
+        kept=kept_count,
+        questions_kept=len(kept_ids),
+        dropped=dict(dropped.most_common()),
+        failed=dict(failed.most_common()),
+    )
+
+
+def filtered(
+    candidates: Iterable[Candidate],
+    filters: Sequence[tuple[str, Filter]],
+    kind: AnswerKind,
+    drop: Callable[[Question, Rationale, str, str], None],
+) -> Iterator[Candidate]:
+    """The candidates that pass all filters; `drop` is told of every other one, with the filter's name and its reason."""
+    stream: Iterator[Candidate] = iter(candidates)
+    for name, one in filters:
+        stream = _through(stream, name, one, kind, drop)
+    return stream
+
+
+def read_candidates(
+    questions: Iterable[Question], path: Path
+) -> Iterator[tuple[Question, list[Rationale], str | None]]:
+    """Question, its candidates and the reason of its failure, for every row of a `rationales.jsonl`."""
+    remaining = iter(questions)
+    for row in read_jsonl(path):
+        question = next((one for one in remaining if one.id == row["question"]), None)
+        if question is None:
+            raise DataError(
+                f"{path}: question {row['question']!r} is not in the training split; delete the folder to redo it"
+            )
+        yield question, [Rationale.from_json(item) for item in row.get("rationales", ())], row.get("failed")
+
+
+def _through(
+    stream: Iterator[Candidate],
+    name: str,
+    one: Filter,
+    kind: AnswerKind,
+    drop: Callable[[Question, Rationale, str, str], None],
+) -> Iterator[Candidate]:
+    for question, rationale, reason in one.apply(stream, kind):
+        if reason is None:
+            yield question, rationale
+        else:
+            drop(question, rationale, name, reason)

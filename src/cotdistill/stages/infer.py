@@ -1,0 +1,69 @@
+"""Infer: a trained (or prompted) model answers questions; every finished answer survives a kill."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+
+from cotdistill.concurrency import stream_map
+from cotdistill.contracts import AnswerKind, Ask, Method, Strategy
+from cotdistill.errors import QuestionFailed
+from cotdistill.progress import Advance
+from cotdistill.records import Answer, Question
+from cotdistill.store import append_jsonl, read_records, write_jsonl
+
+__all__ = ["answer_questions", "answer_stream"]
+
+
+async def answer_questions(
+    questions: Sequence[Question],
+    method: Method,
+    strategy: Strategy,
+    ask: Ask,
+    kind: AnswerKind,
+    out: Path,
+    *,
+    in_flight: int = 512,
+    advance: Advance | None = None,
+) -> None:
+    """Answer all questions into `out`, one `Answer` a line in the order of the questions.
+
+    Answers are appended to `<out>.log` as they finish and read back by a second call, which asks only the rest. A
+    question whose request failed for good is answered with NO_ANSWER and the failure as its text.
+    """
+    partial = out.with_name(out.name + ".log")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    answers = {}
+    if partial.exists():
+        answers = {answer.question_id: answer for answer in read_records(partial, Answer, torn_tail=True)}
+        write_jsonl(partial, (answer.to_json() for answer in answers.values()))
+    waiting = [question for question in questions if question.id not in answers]
+    if advance is not None and answers:
+        advance(len(answers))
+    with partial.open("a", encoding="utf-8") as log:
+        async for answer in answer_stream(waiting, method, strategy, ask, kind, in_flight):
+            append_jsonl(log, answer.to_json())
+            answers[answer.question_id] = answer
+            if advance is not None:
+                advance(1)
+    await asyncio.to_thread(write_jsonl, out, (answers[question.id].to_json() for question in questions))
+    partial.unlink()
+
+
+async def answer_stream(
+    questions: Iterable[Question], method: Method, strategy: Strategy, ask: Ask, kind: AnswerKind, in_flight: int = 512
+) -> AsyncIterator[Answer]:
+    """Answers as they finish. Whatever is asked at the same moment for different questions shares a batch."""
+
+    async def solve(question: Question, ask: Ask) -> Answer:
+        return await method.solve(question, ask, kind)
+
+    async def answer(question: Question) -> Answer:
+        try:
+            return await strategy.run(solve, question, ask, kind)
+        except QuestionFailed as error:
+            return Answer(question.id, None, f"[failed: {error.reason}] {error}")
+
+    async for _, result in stream_map(answer, questions, in_flight):
+        yield result
