@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
@@ -21,25 +22,24 @@ async def stream_map(
     """
     source = iter(items)
     running: dict[asyncio.Task[_Result], _Item] = {}
+    finished: asyncio.Queue[asyncio.Task[_Result]] = asyncio.Queue()
 
     async def run(item: _Item) -> _Result:
         return await worker(item)
 
-    def fill() -> None:
-        while len(running) < in_flight:
-            try:
-                item = next(source)
-            except StopIteration:
-                return
-            running[asyncio.create_task(run(item))] = item
+    def start_next() -> None:
+        for item in itertools.islice(source, 1):
+            task = asyncio.create_task(run(item))
+            running[task] = item
+            task.add_done_callback(finished.put_nowait)
 
     try:
-        fill()
+        for _ in range(in_flight):
+            start_next()
         while running:
-            finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in finished:
-                yield running.pop(task), task.result()
-            fill()
+            task = await finished.get()
+            yield running.pop(task), task.result()
+            start_next()
     finally:
         for task in running:
             task.cancel()

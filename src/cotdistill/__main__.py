@@ -1,0 +1,25 @@
+"""`python -m cotdistill` and the `cotdistill` command."""
+
+from __future__ import annotations
+
+import sys
+
+from cotdistill.errors import CotdistillError
+
+
+def main() -> None:
+    """Run the command line; a known error is one line on stderr and exit status 1, Ctrl-C is 130."""
+    from cotdistill.cli import app
+
+    try:
+        app()
+    except CotdistillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept: the same command goes on from here", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""The whole run on one page: six stages over the grid of a recipe. Read this file first.
+
+    generate → curate → train → infer → evaluate → report
+
+Each stage reads what the stage before it wrote into the run folder, writes its own, and is skipped where the folder
+already holds its work made from the very same inputs; so a second call, or a call after a kill, does only what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from cotdistill.batching import BatchedModel
+from cotdistill.environment import environment
+from cotdistill.progress import Advance, Progress, SilentProgress
+from cotdistill.recipe import Entry, MethodEntry, Recipe, resolved_yaml
+from cotdistill.records import Answer, Question, Rationale
+from cotdistill.run import Cell, Run
+from cotdistill.stages.curate import curate_rationales
+from cotdistill.stages.evaluate import evaluate_run
+from cotdistill.stages.generate import generate_rationales
+from cotdistill.stages.infer import answer_questions
+from cotdistill.stages.report import write_report
+from cotdistill.stages.train import Training, train_method
+from cotdistill.store import locked, read_records, write_json, write_text
+
+__all__ = ["STAGES", "curate", "evaluate", "generate", "infer", "report", "run_recipe", "train"]
+
+
+def run_recipe(recipe: Recipe, progress: Progress | None = None, stages: Sequence[str] | None = None) -> Run:
+    """Run a recipe's stages (all six by default) in its folder; what is there already is not done again.
+
+    Raises:
+        CotdistillError: see `cotdistill.errors`; what was finished or paid for before it is kept.
+    """
+    run = Run(recipe, progress or SilentProgress())
+    with locked(run.folder):
+        write_text(run.folder / "recipe.yaml", resolved_yaml(recipe))
+        write_json(run.folder / "environment.json", environment(recipe.seeds))
+        for name in stages or STAGES:
+            STAGES[name](run)
+    return run
+
+
+def generate(run: Run) -> None:
+    """Ask the teacher for candidate rationales of every training question."""
+    for task, method in _trained(run):
+        unit = run.generate_unit(task, method)
+        if unit.facts is not None:
+            continue
+        unit.begin()
+        started = time.monotonic()
+        total = run.digest(task.label, "train")[1]
+        with run.progress.task(f"generate {task.label} · {method.label}", total) as advance:
+            counts = asyncio.run(_generate(run, task, method, advance))
+        unit.finish({**counts, "seconds": time.monotonic() - started})
+
+
+async def _generate(run: Run, task: Entry, method: MethodEntry, advance: Advance) -> dict[str, Any]:
+    async with run.open_ask({}) as ask:
+        counts = await generate_rationales(
+            run.questions(task, "train"),
+            run.method(task, method),
+            ask,
+            task.plugin.answer_kind,
+            run.generate_unit(task, method).folder / "rationales.jsonl",
+            in_flight=run.recipe.in_flight,
+            on_progress=advance,
+        )
+    return counts.to_json()
+
+
+def curate(run: Run) -> None:
+    """Keep the rationales that hold; drop the others with a reason."""
+    for task, method in _trained(run):
+        unit = run.curate_unit(task, method)
+        if unit.facts is not None:
+            continue
+        unit.begin()
+        counts = curate_rationales(
+            run.questions(task, "train"),
+            run.generate_unit(task, method).folder / "rationales.jsonl",
+            run.filters(method),
+            task.plugin.answer_kind,
+            unit.folder,
+        )
+        unit.finish(counts.to_json())
+
+
+def train(run: Run) -> None:
+    """Train every method's roles for every student and seed."""
+    for cell in run.cells():
+        unit = run.train_unit(cell)
+        if not cell.method.plugin.rounds or unit.facts is not None:
+            continue
+        unit.begin()
+        questions = {question.id: question for question in run.questions(cell.task, "train")}
+        kept = read_records(run.curate_unit(cell.task, cell.method).folder / "kept.jsonl", Rationale)
+        started = time.monotonic()
+        trained = train_method(
+            _training(run, cell, list(questions.values())),
+            [(questions[rationale.question_id], rationale) for rationale in kept],
+            unit.folder,
+            unit.fingerprint,
+        )
+        checkpoints = {role: str(path.relative_to(unit.folder)) for role, path in trained.checkpoints.items()}
+        unit.finish({"checkpoints": checkpoints, "roles": trained.facts, "seconds": time.monotonic() - started})
+
+
+def _training(run: Run, cell: Cell, questions: Sequence[Question]) -> Training:
+    return Training(
+        method=run.method(cell.task, cell.method),
+        student=cell.student.settings,
+        settings=cell.method.train,
+        seed=cell.seed,
+        kind=cell.task.plugin.answer_kind,
+        filters=run.filters(cell.method),
+        questions=questions,
+        validation=list(run.questions(cell.task, "validation")),
+        open_ask=partial(run.open_ask, student=cell.student),
+        load_role=run.load_role(cell.student),
+        progress=run.progress,
+        label=cell.label,
+        in_flight=run.recipe.in_flight,
+    )
+
+
+def infer(run: Run) -> None:
+    """Answer the questions of every evaluated split with every model and strategy, the teacher on the same ones."""
+    for cell in run.cells():
+        for split in run.recipe.evaluate_on:
+            for strategy in run.recipe.strategies:
+                unit = run.infer_unit(cell, split, strategy)
+                if unit.facts is not None:
+                    continue
+                unit.begin()
+                questions = list(run.questions(cell.task, split))
+                started = time.monotonic()
+                with run.progress.task(f"infer {cell.label} · {split} · {strategy.label}", len(questions)) as advance:
+                    asyncio.run(_infer(run, cell, questions, strategy, unit.folder / "answers.jsonl", advance))
+                unit.finish({"questions": len(questions), "seconds": time.monotonic() - started})
+
+
+async def _infer(
+    run: Run, cell: Cell, questions: Sequence[Question], strategy: Entry, out: Any, advance: Advance
+) -> None:
+    unit = run.train_unit(cell)
+    load = run.load_role(cell.student)
+    checkpoints = unit.facts["checkpoints"] if unit.facts is not None else {}
+    models = {role: BatchedModel(load(unit.folder / path)) for role, path in checkpoints.items()}
+    async with run.open_ask(models, cell.student) as ask:
+        await answer_questions(
+            questions,
+            run.method(cell.task, cell.method),
+            strategy.plugin,
+            ask,
+            cell.task.plugin.answer_kind,
+            out,
+            in_flight=run.recipe.in_flight,
+            advance=advance,
+        )

@@ -1,0 +1,179 @@
+"""Train: kept rationales become one checkpoint per model role, in as many rounds as the method has.
+
+The role trained last is selected by the accuracy of the whole method on the validation split; roles before it cannot
+be scored so, since the method is not complete yet: they keep their last epoch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cotdistill.batching import BatchedModel
+from cotdistill.concurrency import stream_map
+from cotdistill.contracts import AnswerKind, Ask, Engine, Filter, Method, Model
+from cotdistill.errors import DataError, QuestionFailed
+from cotdistill.progress import Progress
+from cotdistill.records import Example, Question, Rationale, Verdict
+from cotdistill.stages.curate import filtered
+from cotdistill.stages.evaluate import grade
+from cotdistill.stages.infer import answer_stream
+from cotdistill.store import Unit, read_records, write_jsonl
+from cotdistill.strategies.greedy import Greedy
+
+if TYPE_CHECKING:
+    from cotdistill.students.settings import StudentSettings, TrainSettings
+
+__all__ = ["Trained", "Training", "train_method"]
+
+Kept = list[tuple[Question, Rationale]]
+OpenAsk = Callable[[Mapping[str, Model]], AbstractAsyncContextManager[Ask]]
+LoadRole = Callable[[Path], Engine]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that training one method for one student and seed needs besides the rationales.
+
+    `questions` are all training questions: a later round may ask those again that have kept nothing so far.
+    `open_ask` makes an `Ask` of the models of trained roles (and of the teacher); `load_role` loads a checkpoint.
+    """
+
+    method: Method
+    student: StudentSettings
+    settings: TrainSettings
+    seed: int
+    kind: AnswerKind
+    filters: Sequence[tuple[str, Filter]]
+    questions: Sequence[Question]
+    validation: Sequence[Question]
+    open_ask: OpenAsk
+    load_role: LoadRole
+    progress: Progress
+    label: str
+    in_flight: int = 512
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The checkpoints by role, and what training them took."""
+
+    checkpoints: dict[str, Path]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def train_method(training: Training, kept: Kept, folder: Path, made_from: str) -> Trained:
+    """Train every role of the method, round by round; what an earlier call finished is not trained again.
+
+    Raises:
+        DataError: no example is left to train a role on; the message says where to look.
+    """
+    checkpoints: dict[str, Path] = {}
+    facts: dict[str, Any] = {}
+    method = training.method
+    for index, roles in enumerate(method.rounds):
+        if index > 0:
+            kept = _revised(training, kept, checkpoints, folder / f"round-{index}", index)
+        examples = [example for question, rationale in kept for example in method.examples(question, rationale)]
+        for role in roles:
+            unit = Unit(folder / (f"round-{index}" if len(method.rounds) > 1 else "") / role, [made_from, index, role])
+            if unit.facts is None:
+                unit.begin()
+                own = [example for example in examples if example.role == role]
+                last = index == len(method.rounds) - 1 and role == roles[-1]
+                unit.finish(_train_role(training, role, own, checkpoints, unit.folder, last=last))
+            checkpoints[role] = unit.folder / "checkpoint"
+            facts[role if len(method.rounds) == 1 else f"{role} (round {index})"] = unit.facts
+    return Trained(checkpoints, facts)
+
+
+def _train_role(
+    training: Training, role: str, examples: list[Example], earlier: Mapping[str, Path], folder: Path, *, last: bool
+) -> dict[str, Any]:
+    from cotdistill.students.train import train_role
+
+    if not examples:
+        raise DataError(
+            f"{training.label}: no rationale is left to train {role!r} on; curate/dropped.jsonl has the reasons: "
+            "loosen the filters, raise `samples` or `limit.train`"
+        )
+
+    def score(engine: Engine) -> float:
+        models = {name: training.load_role(path) for name, path in earlier.items() if name != role} | {role: engine}
+        return asyncio.run(_validation_accuracy(training, models))
+
+    by_accuracy = last and training.settings.selection == "accuracy" and training.validation
+    with training.progress.task(f"train {training.label} {role}", total=None) as advance:
+        result = train_role(
+            examples,
+            training.student,
+            training.settings,
+            folder / "checkpoint",
+            training.seed,
+            score=score if by_accuracy else None,
+            on_progress=advance,
+        )
+    return result.to_json()
+
+
+async def _validation_accuracy(training: Training, engines: Mapping[str, Engine]) -> float:
+    models = {role: BatchedModel(engine) for role, engine in engines.items()}
+    correct = 0
+    async with training.open_ask(models) as ask:
+        golds = {question.id: question for question in training.validation}
+        stream = answer_stream(
+            training.validation, training.method, Greedy(), ask, training.kind, training.in_flight
+        )
+        async for answer in stream:
+            correct += grade(training.kind, golds[answer.question_id], answer) is Verdict.CORRECT
+    return correct / len(training.validation)
+
+
+def _revised(training: Training, kept: Kept, checkpoints: Mapping[str, Path], folder: Path, index: int) -> Kept:
+    """The rationales for a later round: asked anew of the roles trained so far, filtered again, kept on disk."""
+    questions = {question.id: question for question in training.questions}
+    path = folder / "kept.jsonl"
+    if not path.exists():
+        by_question: dict[str, list[Rationale]] = {}
+        for question, rationale in kept:
+            by_question.setdefault(question.id, []).append(rationale)
+        revised = asyncio.run(_ask_again(training, questions, by_question, checkpoints, index))
+        dropped: list[dict[str, Any]] = []
+
+        def drop(question: Question, rationale: Rationale, name: str, reason: str) -> None:
+            dropped.append({"filter": name, "reason": reason, "gold": question.answer, **rationale.to_json()})
+
+        candidates = ((questions[key], rationale) for key in questions for rationale in revised.get(key, ()))
+        passed = list(filtered(candidates, training.filters, training.kind, drop))
+        write_jsonl(folder / "dropped.jsonl", dropped)
+        write_jsonl(path, (rationale.to_json() for _, rationale in passed))
+    return [(questions[rationale.question_id], rationale) for rationale in read_records(path, Rationale)]
+
+
+async def _ask_again(
+    training: Training,
+    questions: Mapping[str, Question],
+    rationales: Mapping[str, list[Rationale]],
+    checkpoints: Mapping[str, Path],
+    index: int,
+) -> dict[str, list[Rationale]]:
+    models = {role: BatchedModel(training.load_role(path)) for role, path in checkpoints.items()}
+    result: dict[str, list[Rationale]] = {}
+    with training.progress.task(f"revise {training.label} round {index}", total=len(questions)) as advance:
+        async with training.open_ask(models) as ask:
+
+            async def revise(question: Question) -> list[Rationale]:
+                try:
+                    return await training.method.revise(question, rationales.get(question.id, []), ask, training.kind, index)
+                except QuestionFailed:
+                    return []
+
+            async for question, revised in stream_map(revise, questions.values(), training.in_flight):
+                result[question.id] = revised
+                advance(1)
+    return result
+
