@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,13 +18,11 @@ from cotdistill.batching import BatchedModel
 from cotdistill.environment import environment
 from cotdistill.progress import Advance, Progress, SilentProgress
 from cotdistill.recipe import Entry, MethodEntry, Recipe, resolved_yaml
-from cotdistill.records import Answer, Question, Rationale
+from cotdistill.records import Question, Rationale
 from cotdistill.run import Cell, Run
 from cotdistill.stages.curate import curate_rationales
-from cotdistill.stages.evaluate import evaluate_run
 from cotdistill.stages.generate import generate_rationales
 from cotdistill.stages.infer import answer_questions
-from cotdistill.stages.report import write_report
 from cotdistill.stages.train import Training, train_method
 from cotdistill.store import locked, read_records, write_json, write_text
 

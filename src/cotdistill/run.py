@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.asking import Asker
-from cotdistill.completion_log import CompletionLog
 from cotdistill.batching import BatchedModel
+from cotdistill.completion_log import CompletionLog
 from cotdistill.contracts import Ask, Engine, EnginePlugin, Filter, Method, Model, Split
 from cotdistill.errors import DataError, RecipeError
 from cotdistill.exemplars import draw_exemplars, refuse_test_exemplars

@@ -199,7 +199,8 @@ def whole_file(path: Path) -> Iterator[IO[str]]:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise StoreError(
             f"{path}: cannot be written ({error.strerror}); free some space or choose another folder"
         ) from error
+    finally:
+        partial.unlink(missing_ok=True)

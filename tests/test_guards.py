@@ -1,0 +1,137 @@
+"""Guards of the project's shape: every plug-in has a test, imports point one way, start-up is light, commands documented."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cotdistill import plugins
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "cotdistill"
+HEAVY = ("torch", "transformers", "datasets", "openai", "aiohttp", "ray", "scipy", "peft")
+
+# A module may import from its own layer and from those before it.
+LAYERS = [
+    {"records", "errors"},
+    {"contracts"},
+    {"plugins", "prompts"},
+    {"helpers"},
+    {"tasks", "answers", "teachers", "methods", "strategies", "filters", "students", "engines", "lab", "batching"},
+    {"stages"},
+    {"recipe", "run", "pipeline"},
+    {"commands", "cli", "__main__"},
+]
+
+
+def modules() -> dict[str, Path]:
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__") or "__init__": path
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of this package that a file imports anywhere, "" being the package itself."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found.add(node.module or "")
+            if node.module and node.module.split(".")[0] == "cotdistill":
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    known = modules()
+    own = {name.removeprefix("cotdistill.") for name in found if name.startswith("cotdistill.")}
+    return {name for name in own if name in known}
+
+
+def layer(module: str) -> int:
+    top = module.split(".")[0]
+    known = next((index for index, names in enumerate(LAYERS) if top in names), None)
+    return known if known is not None else next(i for i, names in enumerate(LAYERS) if "helpers" in names)
+
+
+def test_imports_point_one_way() -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, path in modules().items()
+        if module != "__init__"
+        for other in imports(path)
+        if layer(other) > layer(module)
+    ]
+    assert wrong == []
+
+
+def test_no_import_cycles() -> None:
+    graph = {module: imports(path) - {module} for module, path in modules().items()}
+    done: set[str] = set()
+
+    def visit(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, "cycle: " + " → ".join([*above[above.index(module) :], module])
+        if module in done:
+            return
+        for other in graph[module]:
+            visit(other, (*above, module))
+        done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("kind", sorted(plugins.KINDS))
+def test_every_plugin_has_a_test_of_its_name(kind: str) -> None:
+    own = [path.stem for path in (PACKAGE / kind).glob("*.py") if not path.stem.startswith("_")]
+    assert len(own) >= {"tasks": 6, "teachers": 5, "methods": 6, "filters": 2, "answers": 4}.get(kind, 1)
+    missing = [name for name in own if not (ROOT / "tests" / kind / f"test_{name}.py").exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("kind", sorted(plugins.KINDS))
+def test_every_plugin_is_found_and_says_what_it_is(kind: str) -> None:
+    for name in plugins.names(kind):
+        assert issubclass(plugins.find(kind, name), plugins.KINDS[kind])
+        assert len(plugins.summary(kind, name)) > 10, f"{kind} {name} needs a docstring"
+
+
+@pytest.mark.parametrize("arguments", [["-c", "import cotdistill"], ["-m", "cotdistill", "--help"]])
+def test_start_up_is_light(arguments: list[str]) -> None:
+    program = [sys.executable, "-X", "importtime", *arguments]
+    result = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60)
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in result.stderr.splitlines()}
+    assert "cotdistill" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_every_command_is_documented() -> None:
+    import typer
+
+    from cotdistill.cli import app
+
+    commands = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert len(commands) >= 10
+    documents = "\n".join(path.read_text("utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))])
+    assert [name for name in commands if f"cotdistill {name}" not in documents] == []
+
+
+def test_every_shipped_recipe_parses() -> None:
+    from cotdistill.recipe import load_recipe
+
+    recipes = sorted([*(ROOT / "recipes").rglob("*.yaml"), *PACKAGE.rglob("*.yaml")])
+    assert len(recipes) >= 3
+    for path in recipes:
+        assert load_recipe(path).methods
+
+
+def test_no_dangerous_calls() -> None:
+    banned = {"eval", "exec"}
+    for module, path in modules().items():
+        tree = ast.parse(path.read_text("utf-8"))
+        calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+        assert calls.isdisjoint(banned), module
+        assert "pickle" not in path.read_text("utf-8").replace("no pickle", ""), module
