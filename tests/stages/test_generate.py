@@ -1,0 +1,154 @@
+"""Generate: order, failures, stopping, nothing held up, nothing asked twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cotdistill.asking import Asker
+from cotdistill.completion_log import CompletionLog
+from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.errors import BudgetSpent, FatalTeacherError
+from cotdistill.ledger import Budget
+from cotdistill.records import Question, Rationale, Request
+from cotdistill.stages import generate
+from cotdistill.stages.generate import GenerateCounts, generate_rationales
+from cotdistill.teachers.scripted import Scripted
+
+
+class TwoCalls(Method):
+    """Asks for a rationale, then for the answer, as Fine-tune-CoT does."""
+
+    samples: int = 1
+
+    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+        first = await ask(f"Q: {question.text}", samples=self.samples, temperature=0.7)
+        made = []
+        for completion in first:
+            (second,) = await ask(f"{completion.text} So?", max_tokens=8)
+            made.append(Rationale(question.id, completion.text, second.text, completion.sample_index))
+        return made
+
+
+def questions(count: int) -> Iterator[Question]:
+    return (Question(f"q/{n}", f"number {n}", "1") for n in range(count))
+
+
+def run(teacher: Scripted, out: Path, count: int, log: Path | None = None, **settings: Any) -> tuple[Any, Asker]:
+    async def main() -> tuple[GenerateCounts, Asker]:
+        opened = CompletionLog(log) if log else None
+        ask = Asker({"teacher": teacher.open()}, opened, budget=settings.pop("budget", None))
+        method = TwoCalls(samples=settings.pop("samples", 1))
+        try:
+            return await generate_rationales(questions(count), method, ask, AnswerKind(), out, **settings), ask
+        finally:
+            if opened:
+                opened.close()
+
+    return asyncio.run(main())
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_rows_are_in_question_order_whatever_comes_first(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "rationales.jsonl"
+    seen: list[int] = []
+    counts, _ = run(Scripted(replies=("a", "b")), out, 50, in_flight=7, on_progress=seen.append, samples=2)
+    assert counts == GenerateCounts(50, 100)
+    assert [row["question"] for row in rows(out)] == [f"q/{n}" for n in range(50)]
+    assert rows(out)[3]["rationales"][1]["text"] == "b"
+    assert Rationale.from_json(rows(out)[3]["rationales"][1]).sample_index == 1
+    assert seen == list(range(1, 51))
+    assert sorted(path.name for path in out.parent.iterdir()) == ["rationales.jsonl"]
+
+
+def test_failed_questions_are_listed_with_the_reason(tmp_path: Path) -> None:
+    teacher = Scripted(faults={"number 3": "question failed"})
+    counts, ask = run(teacher, tmp_path / "r.jsonl", 10)
+    assert counts == GenerateCounts(10, 9, {"scripted fault": 1})
+    assert rows(tmp_path / "r.jsonl")[3] == {"question": "q/3", "failed": "scripted fault"}
+    assert ask.ledger.failed == {"scripted fault": 1}
+
+
+def test_a_rerun_asks_nothing_and_writes_the_same_bytes(tmp_path: Path) -> None:
+    log, out = tmp_path / "log.sqlite", tmp_path / "r.jsonl"
+    run(Scripted(replies=("a", "b", "c")), out, 30, log, samples=3, in_flight=5)
+    before = out.read_bytes()
+    _, ask = run(Scripted(replies=("a", "b", "c")), out, 30, log, samples=3, in_flight=30)
+    assert out.read_bytes() == before
+    assert ask.ledger.roles["teacher"].completions == 0
+
+
+def test_a_slow_question_holds_up_no_other(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    class Slow(Method):
+        async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+            await asyncio.sleep(0.2 if question.id == "q/0" else 0)
+            order.append(question.id)
+            return []
+
+    generate._InOrder.HELD, held = 10, generate._InOrder.HELD
+    try:
+        out = tmp_path / "r.jsonl"
+        ask = Asker({"teacher": Scripted().open()})
+        asyncio.run(generate_rationales(questions(300), Slow(), ask, AnswerKind(), out, in_flight=4))
+    finally:
+        generate._InOrder.HELD = held
+    assert order[-1] == "q/0"
+    assert [row["question"] for row in rows(out)] == [f"q/{n}" for n in range(300)]
+
+
+def test_a_fatal_error_stops_the_run_and_keeps_what_arrives(tmp_path: Path) -> None:
+    log = tmp_path / "log.sqlite"
+    teacher = Scripted(replies=lambda request, index: f"{request.prompt} {index}", faults={"number 20": "fatal"})
+    with pytest.raises(FatalTeacherError, match="number 20"):
+        run(teacher, tmp_path / "r.jsonl", 1000, log, in_flight=4)
+    assert not (tmp_path / "r.jsonl").exists()
+    with CompletionLog(log) as kept:
+        prompts = {entry.request["prompt"] for entry in kept.entries()}
+    assert {f"Q: number {n}" for n in range(20)} <= prompts
+    assert len(prompts) < 60
+
+
+def test_a_budget_stops_the_run_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    log, out = tmp_path / "log.sqlite", tmp_path / "r.jsonl"
+    words = Scripted(replies=lambda request, index: f"{request.prompt} {index}", latency_s=0.001)
+    with pytest.raises(BudgetSpent, match="tokens"):
+        run(words, out, 100, log, in_flight=4, budget=Budget(tokens=200))
+    with CompletionLog(log) as kept:
+        spent = sum(entry.completion.prompt_tokens + entry.completion.completion_tokens for entry in kept.entries())
+    assert 200 <= spent <= 200 + 4 * 20
+    counts, ask = run(words, out, 100, log, in_flight=4)
+    assert counts.questions == 100
+    assert ask.ledger.roles["teacher"].from_log > 10
+
+
+def test_an_interrupt_cancels_what_is_under_way(tmp_path: Path) -> None:
+    async def main() -> None:
+        ask = Asker({"teacher": Scripted(latency_s=60).open()})
+        job = asyncio.create_task(
+            generate_rationales(questions(10), TwoCalls(), ask, AnswerKind(), tmp_path / "r.jsonl")
+        )
+        await asyncio.sleep(0.05)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(main())
+
+
+def test_an_error_of_the_program_itself_is_not_swallowed(tmp_path: Path) -> None:
+    def broken(request: Request, index: int) -> str:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError):
+        run(Scripted(replies=broken), tmp_path / "r.jsonl", 5)
