@@ -1,0 +1,58 @@
+"""Inference keeps every finished answer, resumes after a kill, and lists what failed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from cotdistill.answers.number import Number
+from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.errors import QuestionFailed
+from cotdistill.records import Answer, Completion, Prompt, Question
+from cotdistill.stages.infer import answer_questions
+from cotdistill.store import append_jsonl, read_records
+from cotdistill.strategies.greedy import Greedy
+
+QUESTIONS = [Question(f"q/{index}", f"{index} + 1?", str(index + 1)) for index in range(5)]
+
+
+class Echo(Method):
+    """Asks the question as it is."""
+
+    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+        (completion,) = await ask(question.text, role="student")
+        return Answer(question.id, kind.extract(completion.text), completion.text)
+
+
+def run(out: Path) -> tuple[list[Answer], list[str]]:
+    asked: list[str] = []
+
+    async def ask(prompt: Prompt, **settings: Any) -> list[Completion]:
+        assert isinstance(prompt, str)
+        asked.append(prompt)
+        if prompt.startswith("3"):
+            raise QuestionFailed("the prompt is too long", "too long")
+        return [Completion(str(int(prompt[0]) + 1))]
+
+    asyncio.run(answer_questions(QUESTIONS, Echo(), Greedy(), ask, Number(), out, in_flight=2))
+    return list(read_records(out, Answer)), asked
+
+
+def test_answers_in_order_and_failures_listed(tmp_path: Path) -> None:
+    answers, asked = run(tmp_path / "answers.jsonl")
+    assert [answer.question_id for answer in answers] == [question.id for question in QUESTIONS]
+    assert [answer.answer for answer in answers] == ["1", "2", "3", None, "5"]
+    assert answers[3].text == "[failed: too long] the prompt is too long"
+    assert len(asked) == 5
+
+
+def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+    with (tmp_path / "answers.jsonl.log").open("w") as log:
+        append_jsonl(log, Answer("q/2", "3", "from before the kill").to_json())
+        log.write('{"question_id": "q/0", "ans')
+    answers, asked = run(tmp_path / "answers.jsonl")
+    assert [answer.answer for answer in answers] == ["1", "2", "3", None, "5"]
+    assert answers[2].text == "from before the kill"
+    assert len(asked) == 4
+    assert not (tmp_path / "answers.jsonl.log").exists()
