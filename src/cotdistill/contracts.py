@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,6 +28,7 @@ __all__ = [
     "Strategy",
     "Task",
     "Teacher",
+    "TokenRule",
 ]
 
 Split: TypeAlias = Literal["train", "validation", "test", "ood"]
@@ -133,12 +134,31 @@ class Method(Plugin):
     """One published way to distil: how the teacher is asked, what the student learns from, how it then answers."""
 
     roles: ClassVar[tuple[str, ...]] = ("student",)
-    """The models it trains; () for prompting."""
+    """The models it trains with its default settings; () for prompting. `rounds` is the truth for any setting."""
 
     @property
     def rounds(self) -> tuple[tuple[str, ...], ...]:
         """Roles trained in each round. Before round r ≥ 1 `revise` may ask the roles trained before it."""
         return (self.roles,) if self.roles else ()
+
+    @property
+    def prompted_role(self) -> str | None:
+        """The untrained model `solve` asks: "teacher" or "base"; None for a method that asks roles it trains."""
+        return None
+
+    @property
+    def exemplar_count(self) -> int:
+        """How many worked exemplars its prompts show; the run draws them from the training split only."""
+        return 0
+
+    @property
+    def exemplar_draw(self) -> int:
+        """Seed of the draw of exemplars: another number, other exemplars."""
+        return 0
+
+    def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
+        """This method with the exemplars (training questions that have a rationale) in its prompts."""
+        return self
 
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
         """Candidate rationales of one training question. The default needs no teacher: one empty rationale, gold answer."""
@@ -174,6 +194,17 @@ class Filter(Plugin):
         self, candidates: Iterable[tuple[Question, Rationale]], kind: AnswerKind
     ) -> Iterator[tuple[Question, Rationale, str | None]]:
         raise NotImplementedError
+
+
+class TokenRule(Protocol):
+    """What must come next in a completion, decided while it is written (a calculator, a form to fill in)."""
+
+    def forced(self, text: str) -> str | None:
+        """Text that must come next after `text` (the completion so far, `begin` included), or None to let the model go on.
+
+        Called after every token the model chose and once after a forced text is complete.
+        """
+        ...
 
 
 @runtime_checkable
