@@ -1,0 +1,56 @@
+"""English number words up to the trillions, read only where a whole answer is one ("twelve", "one hundred and five apples")."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["words_to_number"]
+
+_UNITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_SMALL = {word: number for number, word in enumerate(_UNITS)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
+_LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_WORD = "|".join(sorted([*_SMALL, *_LARGE, "hundred"], key=len, reverse=True))
+_START = re.compile(
+    rf"[\s\"'*(]*(?:(?:equal\s+to|exactly|about|approximately|only|just|still|a\s+total\s+of|he|she|they|it|there|is|are|has|have)\s+){{0,3}}"
+    rf"(?P<minus>(?:minus|negative)\s+)?(?P<words>(?:{_WORD})(?:[\s-]+(?:and\s+)?(?:{_WORD}))*)\b(?!\s+of\b)(?!-)",
+    re.IGNORECASE,
+)
+
+
+def words_to_number(answer: str) -> str | None:
+    """The number an answer begins with in words, as digits; None where it does not. "one of them" is no number."""
+    found = _START.match(answer)
+    if found is None:
+        return None
+    total, group = 0, 0
+    for word in re.findall(r"[a-z]+", found["words"].lower()):
+        if word in _SMALL:
+            group += _SMALL[word]
+        elif word == "hundred":
+            group = max(group, 1) * 100
+        elif word in _LARGE:
+            total, group = total + max(group, 1) * _LARGE[word], 0
+    number = str(total + group)
+    return f"-{number}" if found["minus"] and number != "0" else number

@@ -1,0 +1,142 @@
+"""The grammar of written numbers and their canonical form; used by the number kind and by nothing that needs prose."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+__all__ = ["NUMERAL", "canonical", "spell_out", "value"]
+
+_LETTER = "A-Za-z_\u00c0-\u024f\u0370-\u052f"
+"""Letters of scripts that put spaces between words: a digit glued behind one belongs to the word. 共12个 holds a number."""
+
+_GAP = " '_\u00a0\u2009\u202f"
+_UNSIGNED = rf"""
+    (?: \d{{1,3}} (?:,\d{{3}})+ (?![,\d]) (?:\.\d+)?                 # 1,234,567.8
+      | \d{{1,2}} (?:,\d{{2}})+ ,\d{{3}} (?![,\d]) (?:\.\d+)?        # 1,23,456
+      | \d{{1,3}} (?: (?:\.\d{{3}})+ ,\d+ | (?:\.\d{{3}}){{2,}} ) (?![.,]?\d)     # 1.234,5  1.234.567
+      | \d{{1,3}} (?P<gap>[{_GAP}]) \d{{3}} (?:(?P=gap)\d{{3}})* (?![\d{_GAP}]*\d) (?:[.,]\d+)?   # 1 234  1'234
+      | (?<!\() \d+ ,\d+
+      | \d+ (?:\.\d+)?
+      | \.\d+ )
+"""
+_SIMPLE = r"(?: \d+ (?:\.\d+)? )"
+
+NUMERAL = re.compile(
+    rf"""
+    (?P<sign> (?<![{_LETTER}\d)\]}}%.^-]) [-+] (?=[$€£¥₹]?\s?\.?\d) | \b(?:minus|negative)\s+ )?
+    (?: [$€£¥₹] \s? (?P<inner>-)? )?
+    (?<![{_LETTER}\d^]) (?<!\^\{{) (?<!\d[.,:/']) (?<!\d[.,]\s-)
+    (?: (?P<whole>\d+) (?:\s+|-|\s+and\s+) (?P<part>\d+ \s?/\s? \d+) (?![\d/.])
+      | (?P<numerator>{_SIMPLE}) \s?/\s? (?P<denominator>{_SIMPLE}) (?!\.?\d) (?!\s?/\s?\d)
+      | (?P<number>{_UNSIGNED})
+        (?: [eE](?P<exponent>[-+]?\d+) (?![{_LETTER}\d])
+          | \s? (?:[x×*·]|\\times|\\cdot) \s? 10 \s? \^ \s? \{{? (?P<power>[-+]?\d+) \}}? )?
+        (?: [ -] (?P<scale>hundred|thousand|million|billion|trillion) \b )? )
+    (?! \d | :\d | \.\d | \s?\^ | ,\d | /\d+/\d )
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_MOST_DIGITS = 1000
+_MOST_EXPONENT = 1000
+_DATE_PART = re.compile(r"\d{1,4}\s?/\s?\d{1,2}$")
+
+_VULGAR = {
+    "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
+    "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8", "⅐": "1/7", "⅑": "1/9", "⅒": "1/10",
+}  # fmt: skip
+_VULGAR_PATTERN = re.compile(f"(\\d)?\\s?([{''.join(_VULGAR)}])")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+_SUPERSCRIPT_PATTERN = re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_LATEX_FRACTION = re.compile(r"(\d)?\s*\\[dt]?frac\s*\{\s*(-?[\d.]+)\s*\}\s*\{\s*([\d.]+)\s*\}")
+_LATEX_NOISE = re.compile(r"\\(?:[,;:! $%]|left|right|text\{([^{}]*)\}|mathrm\{([^{}]*)\})|\{,\}")
+
+
+def spell_out(text: str) -> str:
+    """The text with vulgar fractions, raised digits and the usual LaTeX of numbers written in plain characters."""
+    if not text.isascii():
+        text = _VULGAR_PATTERN.sub(lambda m: (f"{m[1]} " if m[1] else "") + _VULGAR[m[2]], text)
+        text = _SUPERSCRIPT_PATTERN.sub(lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
+    if "\\" in text or "{,}" in text:
+        text = _LATEX_FRACTION.sub(lambda m: (f"{m[1]} " if m[1] else "") + f"{m[2]}/{m[3]}", text)
+        text = _LATEX_NOISE.sub(_plain_latex, text)
+    return text
+
+
+def _plain_latex(found: re.Match[str]) -> str:
+    kept = {"\\$": "$", "\\%": "%", "{,}": ","}
+    return found[1] or found[2] or kept.get(found[0], "" if found[0] in ("\\,", "\\!", "\\left", "\\right") else " ")
+
+
+def canonical(found: re.Match[str]) -> str | None:
+    """Canonical form of a match of NUMERAL; None where it is no number after all (a date, 5/0, an absurd exponent)."""
+    digits, numerator = found["number"], found["numerator"]
+    sign = "-" if found["inner"] or (found["sign"] or "+").strip().lower() in ("-", "minus", "negative") else ""
+    if digits is not None:
+        shift = int((found["exponent"] or found["power"] or "0")[:6]) + _SCALES.get((found["scale"] or "").lower(), 0)
+        if not shift and digits.isdigit():
+            plain = digits.lstrip("0") or "0"
+        elif abs(shift) > _MOST_EXPONENT or len(digits) > _MOST_DIGITS:
+            return None
+        else:
+            plain = _shifted(_point_notation(digits), shift)
+        return plain if plain == "0" else sign + plain
+    if len(found[0]) > _MOST_DIGITS:
+        return None
+    if numerator is not None:
+        top, bottom = Fraction(numerator), Fraction(found["denominator"])
+    else:
+        over, _, under = found["part"].partition("/")
+        bottom = Fraction(under.strip())
+        top = Fraction(over.strip()) + int(found["whole"]) * bottom
+    if not bottom:
+        return None
+    return from_fraction(-top / bottom if sign else top / bottom)
+
+
+def _point_notation(digits: str) -> str:
+    """Separators resolved: the result has no grouping and a point before the decimals."""
+    digits = digits.translate({ord(gap): None for gap in _GAP})
+    comma, point = digits.rfind(","), digits.rfind(".")
+    if comma < 0:
+        return digits.replace(".", "") if digits.count(".") > 1 else digits
+    if point > comma:
+        return digits.replace(",", "")
+    if point >= 0:
+        return digits.replace(".", "").replace(",", ".")
+    grouped = digits.count(",") > 1 or (len(digits) - comma == 4 and not digits.startswith("0") and comma <= 3)
+    return digits.replace(",", "") if grouped else digits.replace(",", ".")
+
+
+def _shifted(number: str, shift: int) -> str:
+    whole, _, decimals = number.partition(".")
+    if shift > 0:
+        decimals = decimals.ljust(shift, "0")
+        whole, decimals = whole + decimals[:shift], decimals[shift:]
+    elif shift < 0:
+        whole = whole.rjust(-shift, "0")
+        whole, decimals = whole[:shift], whole[shift:] + decimals
+    whole, decimals = whole.lstrip("0") or "0", decimals.rstrip("0")
+    return f"{whole}.{decimals}" if decimals else whole
+
+
+def from_fraction(number: Fraction) -> str:
+    """A fraction as the shortest exact decimal, or reduced over its denominator where the decimal does not end."""
+    rest, twos, fives = number.denominator, 0, 0
+    while rest % 2 == 0:
+        rest, twos = rest // 2, twos + 1
+    while rest % 5 == 0:
+        rest, fives = rest // 5, fives + 1
+    if rest != 1:
+        return f"{number.numerator}/{number.denominator}"
+    places = max(twos, fives)
+    scaled = str(abs(number.numerator) * 10**places // number.denominator).rjust(places + 1, "0")
+    plain = _shifted(f"{scaled[: len(scaled) - places]}.{scaled[len(scaled) - places :]}", 0)
+    return f"-{plain}" if number < 0 else plain
+
+
+def value(number: str) -> Fraction | None:
+    """A canonical number as a fraction; None where it is too long to calculate with."""
+    return Fraction(number) if len(number) <= _MOST_DIGITS else None

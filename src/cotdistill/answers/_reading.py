@@ -1,0 +1,159 @@
+"""How every answer kind reads a text: where the conclusion begins, what stands in a box, which characters mean digits.
+
+The precedence is the same for all kinds and is declared here once:
+
+1. what follows the last marker ("The answer is", "-->", "####", ...) that has any text behind it;
+2. else the content of the last `\\boxed{...}`;
+3. else the last candidate of the text.
+
+A text that has a marker and nothing readable behind it, nor a box, holds NO answer: a number from the middle of the
+reasoning would be a guess. Two cuts come first: hidden thinking up to the last `</think>` is dropped, and so is a new
+question that a few-shot model goes on to invent after it has answered ("Q: ..." on a line of its own).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+
+__all__ = ["DEFAULT_MARKERS", "ascii_digits", "boxes", "conclusion", "last_box", "negated", "reply", "sentence"]
+
+DEFAULT_MARKERS = (
+    "-->",
+    "####",
+    "The answer is",
+    "Therefore, the answer is",
+    "answer:",
+    "final answer:",
+    "the answer (arabic numerals) is",
+    "the answer (Yes or No) is",
+    "among A through E, the answer is",
+)
+"""The usual markers, for display; the built-in pattern also knows their variants ("the final answer would be", ...)."""
+
+_DEFAULT_PATTERN = re.compile(
+    r"""-->|\#\#\#\#
+      | \banswer s? \s* (?:\([^()\n]{1,40}\)\s*)? (?:[^\S\n]+(?:to|for|of)\s[^.:\n]{1,60}?\s)?
+        (?: [*_"']{0,3} \s* [::] [*_"']{0,3} | \s* = | \s+ (?:is|are|was|would\ be|should\ be|must\ be|will\ be) \b (?:\s*:)? )
+      | \b(?:respuesta|réponse|risposta|resposta|antwort|ответ|réponse\ finale)\b \s* (?:(?:correcta|final|finale|correcte)\s+)?
+        (?: : | (?:es|est|è|é|ist|lautet)\b :? | [-—] )
+      | (?:答案|答え|答)\s*(?:是|为|為|は|[::])
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+_NEW_QUESTION = re.compile(r"\n\s*(?:Q|Question)\s*:", re.IGNORECASE)
+_SOMETHING = re.compile(r"[^\s.:*\"']")
+_BRACE = re.compile(r"\\f?boxed?\s*\{|[{}]")
+_THINK_END = "</think>"
+_NEGATION = re.compile(
+    r"(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\bcannot|\brather\s+than|\binstead\s+of|\bexcept(?:\s+for)?|\brule[sd]?\s+out|"
+    r"\beliminat(?:e|es|ed|ing)|\bexclud(?:e|es|ed|ing))"
+    r"(?:\s+(?:be|is|are|the|an?|option|choice|answer|equal|to|exactly|necessarily|just|only|simply|say))*[\s\"'(\[$:]*$",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?。！？](?=\s|$|[\"')\]])|\n|。")
+
+
+@lru_cache(maxsize=256)
+def _pattern(markers: tuple[str, ...]) -> re.Pattern[str]:
+    if not markers:
+        return _DEFAULT_PATTERN
+    longest_first = sorted((marker.strip() for marker in markers), key=len, reverse=True)
+    return re.compile("|".join(re.escape(marker) for marker in longest_first if marker) or r"(?!)", re.IGNORECASE)
+
+
+def reply(text: str, markers: Sequence[str] = ()) -> str:
+    """The part of a model's text that speaks for it: after hidden thinking, before a question it invented itself."""
+    cut = text.rfind(_THINK_END)
+    if cut >= 0:
+        text = text[cut + len(_THINK_END) :]
+    if "\n" in text and _NEW_QUESTION.search(text):
+        marker = _pattern(tuple(markers)).search(text)
+        question = _NEW_QUESTION.search(text, marker.end()) if marker else None
+        if question:
+            return text[: question.start()]
+    return text
+
+
+def conclusion(text: str, markers: Sequence[str] = ()) -> str | None:
+    """What follows the last marker with text behind it, or None where no marker occurs; "" where all of them are bare."""
+    end = -1
+    last_bare = False
+    for found in _pattern(tuple(markers)).finditer(text):
+        if _SOMETHING.search(text, found.end()):
+            end = found.end()
+        else:
+            last_bare = True
+            break
+    if end >= 0:
+        return text[end:]
+    return "" if last_bare else None
+
+
+def boxes(text: str) -> list[str]:
+    r"""Contents of all `\boxed{...}` and `\fbox{...}` of the text in order, braces matched; an unclosed box is skipped."""
+    if "box" not in text:
+        return []
+    found: list[tuple[int, str]] = []
+    open_braces: list[tuple[int, bool]] = []
+    for brace in _BRACE.finditer(text):
+        if brace[0] != "}":
+            open_braces.append((brace.end(), len(brace[0]) > 1))
+        elif open_braces:
+            start, is_box = open_braces.pop()
+            if is_box:
+                found.append((start, text[start : brace.start()]))
+    return [content for _, content in sorted(found)]
+
+
+def last_box(text: str) -> str | None:
+    r"""Content of the last `\boxed{...}`, or None."""
+    found = boxes(text)
+    return found[-1] if found else None
+
+
+def negated(text: str, start: int) -> bool:
+    """Whether the candidate that begins at `start` is denied by the words before it ("not B", "rather than 12")."""
+    return _NEGATION.search(text[max(0, start - 48) : start]) is not None
+
+
+def sentence(text: str) -> str:
+    """The first sentence of a text that is more than white space; line ends close a sentence."""
+    text = text.lstrip(" \t\r\n.:;,*")
+    end = _SENTENCE_END.search(text)
+    return text[: end.start()] if end else text
+
+
+def _digit_table() -> dict[int, str]:
+    table = {code: str(unicodedata.decimal(chr(code))) for code in range(0x80, 0x1FBFF) if chr(code).isdecimal()}
+    table |= {ord("−"): "-", ord("－"): "-", ord("﹣"): "-", ord("‐"): "-", ord("‑"): "-"}
+    table |= {
+        ord("＋"): "+",
+        ord("．"): ".",
+        ord("，"): ",",
+        ord("％"): "%",
+        ord("／"): "/",
+        ord("⁄"): "/",
+        ord("："): ":",
+    }
+    table |= {
+        ord("٫"): ".",
+        ord("٬"): ",",
+        ord("٪"): "%",
+        ord("’"): "'",
+        ord("＄"): "$",
+        ord("（"): "(",
+        ord("）"): ")",
+    }
+    return table
+
+
+_DIGITS = _digit_table()
+
+
+def ascii_digits(text: str) -> str:
+    """The text with every script's decimal digits, signs and separators written in ASCII ("٣٫٥" and "３．５" become "3.5")."""
+    return text if text.isascii() else text.translate(_DIGITS)

@@ -1,0 +1,177 @@
+"""Multiple choice: the capital letter of the option a text commits to, by its letter or by its words.
+
+Read: (B)  [B]  B.  B)  **B**  option B  \\boxed{B}  \\text{(B)}  b) — and the words of an option where no letter stands.
+Not read: letters inside words or inside an option's own words ("vitamin C"), the article "A", options that are denied
+("not B", "(E) is wrong"), and enumerations without a commitment ("A or B", "(A), (B), or (C)"): those hold no answer.
+
+    >>> Choice().extract("(A) is not possible. The answer is forest.", options=("pond", "forest"))
+    'B'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from cotdistill.answers._reading import ascii_digits, conclusion, last_box, negated, reply
+from cotdistill.contracts import AnswerKind
+from cotdistill.records import NO_ANSWER
+
+__all__ = ["Choice"]
+
+_LETTERS = "ABCDEFGHIJ"
+"""Letters read where the caller gives no options."""
+
+_WRAPPED = r"[(\[{]\s*([A-Za-z])\s*[)\]}]"
+_NAMED = r"\b(?:[Oo]ptions?|[Cc]hoices?|[Aa]nswers?|[Ll]etter)\s+\W{0,3}([A-Za-z])\b(?!')"
+_LISTED = r"(?:^|\n)[\s*\"']*([A-Za-z])(?=\s*(?:[.):]|\*|$|\n))"
+_ENDING = r"(?<![A-Za-z0-9'’])([A-Z])(?=[\s.*\"'!)$]*$)"
+_BARE = (
+    r"(?<![A-Za-z0-9'’&])(?:([B-Z])|(A)(?!\s+(?!is\b|because\b|since\b|as\b|and\b|or\b|which\b|but\b|for\b|from\b)[a-z]))"
+    r"(?![A-Za-z0-9'’&]|\.[A-Za-z])"
+)
+_STRONG = re.compile("|".join((_WRAPPED, _NAMED, _LISTED, _ENDING)))
+_AFTER_MARKER = re.compile("|".join((_WRAPPED, _NAMED, _BARE)))
+_LONE = re.compile(r"[\s\W]*([A-Za-z])[\s\W]*$")
+_DENIED = re.compile(
+    r"[)\].:\"']*\s*(?:(?!because\b|since\b|as\b|so\b|but\b|and\b|or\b)[\w-]+\s+){0,4}?(?:is|are|was|can|could|would|does|do)"
+    r"(?:n['’]t\b|not\b|\s+(?:\w+\s+)?(?:not|wrong|incorrect|false|eliminated|out|impossible|unlikely)\b)"
+)
+_LINK = re.compile(
+    r"[\s,/&;)(\].\[\"'*]*(?:(?:and|or|and/or|either|possibly|maybe|perhaps|option|choice)[\s,]*)*[\s(\[\"'*]*$", re.I
+)
+_LATEX = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*")
+_LISTED_BEFORE = re.compile(r"(?<![A-Za-z0-9'])[A-Z]\)?\s*(?:[,/]\s*(?:or|and)?|\bor|\band)\s*$")
+_SHORT = 40
+"""A text of at most this many characters is read like a conclusion."""
+_SENTENCE = re.compile(r"[^\n]+?(?:[.!?。！？](?=\s+[A-Z(\"'])|\n|$)")
+
+
+class _Candidate(NamedTuple):
+    letter: str
+    start: int
+    end: int
+
+
+class Choice(AnswerKind):
+    """The letter of one option, named by letter or by its words."""
+
+    def extract(self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()) -> str | None:
+        text = ascii_digits(reply(text, markers))
+        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(options)] if options else _LETTERS
+        tail = conclusion(text, markers)
+        if tail is not None and (answer := _committed(tail, letters, options)) is not None:
+            return answer
+        box = last_box(text)
+        if box is not None and (answer := _committed(_LATEX.sub("", box), letters, options)) is not None:
+            return answer
+        return NO_ANSWER if tail is not None else _last(text, letters, options)
+
+    def same(self, answer: str | None, gold: str | None) -> bool:
+        if answer is None or gold is None:
+            return False
+        one, other = _LONE.match(answer), _LONE.match(gold)
+        return one is not None and other is not None and one[1].upper() == other[1].upper()
+
+
+def _committed(tail: str, letters: str, options: Sequence[str]) -> str | None:
+    """What the conclusion commits to: its first sentence that names an option decides, for good."""
+    lone = _LONE.match(tail)
+    if lone is not None:
+        return _known(lone[1], letters)
+    if "\\" in tail:
+        tail = _LATEX.sub("", tail)
+    for sentence in _SENTENCE.finditer(tail):
+        named = list(_named(_AFTER_MARKER, sentence[0], letters, options)) or list(
+            _by_words(sentence[0], letters, options)
+        )
+        kept = [candidate for candidate in named if not _denied(sentence[0], candidate)]
+        if kept:
+            return NO_ANSWER if _enumerated(sentence[0], kept, options) else kept[0].letter
+    return NO_ANSWER
+
+
+def _last(text: str, letters: str, options: Sequence[str]) -> str | None:
+    """Without marker and box: the last option named by letter and not denied, else the last one named by its words."""
+    lone = _LONE.match(text)
+    if lone is not None:
+        return _known(lone[1], letters)
+    if len(text) <= _SHORT:
+        return _committed(text, letters, options)
+    for named in (_named(_STRONG, text, letters, options), _by_words(text, letters, options)):
+        kept = [candidate for candidate in named if not _denied(text, candidate)]
+        if kept:
+            listed = _enumerated(text, kept[-2:], options) or _LISTED_BEFORE.search(text, 0, kept[-1].start)
+            return NO_ANSWER if listed else kept[-1].letter
+    return NO_ANSWER
+
+
+def _known(letter: str, letters: str) -> str | None:
+    return letter.upper() if letter.upper() in letters else NO_ANSWER
+
+
+def _named(pattern: re.Pattern[str], text: str, letters: str, options: Sequence[str]) -> Iterator[_Candidate]:
+    for found in pattern.finditer(text):
+        group = found.lastindex
+        assert group is not None
+        letter, wrapped = found[group], group == 1
+        if letter.islower() and not wrapped and found.end() != len(text.rstrip()):
+            continue
+        if letter.upper() in letters and (wrapped or not _inside_words(text, found.start(group), letter, options)):
+            yield _Candidate(letter.upper(), found.start(), found.end())
+
+
+def _inside_words(text: str, position: int, letter: str, options: Sequence[str]) -> bool:
+    """Whether the letter at `position` belongs to the words of an option ("vitamin C")."""
+    for option in options:
+        offset = option.find(letter) if len(option) > 1 else -1
+        while offset >= 0:
+            begin = position - offset
+            if begin >= 0 and text[begin : begin + len(option)].casefold() == option.casefold():
+                return True
+            offset = option.find(letter, offset + 1)
+    return False
+
+
+def _by_words(text: str, letters: str, options: Sequence[str]) -> Iterator[_Candidate]:
+    """Options whose words stand in the text, in order; of overlapping ones the longest."""
+    lower = text.lower()
+    found: list[_Candidate] = []
+    for letter, option in zip(letters, options, strict=False):
+        words = " ".join(option.lower().split()).strip(" .,;:\"'")
+        start = lower.find(words) if words else -1
+        while start >= 0:
+            end = start + len(words)
+            if _whole(lower, start, end):
+                found.append(_Candidate(letter, start, end))
+            start = lower.find(words, end)
+    found.sort(key=lambda candidate: (candidate.start, candidate.start - candidate.end, candidate.letter))
+    reached = 0
+    for candidate in found:
+        if candidate.start >= reached:
+            reached = candidate.end
+            yield candidate
+
+
+def _whole(text: str, start: int, end: int) -> bool:
+    before, after = text[start - 1 : start], text[end : end + 2]
+    if before.isalnum() or after[:1].isalnum() or after[:1] == "%":
+        return False
+    digits_before = text[start].isdigit() and before in (".", ",", "-", "/") and text[start - 2 : start - 1].isdigit()
+    return not (digits_before or (text[end - 1].isdigit() and after[:1] in (".", ",", "/") and after[1:].isdigit()))
+
+
+def _denied(text: str, candidate: _Candidate) -> bool:
+    return negated(text, candidate.start) or _DENIED.match(text, candidate.end) is not None
+
+
+def _enumerated(text: str, named: Sequence[_Candidate], options: Sequence[str]) -> bool:
+    """Whether two different options stand side by side, joined by nothing but commas, "or", "and" and their own words."""
+    if len(named) < 2 or named[0].letter == named[1].letter:
+        return False
+    between = text[named[0].end : named[1].start]
+    position = ord(named[0].letter) - ord("A")
+    if position < len(options) and options[position]:
+        between = between.lower().replace(options[position].lower().strip(" ."), " ", 1)
+    return _LINK.match(between) is not None

@@ -1,0 +1,148 @@
+"""Numbers: read out of prose in any usual writing, compared by value.
+
+Read: 1,234  1 234  1'234  1.234,5  1,23,456  -5  −5  minus 5  $1,200.50  -$5  5 €  12%  3/4  1 1/2  ½  \\frac{3}{4}  1.2e5
+1.2 × 10^5  2.5 million, digits of every script, and number words right after a marker ("The answer is twelve").
+Not read: digits inside words (H2O), exponents (cm^2), clock times (3:15), dates (1/2/2021), versions (1.2.3).
+
+Canonical form: plain decimal without trailing zeros ("1200.5"), a reduced fraction where it does not end ("1/3"). Units,
+currency and the percent sign are dropped: data sets write "20" for "20 %". A lone comma before other than three digits is a
+decimal comma (1,5), before three digits a thousands separator (1,234).
+
+    >>> Number().extract("She pays 3 x $4 = $12.00. The answer is $12.00.")
+    '12'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from cotdistill.answers._number_words import words_to_number
+from cotdistill.answers._numerals import NUMERAL, canonical, spell_out, value
+from cotdistill.answers._reading import ascii_digits, conclusion, last_box, negated, reply, sentence
+from cotdistill.contracts import AnswerKind
+from cotdistill.records import NO_ANSWER
+
+__all__ = ["Number"]
+
+_TAIL = 400
+"""Characters read from the end before the whole text is; answers stand at the end."""
+
+_OPERATION = re.compile(
+    r"\s*(?:[^\W\d]+\s+){0,2}[)\]]?\s*(?:[-+*/×÷x·−]|\\times|\\div|\\cdot)\s*[$(€£]*\d", re.IGNORECASE
+)
+_APART = re.compile(r"\s*(?:or|to|–|-|and)\s*\$?$", re.IGNORECASE)
+
+
+class Number(AnswerKind):
+    """A number in any usual writing, compared by value."""
+
+    def extract(self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()) -> str | None:
+        text = spell_out(ascii_digits(reply(text, markers)))
+        tail = conclusion(text, markers)
+        if tail is not None and (answer := _first(tail)) is not None:
+            return answer
+        box = last_box(text)
+        if box is not None and (answer := _first(box.rpartition("=")[2])) is not None:
+            return answer
+        return NO_ANSWER if tail is not None else _last(text)
+
+    def same(self, answer: str | None, gold: str | None) -> bool:
+        if answer is None or gold is None:
+            return False
+        if answer == gold:
+            return _read(gold) is not None
+        one, other = _read(answer), _read(gold)
+        if one is None or other is None:
+            return False
+        if one == other:
+            return True
+        return close(one, other) or _percent(answer, gold, one, other)
+
+
+def close(one: str, other: str) -> bool:
+    """Whether two canonical numbers differ by rounding only: six decimals, where at least one of them is no integer."""
+    if one.lstrip("-").isdigit() and other.lstrip("-").isdigit():
+        return False
+    first, second = value(one), value(other)
+    if first is None or second is None:
+        return False
+    difference, size = abs(first - second), max(abs(first), abs(second))
+    return (difference * 10**6 <= 1 and difference * 10**4 <= size) or difference * 10**12 <= size
+
+
+def _percent(answer: str, gold: str, one: str, other: str) -> bool:
+    """ "50%" equals "0.5" as well as "50"; only where one of the two is written with the sign."""
+    if ("%" in answer) == ("%" in gold):
+        return False
+    with_sign, plain = (one, other) if "%" in answer else (other, one)
+    first, second = value(with_sign), value(plain)
+    return first is not None and second is not None and first == 100 * second
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> str | None:
+    if text.isascii() and text.isdigit() and (text[0] != "0" or len(text) == 1):
+        return text
+    text = spell_out(ascii_digits(text))
+    return _first(text.rpartition("=")[2])
+
+
+def _candidates(text: str, start: int = 0) -> Iterator[tuple[re.Match[str], str]]:
+    for found in NUMERAL.finditer(text, start):
+        number = canonical(found)
+        if number is not None:
+            yield found, number
+
+
+def _first(tail: str) -> str | None:
+    """First number of the conclusion; the result where it is written as a calculation; nothing where it is left open."""
+    for found, number in _candidates(tail):
+        if negated(tail, found.start()):
+            continue
+        before = tail[: found.start()]
+        if before.strip(" \t\n.:*$\"'") and (spelled := words_to_number(sentence(before))) is not None:
+            return spelled
+        if _OPERATION.match(tail, found.end()):
+            return _result(tail[found.start() :])
+        return number
+    return words_to_number(sentence(tail))
+
+
+def _result(calculation: str) -> str | None:
+    line = calculation.split("\n", 1)[0]
+    while "=" in line:
+        line = line.partition("=")[2]
+        first = next(_candidates(line), None)
+        if first is None:
+            return NO_ANSWER
+        if not _OPERATION.match(line, first[0].end()):
+            return first[1]
+    return NO_ANSWER
+
+
+def _last(text: str) -> str | None:
+    """Last number of the text that is asserted; ordinals ("the 3rd day") and list numbers ("2. Then") do not count."""
+    start = max(0, len(text) - _TAIL)
+    while start and not text[start - 1].isspace():
+        start -= 1
+    for begin in (start, 0) if start else (0,):
+        for found, number in reversed(list(_candidates(text, begin))):
+            if not negated(text, found.start()) and not _ordinal(text, found):
+                return number
+    return words_to_number(text) if len(text) <= 60 else NO_ANSWER
+
+
+_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
+_LIST_MARK = re.compile(r"[.)](?=\s+\S)")
+_LABEL = re.compile(r"(?:\bsteps?|\bday|\bline|\bquestion|\bpart|#)\s*$", re.IGNORECASE)
+
+
+def _ordinal(text: str, found: re.Match[str]) -> bool:
+    if _ORDINAL.match(text, found.end()):
+        return True
+    before = text[: found.start()]
+    if _LIST_MARK.match(text, found.end()) and (not before.strip() or before.rstrip(" \t").endswith("\n")):
+        return True
+    return _LABEL.search(before[-12:]) is not None and text[found.end() : found.end() + 1] == ":"

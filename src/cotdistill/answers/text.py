@@ -1,0 +1,75 @@
+"""Short free text, as in last-letter concatenation: the quoted or final words of the conclusion, compared without case.
+
+Without marker and box it reads, in this order: a text that is one short line as a whole; the last quoted words; the words
+after the last "is", "=", "gives" or "get" at the very end.
+
+    >>> Text().extract('Putting them together gives "a" "b". The answer is "ab".')
+    'ab'
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from cotdistill.answers._reading import conclusion, last_box, reply
+from cotdistill.contracts import AnswerKind
+from cotdistill.records import NO_ANSWER
+
+__all__ = ["Text"]
+
+_QUOTED = re.compile(
+    r"[\"“”„«]([^\"“”„«»\n]{1,200})[\"“”»]|(?<!\w)['‘`]([^'‘’`\n]{1,200})['’`](?!\w)|\*\*([^*\n]{1,200})\*\*"
+)
+_FINAL = re.compile(r"(?:\b(?:is|are|gives?|get|becomes|yields?|be)|=|:|→|->)\s*([^\s=:]{1,60})[\s.!]*$", re.IGNORECASE)
+_FRAME = " \t\r\n.,;:!\"'“”‘’«»`*_$()[]{}<>"
+_LEAD = re.compile(r"^(?:(?:simply|just|therefore|thus|then|:)\s+)+", re.IGNORECASE)
+_LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
+_MOST_WORDS = 8
+
+
+class Text(AnswerKind):
+    """A short text, compared without case, punctuation around it and runs of white space."""
+
+    def extract(self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()) -> str | None:
+        text = reply(text, markers)
+        tail = conclusion(text, markers)
+        if tail is not None and (answer := _concluded(tail)) is not None:
+            return answer
+        box = last_box(text)
+        if box is not None and (answer := _bare(box)) is not None:
+            return answer
+        if tail is not None:
+            return NO_ANSWER
+        if "\n" not in text.strip() and len(text) <= 200 and len(text.split()) <= _MOST_WORDS:
+            short = _FINAL.search(text) if len(text.split()) > 2 and not _QUOTED.search(text) else None
+            return _bare(short[1]) if short else _concluded(text)
+        quoted = [found for found in _QUOTED.finditer(text) if _bare(found[0])]
+        if quoted:
+            return _bare(quoted[-1][0])
+        final = _FINAL.search(text)
+        return _bare(final[1]) if final else NO_ANSWER
+
+    def same(self, answer: str | None, gold: str | None) -> bool:
+        if answer is None or gold is None:
+            return False
+        one = _key(answer)
+        return one != "" and one == _key(gold)
+
+
+def _concluded(tail: str) -> str | None:
+    """The words of a conclusion: its first line; where that holds a quotation at its start or end, the quoted words."""
+    line = next((line for line in tail.split("\n") if _bare(line)), "").rpartition("=")[2]
+    quoted = _QUOTED.search(line)
+    if quoted is not None and (not line[: quoted.start()].strip(_FRAME) or not line[quoted.end() :].strip(_FRAME)):
+        return _bare(quoted[0])
+    return _bare(_LEAD.sub("", re.split(r"[.!?](?:\s|$)", line.strip(_FRAME), maxsplit=1)[0], count=1))
+
+
+def _bare(text: str) -> str | None:
+    return " ".join(_LATEX.sub(r"\1", text).strip(_FRAME).split()) or NO_ANSWER
+
+
+def _key(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().strip(_FRAME).split())

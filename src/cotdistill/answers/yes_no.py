@@ -1,0 +1,63 @@
+"""Yes or no, as the one word that a text concludes with; "true" and "false" count where they conclude.
+
+A "no" that belongs to a noun ("there is no way") is not an answer, nor is "yes or no", nor a denied word ("not yes").
+
+    >>> YesNo().extract("There is no doubt about it. The answer is yes.")
+    'yes'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from cotdistill.answers._reading import conclusion, last_box, negated, reply
+from cotdistill.contracts import AnswerKind
+from cotdistill.records import NO_ANSWER
+
+__all__ = ["YesNo"]
+
+_WORD = re.compile(
+    r"(?<![\w-])(?:(?P<yes>yes|yeah|yep|true)|(?P<no>no|nope|false))(?![\w'’]|-\w|\.\d)"
+    r"(?!\s+(?:or|and|/)\s+(?:yes|no|true|false)\b)(?<!yes or no)(?<!yes and no)(?<!no or yes)(?<!true or false)(?<!yes/no)(?!/no\b)",
+    re.IGNORECASE,
+)
+_STANDS_ALONE = re.compile(
+    r"[\s]*(?:[.,!?;:)\]}\"'”’*<—–-]|$|\n|because\b|since\b|as\b|for\b|and\s+the\b|it\b|they\b|he\b|she\b|the\b|this\b)",
+    re.I,
+)
+_SPELLINGS = {"yes": "yes", "no": "no", "true": "yes", "false": "no", "y": "yes", "n": "no", "1": "yes", "0": "no"}
+
+
+class YesNo(AnswerKind):
+    """Yes or no."""
+
+    def extract(self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()) -> str | None:
+        text = reply(text, markers)
+        tail = conclusion(text, markers)
+        if tail is not None:
+            return next(iter(_words(tail, concluding=True)), NO_ANSWER) or _boxed(text)
+        return _boxed(text) or next(reversed(_words(text, concluding=len(text) <= 24)), NO_ANSWER)
+
+    def same(self, answer: str | None, gold: str | None) -> bool:
+        if answer is None or gold is None:
+            return False
+        one, other = (_SPELLINGS.get(text.strip(" .!\"'\n").lower()) for text in (answer, gold))
+        return one is not None and one == other
+
+
+def _boxed(text: str) -> str | None:
+    box = last_box(text)
+    return next(iter(_words(box, concluding=True)), NO_ANSWER) if box is not None else NO_ANSWER
+
+
+def _words(text: str, *, concluding: bool) -> list[str]:
+    """The answers in order. Where the text is no conclusion, only words that stand alone count, and no truth values."""
+    found = []
+    for word in _WORD.finditer(text):
+        alone = _STANDS_ALONE.match(text, word.end()) is not None
+        if negated(text, word.start()) or (word["no"] and not alone):
+            continue
+        if concluding or (alone and word[0].lower() not in ("true", "false")):
+            found.append("yes" if word["yes"] else "no")
+    return found

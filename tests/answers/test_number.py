@@ -1,0 +1,133 @@
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cotdistill.answers.number import Number
+
+NUMBER = Number()
+
+WRITINGS = [
+    ("12", "12"), ("1,234", "1234"), ("1 234", "1234"), ("1'234", "1234"), ("1.234,5", "1234.5"), ("1.234.567", "1234567"),
+    ("1,23,456", "123456"), ("1,5", "1.5"), ("-5", "-5"), ("−5", "-5"), ("minus 5", "-5"), ("negative 7", "-7"),
+    ("$1,200.50", "1200.5"), ("-$5", "-5"), ("$-5", "-5"), ("5 €", "5"), ("EUR 1.234,50", "1234.5"), ("12%", "12"),
+    ("3/4", "0.75"), ("1/3", "1/3"), ("1 1/2", "1.5"), ("½", "0.5"), ("2½", "2.5"), (r"\frac{3}{4}", "0.75"),
+    ("1.2e5", "120000"), ("1.2E-3", "0.0012"), ("1.2 × 10^5", "120000"), (r"1.2 \times 10^{5}", "120000"),
+    ("1.2×10⁵", "120000"), ("2.5 million", "2500000"), ("٣٤٫٥", "34.5"), ("１２", "12"), ("१२३", "123"), ("共12个", "12"),
+    ("004.50", "4.5"), (".5", "0.5"), ("-0", "0"), ("5kg", "5"), ("25 cm^2", "25"), ("25 cm²", "25"), ("1_000", "1000"),
+    (r"\boxed{x = 1{,}234}", "1234"), ("12.", "12"), ("Rs.5", "5"), ("20-foot", "20"),
+]  # fmt: skip
+SENTENCES = [
+    ("10 - 3 = 7", "7"),
+    ("The answer is 10 - 3 = 7.", "7"),
+    ("The answer is 5 apples + 7 apples = 12 apples, of 30.", "12"),
+    ("She has 5. The answer is 12 out of 20.", "12"),
+    ("The answer is 12 (since 3 * 4 = 12).", "12"),
+    ("The answer is twelve.", "12"),
+    ("The answer is one hundred and five apples.", "105"),
+    ("The answer is not 5 but 7.", "7"),
+    ("#### 42", "42"),
+    (" 3 + 4 is 7 --> 7", "7"),
+    ("Answer: **42**", "42"),
+    ("The answer is 12.\nThe answer is", "12"),
+    (r"So 5, thus \boxed{12} and 3 are left", "12"),
+    (r"\boxed{3} then The answer is 4", "4"),
+    ("It costs 9 dollars on the 3rd day.", "9"),
+    ("1. First, add 4 and 5 to get 9.\n2. Then stop.", "9"),
+    ("<think>maybe 5</think>The answer is 7", "7"),
+    ("The answer is 5.\n\nQ: And 3 more?\nA: The answer is 8.", "5"),
+    ("La respuesta es 1.234,5", "1234.5"),
+    ("答案是12", "12"),
+]
+NOTHING = [
+    "", "H2O", "3:15", "1/2/2021", "1.2.3", "2^10", "1,2,3", "(3,4)", "rate 5/0", "1e999999999", "The answer is unknown.",
+    "I have 5. The answer is unknown.", "So 12. The answer is", "The answer is one of them", "The answer is 5 or so minus x + 3 - 2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), WRITINGS + SENTENCES)
+def test_reads(text: str, expected: str) -> None:
+    assert NUMBER.extract(text) == expected
+
+
+@pytest.mark.parametrize("text", NOTHING[:-1])
+def test_holds_no_number(text: str) -> None:
+    assert NUMBER.extract(text) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "expected"),
+    [
+        ("18", "18.00", True), ("$1,234", "1234.0", True), ("1/3", "0.3333333", True), ("5/6", "0.8333333333333334", True),
+        ("0.083333", "1/12", True), ("1000000", "1000001", False), ("0.000000001", "0.000000002", False), ("50%", "50", True),
+        ("50%", "0.5", True), ("50", "0.5", False), (None, None, False), (None, "1", False), ("many", "many", False),
+        ("5 apples", "5", True), ("0", "-0", True), ("0.83", "5/6", False),
+    ],
+)  # fmt: skip
+def test_same(answer: str | None, gold: str | None, expected: bool) -> None:
+    assert NUMBER.same(answer, gold) is expected
+    assert NUMBER.same(gold, answer) is expected
+
+
+def test_caller_markers_come_first() -> None:
+    assert NUMBER.extract("Result: 3 of 7. The answer is 5", markers=("Result:",)) == "3"
+    assert NUMBER.extract("no marker 4 here", markers=("Result:",)) == "4"
+
+
+whole_numbers = st.integers(min_value=-(10**12), max_value=10**12)
+_DIGITS = ["0123456789", "٠١٢٣٤٥٦٧٨٩", "०१२३४५६७८९", "０１２３４５６７８９", "০১২৩৪৫৬৭৮৯", "๐๑๒๓๔๕๖๗๘๙"]
+_PLAIN = ["{}", "${}", "{} apples", "{}%", "{} €", "about {} km", "**{}**", r"\boxed{{{}}}", "{}."]
+
+
+@given(
+    whole_numbers,
+    st.sampled_from(["", ",", " ", "'", "\u202f", "_"]),
+    st.sampled_from(_DIGITS),
+    st.sampled_from(_PLAIN),
+    st.sampled_from(["", "She had 3, then 4 more. The answer is ", "So 8 + 1 = 9.\n#### ", "x -->"]),
+)
+def test_any_whole_number_comes_back(number: int, separator: str, digits: str, form: str, lead: str) -> None:
+    written = f"{number:,}".replace(",", separator).translate(str.maketrans("0123456789", digits))
+    assert NUMBER.extract(lead + form.format(written)) == str(number)
+
+
+@given(
+    st.decimals(min_value=-(10**9), max_value=10**9, places=4, allow_nan=False), st.sampled_from(["{:,}", "{}", "{:e}"])
+)
+def test_any_decimal_comes_back(number: object, form: str) -> None:
+    assert NUMBER.same(NUMBER.extract(f"The answer is {form.format(number)}."), str(number))
+
+
+@given(st.integers(-999, 999), st.integers(1, 999))
+def test_any_fraction_comes_back(top: int, bottom: int) -> None:
+    found = NUMBER.extract(f"The answer is {top}/{bottom}.")
+    assert NUMBER.same(found, str(top / bottom))
+
+
+@settings(max_examples=2000)
+@given(st.text(max_size=60))
+def test_never_raises_and_never_invents(text: str) -> None:
+    found = NUMBER.extract(text)
+    if found is not None:
+        assert NUMBER.same(found, found)
+        assert any(c.isnumeric() for c in text) or any(c.isalpha() for c in text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1" * 100_000,
+        "1," * 50_000,
+        "1 " * 50_000,
+        "-" * 100_000,
+        "1/" * 50_000,
+        "the answer is " * 8000,
+        "\\boxed{" * 10_000,
+        " " * 100_000,
+    ],
+)
+def test_hostile_text_takes_linear_time(text: str) -> None:
+    began = time.perf_counter()
+    NUMBER.extract(text)
+    assert time.perf_counter() - began < 2
