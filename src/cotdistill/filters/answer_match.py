@@ -1,0 +1,31 @@
+"""Keeps a rationale only where its answer is the gold answer (every paper here filters so).
+
+It cannot see a right answer reached for a wrong reason; for arithmetic the filter `equations` can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from cotdistill.contracts import AnswerKind, Filter
+from cotdistill.records import NO_ANSWER, Question, Rationale
+
+__all__ = ["AnswerMatch"]
+
+
+class AnswerMatch(Filter):
+    """Drops rationales that do not conclude with the gold answer."""
+
+    def apply(
+        self, candidates: Iterable[tuple[Question, Rationale]], kind: AnswerKind
+    ) -> Iterator[tuple[Question, Rationale, str | None]]:
+        for question, rationale in candidates:
+            yield question, rationale, _reason(question, rationale, kind)
+
+
+def _reason(question: Question, rationale: Rationale, kind: AnswerKind) -> str | None:
+    if question.answer is None:
+        return "no gold answer"
+    if rationale.answer is NO_ANSWER:
+        return "no answer"
+    return None if kind.same(rationale.answer, question.answer) else "wrong answer"

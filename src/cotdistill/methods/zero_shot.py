@@ -1,0 +1,38 @@
+"""Zero-shot prompting: the question and "The answer is", for any model; nothing is trained.
+
+Q: Ana has 3 apples and buys 8 more. How many has she?
+A: The answer is
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.prompts import ANSWER_SENTENCE, CONTINUE_HERE, direct_query
+from cotdistill.records import Answer, Question
+from cotdistill.solving import Transcript
+
+__all__ = ["ZeroShot"]
+
+
+class ZeroShot(Method):
+    """Prompting baseline: the model is asked for the answer at once."""
+
+    roles: ClassVar[tuple[str, ...]] = ()
+
+    role: str = Field(default="teacher", description='who is asked: "teacher", "base" or another role of the run')
+    max_tokens: int = Field(default=32, ge=1, description="tokens the model may write")
+
+    @property
+    def prompted_role(self) -> str:
+        return self.role
+
+    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+        transcript = Transcript(question, ask)
+        reply = await transcript.ask(
+            direct_query(question), role=self.role, max_tokens=self.max_tokens, stop=CONTINUE_HERE
+        )
+        return transcript.answer(kind, f"{ANSWER_SENTENCE} {reply.text.strip()}", markers=(ANSWER_SENTENCE,))

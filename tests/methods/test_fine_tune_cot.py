@@ -1,0 +1,91 @@
+import asyncio
+
+import pytest
+
+from cotdistill.answers.number import Number
+from cotdistill.asking import Asker
+from cotdistill.errors import PluginError
+from cotdistill.methods.fine_tune_cot import FineTuneCot
+from cotdistill.plugins import build
+from cotdistill.records import Example, Question, Rationale, Request
+from cotdistill.teachers.scripted import Scripted
+
+PROMPT = "Q: Ana has 3 apples and buys 8 more. How many?\nA: Let's think step by step."
+
+
+class Recorder:
+    """A teacher whose samples of a rationale are given; the second call concludes with the rationale's last number."""
+
+    def __init__(self, *samples: str) -> None:
+        self.samples, self.requests = samples, list[tuple[Request, int]]()
+
+    def __call__(self, request: Request, index: int) -> str:
+        self.requests.append((request, index))
+        prompt = str(request.prompt)
+        if prompt.endswith("the answer is"):
+            return f" {prompt.split('=')[-1].split('.')[0].strip()}. So it is out of 99."
+        return self.samples[index % len(self.samples)]
+
+
+def annotate(method: FineTuneCot, question: Question, teacher: Recorder) -> list[Rationale]:
+    return asyncio.run(method.annotate(question, Asker({"teacher": Scripted(replies=teacher).open()}), Number()))
+
+
+def test_one_sample_is_two_greedy_calls(apples: Question) -> None:
+    teacher = Recorder(" Ana has 3. 3 + 8 = 11.")
+    (rationale,) = annotate(FineTuneCot(), apples, teacher)
+    assert rationale.text == "Ana has 3. 3 + 8 = 11."
+    assert rationale.answer == "11"
+    first, second = (request for request, _ in teacher.requests)
+    assert (first.prompt, first.temperature, first.max_tokens) == (PROMPT, 0.0, 128)
+    assert second.prompt == f"{PROMPT} Ana has 3. 3 + 8 = 11.\nTherefore, the answer is"
+
+
+def test_diverse_reasoning_draws_at_temperature_and_concludes_greedily(apples: Question) -> None:
+    teacher = Recorder(" 3 + 8 = 11.", " 8 + 3 = 11.", " 3 * 8 = 24.")
+    rationales = annotate(FineTuneCot(samples=3), apples, teacher)
+    assert [rationale.answer for rationale in rationales] == ["11", "11", "24"]
+    assert [rationale.sample_index for rationale in rationales] == [0, 1, 2]
+    heats = {str(request.prompt).endswith("the answer is"): request.temperature for request, _ in teacher.requests}
+    assert heats == {False: 0.7, True: 0.0}
+
+
+@pytest.mark.parametrize(
+    ("samples", "drawn"),
+    [
+        ((" 3 + 8 = 11.", " 8 + 3 = 11."), 2),
+        ((" 3 + 8 = 11.", " 3 + 8 = 11.", " 8 + 3 = 11."), 3),
+        ((" 3 * 8 = 24.",), 6),
+        ((" 3 + 8 = 11.",), 6),
+    ],
+)
+def test_adaptive_sampling_stops_when_enough_distinct_rationales_hold(
+    apples: Question, samples: tuple[str, ...], drawn: int
+) -> None:
+    method = build("methods", {"name": "fine_tune_cot", "samples": {"distinct": 2, "at_most": 6}}, FineTuneCot)
+    assert len(annotate(method, apples, Recorder(*samples))) == drawn
+
+
+def test_adaptive_settings_must_make_sense() -> None:
+    with pytest.raises(PluginError, match="at_most"):
+        build("methods", {"name": "fine_tune_cot", "samples": {"distinct": 4, "at_most": 2}}, FineTuneCot)
+
+
+def test_without_a_second_call_the_answer_is_read_from_the_reply(apples: Question) -> None:
+    teacher = Recorder(" 3 + 8 = 11. The answer is 11.")
+    (rationale,) = annotate(FineTuneCot(answer_call=False), apples, teacher)
+    assert (rationale.text, rationale.answer, len(teacher.requests)) == ("3 + 8 = 11.", "11", 1)
+
+
+def test_the_target_ends_with_gold(apples: Question, quiz: Question) -> None:
+    method = FineTuneCot()
+    (example,) = method.examples(apples, Rationale("q1", "3 + 8 = 11.", "11"))
+    assert example == Example("student", apples.text, "3 + 8 = 11. --> 11", group="q1")
+    (example,) = method.examples(quiz, Rationale("q3", "It has wings.", "B"))
+    assert example.target == "It has wings. --> (B)"
+
+
+def test_the_student_answer_is_read_after_the_marker(apples: Question) -> None:
+    ask = Asker({"student": Scripted(replies=" 3 + 8 = 11. --> 11").open()})
+    answer = asyncio.run(FineTuneCot().solve(apples, ask, Number()))
+    assert (answer.answer, answer.text) == ("11", " 3 + 8 = 11. --> 11")
