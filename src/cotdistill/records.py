@@ -90,6 +90,9 @@ def _restore(value: Any, kind: Any) -> Any:
     if typing.get_origin(kind) is tuple and isinstance(value, list):
         (item_kind, *_) = typing.get_args(kind)
         return tuple(_restore(item, item_kind) for item in value)
+    if typing.get_origin(kind) is dict and isinstance(value, Mapping):
+        item_kind = typing.get_args(kind)[1]
+        return {key: _restore(item, item_kind) for key, item in value.items()}
     if isinstance(kind, types.UnionType) and isinstance(value, list):
         kind = next(k for k in typing.get_args(kind) if typing.get_origin(k) is tuple)
         return _restore(value, kind)
