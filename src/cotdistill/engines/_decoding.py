@@ -1,0 +1,242 @@
+# ruff: noqa: N803, N806 - tensor names carry their shape
+"""The decoding loop: greedy or sampled, per row, over whatever rows there are at the moment.
+
+Rows wait sorted by prompt length, join as soon as a quarter of the places is free (where the model's cache allows it),
+and leave in the step in which they finish, so no forward pass is spent on a row that is done.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from cotdistill.contracts import TokenRule
+from cotdistill.engines._running import Runner
+from cotdistill.engines._sampling import choose, random_numbers
+from cotdistill.engines._text import GrowingText, TextCodec
+from cotdistill.errors import QuestionFailed
+from cotdistill.records import Completion, Request
+
+__all__ = ["Decoder", "Row"]
+
+_PATIENCE = 8
+"""Steps for which a few waiting rows let others gather before they join a running batch."""
+
+
+@dataclass
+class Row:
+    """One completion in the making. `context` are the tokens its text is read after; `lead` is the text it begins with."""
+
+    slot: int
+    request: Request
+    sample_index: int
+    prompt: tuple[int, ...]
+    limit: int
+    lead: str
+    drop: str
+    context: list[int]
+    forced: deque[int]
+    heal: bool
+    prompt_tokens: int
+    tokens: list[int] = field(default_factory=list)
+    uniforms: list[float] = field(default_factory=list)
+    logprob: float = 0.0
+    scored: int = 0
+    growing: GrowingText | None = None
+    given: int = 0
+    """How many of its first tokens are the beginning the caller gave; they are not counted as generated."""
+
+    @property
+    def made(self) -> int:
+        return len(self.tokens) - self.given
+
+
+class Decoder:
+    """Rows waiting and rows running on one model; `step` moves all running rows one token on."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        codec: TextCodec,
+        *,
+        end_ids: frozenset[int],
+        context_limit: int | None,
+        batch_size: int,
+        max_batch_tokens: int,
+        rules: Sequence[TokenRule] = (),
+    ) -> None:
+        self._runner, self._codec, self._rules = runner, codec, rules
+        self._end_ids, self._context_limit = end_ids, context_limit
+        self._batch_size, self._max_batch_tokens = batch_size, max_batch_tokens
+        self._waiting: deque[Row] = deque()
+        self._running: list[Row] = []
+        self._steps_waited = 0
+        self._space_V: torch.Tensor | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether any row waits or runs."""
+        return bool(self._waiting or self._running)
+
+    def add(self, batch: Sequence[tuple[int, Request, int]]) -> None:
+        """Adds rows: (slot, request, sample index). Nothing is computed yet, so a refused row costs nothing.
+
+        Raises:
+            QuestionFailed: a prompt leaves no room in the model's context; no row of the batch was added.
+        """
+        rows = [self._row(slot, request, index) for slot, request, index in batch]
+        self._waiting = deque(sorted([*self._waiting, *rows], key=lambda row: (-len(row.prompt), row.prompt)))
+
+    @torch.inference_mode()
+    def step(self) -> list[tuple[int, Completion]]:
+        """Moves every running row one token on, after letting waiting rows join; returns what finished, by slot."""
+        done = self._admit()
+        if self._running:
+            logits_BV = self._runner.step([row.tokens[-1] for row in self._running])
+            done += self._advance(self._running, logits_BV)
+        if done:
+            gone = {slot for slot, _ in done}
+            stay = [place for place, row in enumerate(self._running) if row.slot not in gone]
+            if len(stay) < len(self._running):
+                self._running = [self._running[place] for place in stay]
+                self._runner.keep(stay)
+        return done
+
+    def _admit(self) -> list[tuple[int, Completion]]:
+        if not self._waiting or not self._runner.can_admit():
+            return []
+        # One forward pass for a few rows costs as much as one for many, so newcomers gather for some steps.
+        self._steps_waited += 1
+        few = len(self._waiting) < len(self._running) // 4 and self._steps_waited < _PATIENCE
+        if self._running and (few or len(self._running) > self._batch_size * 3 // 4):
+            return []
+        self._steps_waited = 0
+        used = sum(len(row.prompt) + row.limit for row in self._running)
+        joining: list[Row] = []
+        while self._waiting and len(self._running) + len(joining) < self._batch_size:
+            # The longest waits first, so every later row of this group fits into its width.
+            width = len((joining or self._waiting)[0].prompt) + self._waiting[0].limit
+            if (self._running or joining) and used + width > self._max_batch_tokens:
+                break
+            used += width
+            joining.append(self._waiting.popleft())
+        if not joining:
+            return []
+        logits_NV = self._runner.admit([row.prompt for row in joining])
+        for row in joining:
+            if row.request.temperature > 0:
+                row.uniforms = random_numbers(row.request, row.sample_index, row.limit + 1)
+        done = self._advance(joining, logits_NV)
+        self._running += joining
+        if done:
+            gone = {slot for slot, _ in done}
+            stay = [place for place, row in enumerate(self._running) if row.slot not in gone]
+            self._running = [self._running[place] for place in stay]
+            self._runner.keep(stay)
+        return done
+
+    def _advance(self, rows: list[Row], logits_BV: torch.Tensor) -> list[tuple[int, Completion]]:
+        size = len(self._codec.tokenizer)
+        logits_BV[:, size:] = -torch.inf  # rows that only pad the embedding to a round number
+        for place, row in enumerate(rows):
+            if row.heal and row.made == 0 and not row.forced:
+                logits_BV[place, :size] = logits_BV[place, :size].masked_fill(~self._spaces(logits_BV), -torch.inf)
+        free = [0.0 if row.forced else row.request.temperature for row in rows]
+        uniforms = [row.uniforms[row.made] if heat > 0 else 0.0 for row, heat in zip(rows, free, strict=True)]
+        tokens, logprobs = choose(logits_BV, free, [row.request.top_p for row in rows], uniforms)
+        finished = []
+        for row, token, logprob in zip(rows, tokens, logprobs, strict=True):
+            reason = self._take(row, token, logprob)
+            if reason is not None:
+                finished.append((row.slot, self._completion(row, reason)))
+        return finished
+
+    def _take(self, row: Row, token: int, logprob: float) -> str | None:
+        """Gives a row its next token; why it finished, or None."""
+        if row.forced:
+            token = row.forced.popleft()
+        else:
+            row.logprob += logprob
+            row.scored += 1
+        row.tokens.append(token)
+        if row.made <= 0:
+            return None
+        if token in self._end_ids:
+            return "stop"
+        if row.growing is not None:
+            before = len(row.growing.text)
+            text = row.growing.add(token)
+            if any(text.find(stop, max(len(row.lead), before - len(stop) + 1)) >= 0 for stop in row.request.stop):
+                return "stop"
+            if not row.forced and len(text) > before:
+                self._apply_rules(row, text)
+        return "length" if row.made >= row.limit else None
+
+    def _apply_rules(self, row: Row, text: str) -> None:
+        for rule in self._rules:
+            forced = rule.forced(text.removeprefix(row.drop))
+            if forced:
+                row.forced.extend(self._codec.continuation_ids(text, forced))
+                return
+
+    def _completion(self, row: Row, reason: str) -> Completion:
+        ended = bool(row.tokens) and row.tokens[-1] in self._end_ids
+        new = row.tokens[row.given : len(row.tokens) - ended]
+        context = [*row.context, *row.tokens[: row.given]]
+        text = row.lead + self._codec.after(context, new)
+        cuts = [place for stop in row.request.stop if (place := text.find(stop, len(row.lead))) >= 0]
+        if cuts:
+            text = text[: min(cuts)]
+        return Completion(
+            text=text.removeprefix(row.drop) if row.drop else text,
+            sample_index=row.sample_index,
+            finish_reason=reason,
+            prompt_tokens=row.prompt_tokens,
+            completion_tokens=row.made,
+            logprob=row.logprob / row.scored if row.scored else None,
+        )
+
+    def _row(self, slot: int, request: Request, sample_index: int) -> Row:
+        codec = self._codec
+        prompt = codec.prompt_ids(request.prompt)
+        # A last space of `begin` is left to the first token, since most tokenizers write it into the next word.
+        heal = request.begin.endswith(" ") and not request.begin.endswith("  ") and request.begin != " "
+        begin = request.begin[:-1] if heal else request.begin
+        given = codec.target_ids(request.prompt, begin) if begin else []
+        limit = request.max_tokens
+        if self._context_limit is not None:
+            room = self._context_limit - (0 if codec.encoder_decoder else len(prompt)) - len(given)
+            if room < 1 or len(prompt) > self._context_limit:
+                raise QuestionFailed(
+                    f"a prompt of {len(prompt) + len(given)} tokens leaves no room in the model's {self._context_limit}: "
+                    f"shorten it, ask with fewer exemplars, or use a model with a longer context "
+                    f"(it begins {codec.prompt_text(request.prompt)[:60]!r})",
+                    reason="prompt too long",
+                )
+            limit = min(limit, room)
+        row = Row(
+            slot=slot,
+            request=request,
+            sample_index=sample_index,
+            prompt=tuple(prompt if codec.encoder_decoder else [*prompt, *given]),
+            limit=limit,
+            lead=begin,
+            drop="" if begin or codec.encoder_decoder else codec.target_lead(request.prompt),
+            context=[] if codec.encoder_decoder else [*prompt, *given],
+            forced=deque(given if codec.encoder_decoder else ()),
+            heal=heal,
+            prompt_tokens=len(prompt) + len(given),
+            given=len(given) if codec.encoder_decoder else 0,
+        )
+        if request.stop or self._rules:
+            row.growing = GrowingText(codec, [*row.context, *row.forced], begin)
+        return row
+
+    def _spaces(self, like: torch.Tensor) -> Any:
+        if self._space_V is None:
+            self._space_V = torch.tensor(self._codec.space_tokens, device=like.device)
+        return self._space_V

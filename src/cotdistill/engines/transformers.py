@@ -1,0 +1,111 @@
+"""Answers with a transformers checkpoint, causal or encoder-decoder, in our own batched decoding loop.
+
+The model's forward pass and its cache are transformers'; the loop is ours (`_decoding`), because `generate` keeps
+finished rows, draws all rows from one random stream, computes a prompt again for each sample and cannot let waiting
+questions join. A row's completion does not depend on its neighbours: a batch answers as its items alone do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from cotdistill.contracts import Engine, EnginePlugin, TokenRule
+from cotdistill.records import Completion, Request
+
+if TYPE_CHECKING:
+    from cotdistill.engines._decoding import Decoder
+    from cotdistill.engines._text import TextCodec
+
+__all__ = ["ModelEngine", "TransformersEngine"]
+
+
+class ModelEngine:
+    """A model in memory that completes batches; what `TransformersEngine.load` returns.
+
+    Also made directly over a model in training, to measure its accuracy between epochs.
+    """
+
+    def __init__(
+        self, model: Any, codec: TextCodec, *, identity: Mapping[str, Any], batch_size: int, max_batch_tokens: int
+    ) -> None:
+        self.model, self.codec = model, codec
+        self._identity = dict(identity)
+        self._batch_size, self._max_batch_tokens = batch_size, max_batch_tokens
+
+    def identity(self) -> Mapping[str, Any]:
+        return self._identity
+
+    def decoder(self, rules: Sequence[TokenRule] = ()) -> Decoder:
+        """A decoding loop that rows can be added to while it runs; the batcher drives it."""
+        from cotdistill.engines._decoding import Decoder
+        from cotdistill.engines._loading import context_limit, end_ids
+        from cotdistill.engines._running import runner_for
+
+        return Decoder(
+            runner_for(self.model),
+            self.codec,
+            end_ids=end_ids(self.model, self.codec.tokenizer),
+            context_limit=context_limit(self.model),
+            batch_size=self._batch_size,
+            max_batch_tokens=self._max_batch_tokens,
+            rules=rules,
+        )
+
+    def generate(self, batch: Sequence[tuple[Request, int]], rules: Sequence[TokenRule] = ()) -> list[Completion]:
+        """One completion per (request, sample index), in order.
+
+        Raises:
+            QuestionFailed: a prompt is longer than the model's context; nothing was computed.
+        """
+        decoder = self.decoder(rules)
+        decoder.add([(slot, request, index) for slot, (request, index) in enumerate(batch)])
+        done: dict[int, Completion] = {}
+        while decoder.busy:
+            done.update(decoder.step())
+        return [done[slot] for slot in range(len(batch))]
+
+
+class TransformersEngine(EnginePlugin):
+    """A causal or encoder-decoder Hugging Face checkpoint (safetensors), batched, on CPU or GPU.
+
+    `batch_size` rows and `max_batch_tokens` tokens of prompts and completions are in memory at once.
+    """
+
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    batch_size: int = Field(default=128, ge=1)
+    max_batch_tokens: int = Field(default=65_536, ge=1)
+    chat: bool = False
+    """Put every prompt through the tokenizer's chat template as one user message."""
+
+    def load(self, checkpoint: str | Path, *, prompt_end: str = "", target_begin: str = "") -> Engine:
+        """Loads the checkpoint.
+
+        Raises:
+            UserError: no usable checkpoint there.
+        """
+        from cotdistill.engines import _loading
+        from cotdistill.engines._text import TextCodec
+
+        device = _loading.pick_device(self.device)
+        dtype = _loading.pick_dtype(self.dtype, device)
+        tokenizer = _loading.load_tokenizer(checkpoint)
+        model = _loading.load_model(checkpoint, dtype, device).eval()
+        codec = TextCodec(
+            tokenizer, prompt_end, target_begin, chat=self.chat, encoder_decoder=model.config.is_encoder_decoder
+        )
+        identity = {
+            "engine": "transformers",
+            "checkpoint": _loading.checkpoint_fingerprint(checkpoint, model),
+            "dtype": str(dtype).removeprefix("torch."),
+            "prompt_end": prompt_end,
+            "target_begin": target_begin,
+            "chat": self.chat,
+        }
+        return ModelEngine(
+            model, codec, identity=identity, batch_size=self.batch_size, max_batch_tokens=self.max_batch_tokens
+        )
