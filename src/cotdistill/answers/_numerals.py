@@ -24,7 +24,7 @@ _SIMPLE = r"(?: \d+ (?:\.\d+)? )"
 
 NUMERAL = re.compile(
     rf"""
-    (?P<sign> (?<![{_LETTER}\d)\]}}%.^-]) [-+] (?=[$€£¥₹]?\s?\.?\d) | \b(?:minus|negative)\s+ )?
+    (?P<sign> (?<![{_LETTER}\d)\]}}%.^-]) [-+] (?=[$€£¥₹]?\s?\.?\d) | \b(?:[mM]inus|[nN]egative)\s+ )?
     (?: [$€£¥₹] \s? (?P<inner>-)? )?
     (?<![{_LETTER}\d^]) (?<!\^\{{) (?<!\d[.,:/']) (?<!\d[.,]\s-)
     (?: (?P<whole>\d+) (?:\s+|-|\s+and\s+) (?P<part>\d+ \s?/\s? \d+) (?![\d/.])
@@ -32,10 +32,10 @@ NUMERAL = re.compile(
       | (?P<number>{_UNSIGNED})
         (?: [eE](?P<exponent>[-+]?\d+) (?![{_LETTER}\d])
           | \s? (?:[x×*·]|\\times|\\cdot) \s? 10 \s? \^ \s? \{{? (?P<power>[-+]?\d+) \}}? )?
-        (?: [ -] (?P<scale>hundred|thousand|million|billion|trillion) \b )? )
+        (?: [ -] (?P<scale>[hH]undred|[tT]housand|[mM]illion|[bB]illion|[tT]rillion) \b )? )
     (?! \d | :\d | \.\d | \s?\^ | ,\d | /\d+/\d )
     """,
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE,
 )
 
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}

@@ -31,18 +31,25 @@ DEFAULT_MARKERS = (
     "the answer (Yes or No) is",
     "among A through E, the answer is",
 )
-"""The usual markers, for display; the built-in pattern also knows their variants ("the final answer would be", ...)."""
+"""The usual markers; where the caller names none, the built-in patterns also knows their variants ("the final answer would be", ...)."""
 
-_DEFAULT_PATTERN = re.compile(
-    r"""-->|\#\#\#\#
-      | \banswer s? \s* (?:\([^()\n]{1,40}\)\s*)? (?:[^\S\n]+(?:to|for|of)\s[^.:\n]{1,60}?\s)?
-        (?: [*_"']{0,3} \s* [::] [*_"']{0,3} | \s* = | \s+ (?:is|are|was|would\ be|should\ be|must\ be|will\ be) \b (?:\s*:)? )
-      | \b(?:respuesta|réponse|risposta|resposta|antwort|ответ|réponse\ finale)\b \s* (?:(?:correcta|final|finale|correcte)\s+)?
-        (?: : | (?:es|est|è|é|ist|lautet)\b :? | [-—] )
-      | (?:答案|答え|答)\s*(?:是|为|為|は|[::])
+_SYMBOLS = ("-->", "####")
+_ANSWER = re.compile(
+    r"""\banswers?\s*(?:\([^()\n]{1,40}\)\s*)?(?:[^\S\n]+(?:to|for|of)\s[^.:\n]{1,60}?\s)?
+        (?:[*_"']{0,3}\s*[:：][*_"']{0,3}|\s*=|\s+(?:is|are|was|would\ be|should\ be|must\ be|will\ be)\b(?:\s*:)?)
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_FOREIGN_WORDS = ("respuesta", "réponse", "risposta", "resposta", "antwort", "ответ", "答案", "答")
+_FOREIGN = re.compile(
+    r"""(?:respuesta|réponse|risposta|resposta|antwort|ответ)\b\s*(?:(?:correcta|correcte|finale?)\s+)?
+          (?::|(?:es|est|è|é|ist|lautet)\b:?|[-—])
+      | (?:答案|答え|答)\s*(?:是|为|為|は|[:：])
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_WORDS = (("answer", _ANSWER), *((word, _FOREIGN) for word in _FOREIGN_WORDS))
+_WORDS_ASCII = tuple((word, pattern) for word, pattern in _WORDS if word.isascii())
 
 _NEW_QUESTION = re.compile(r"\n\s*(?:Q|Question)\s*:", re.IGNORECASE)
 _SOMETHING = re.compile(r"[^\s.:*\"']")
@@ -59,10 +66,30 @@ _SENTENCE_END = re.compile(r"[.!?。！？](?=\s|$|[\"')\]])|\n|。")
 
 @lru_cache(maxsize=256)
 def _pattern(markers: tuple[str, ...]) -> re.Pattern[str]:
-    if not markers:
-        return _DEFAULT_PATTERN
     longest_first = sorted((marker.strip() for marker in markers), key=len, reverse=True)
     return re.compile("|".join(re.escape(marker) for marker in longest_first if marker) or r"(?!)", re.IGNORECASE)
+
+
+def _marker_ends(text: str, markers: Sequence[str]) -> list[int]:
+    """Where each marker of the text ends, in order. Words are found by `str.find`, several times faster than by a pattern."""
+    if markers:
+        return [found.end() for found in _pattern(tuple(markers)).finditer(text)]
+    ends = []
+    for symbol in _SYMBOLS:
+        at = text.find(symbol)
+        while at >= 0:
+            ends.append(at + len(symbol))
+            at = text.find(symbol, ends[-1])
+    lower = text.lower()
+    if len(lower) != len(text):
+        lower = "".join(small if len(small := letter.lower()) == 1 else letter for letter in text)
+    for word, pattern in _WORDS_ASCII if text.isascii() else _WORDS:
+        at = lower.find(word)
+        while at >= 0:
+            if found := pattern.match(text, at):
+                ends.append(found.end())
+            at = lower.find(word, at + len(word))
+    return sorted(ends) if len(ends) > 1 else ends
 
 
 def reply(text: str, markers: Sequence[str] = ()) -> str:
@@ -71,8 +98,8 @@ def reply(text: str, markers: Sequence[str] = ()) -> str:
     if cut >= 0:
         text = text[cut + len(_THINK_END) :]
     if "\n" in text and _NEW_QUESTION.search(text):
-        marker = _pattern(tuple(markers)).search(text)
-        question = _NEW_QUESTION.search(text, marker.end()) if marker else None
+        ends = _marker_ends(text, markers)
+        question = _NEW_QUESTION.search(text, ends[0]) if ends else None
         if question:
             return text[: question.start()]
     return text
@@ -80,17 +107,11 @@ def reply(text: str, markers: Sequence[str] = ()) -> str:
 
 def conclusion(text: str, markers: Sequence[str] = ()) -> str | None:
     """What follows the last marker with text behind it, or None where no marker occurs; "" where all of them are bare."""
-    end = -1
-    last_bare = False
-    for found in _pattern(tuple(markers)).finditer(text):
-        if _SOMETHING.search(text, found.end()):
-            end = found.end()
-        else:
-            last_bare = True
-            break
-    if end >= 0:
-        return text[end:]
-    return "" if last_bare else None
+    ends = _marker_ends(text, markers)
+    for end in reversed(ends):
+        if _SOMETHING.search(text, end):
+            return text[end:]
+    return "" if ends else None
 
 
 def boxes(text: str) -> list[str]:

@@ -26,9 +26,12 @@ from cotdistill.records import NO_ANSWER
 
 __all__ = ["Number"]
 
-_TAIL = 400
+_NEAR, _FAR = 64, 512
 """Characters read from the end before the whole text is; answers stand at the end."""
+_REACH = 16
+"""What belongs to a number may begin so many characters before its first digit, or before a window that cuts it."""
 
+_DIGIT = re.compile(r"\d")
 _OPERATION = re.compile(
     r"\s*(?:[^\W\d]+\s+){0,2}[)\]]?\s*(?:[-+*/×÷x·−]|\\times|\\div|\\cdot)\s*[$(€£]*\d", re.IGNORECASE
 )
@@ -90,7 +93,8 @@ def _read(text: str) -> str | None:
 
 
 def _candidates(text: str, start: int = 0) -> Iterator[tuple[re.Match[str], str]]:
-    for found in NUMERAL.finditer(text, start):
+    digit = _DIGIT.search(text, start)
+    for found in NUMERAL.finditer(text, max(start, digit.start() - _REACH)) if digit else ():
         number = canonical(found)
         if number is not None:
             yield found, number
@@ -124,13 +128,14 @@ def _result(calculation: str) -> str | None:
 
 def _last(text: str) -> str | None:
     """Last number of the text that is asserted; ordinals ("the 3rd day") and list numbers ("2. Then") do not count."""
-    start = max(0, len(text) - _TAIL)
-    while start and not text[start - 1].isspace():
-        start -= 1
-    for begin in (start, 0) if start else (0,):
-        for found, number in reversed(list(_candidates(text, begin))):
-            if not negated(text, found.start()) and not _ordinal(text, found):
+    for window in (_NEAR, _FAR, len(text)):
+        start = max(0, len(text) - window)
+        for found, number in reversed(list(_candidates(text, start))):
+            whole = not start or found.start() >= start + _REACH
+            if whole and not negated(text, found.start()) and not _ordinal(text, found):
                 return number
+        if not start:
+            break
     return words_to_number(text) if len(text) <= 60 else NO_ANSWER
 
 
