@@ -1,0 +1,121 @@
+"""Measures a lab model: greedy accuracy per prompt form and task, and how many different correct rationales sampling gives.
+
+    python -m cotdistill.lab.measure runs/teacher --items 200 --forms all --split test --sampled
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+from typing import Any
+
+import torch
+
+from cotdistill.lab.documents import FORMS, Document, Worked
+from cotdistill.lab.generators import DRAWS
+from cotdistill.lab.problem import problem_at
+
+__all__ = ["accuracy", "concludes", "main"]
+
+LENGTHS = {"direct": 8, "first_subquestion": 24, "next_step": 48, "socratic": 330}
+
+
+def complete(model: Any, tokenizer: Any, prompts: list[str], length: int, temperature: float = 0.0) -> list[str]:
+    """Completions of a batch of prompts, greedy or sampled."""
+    chosen = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
+    texts = [""] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    for start in range(0, len(order), 64):
+        rows = order[start : start + 64]
+        batch = tokenizer([prompts[i] for i in rows], return_tensors="pt", padding=True, padding_side="left")
+        made = model.generate(**batch, max_new_tokens=length, **chosen)
+        for i, text in zip(rows, tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :]), strict=True):
+            texts[i] = text.split(tokenizer.eos_token)[0]
+    return texts
+
+
+def concludes(text: str, worked: Worked) -> bool:
+    """Whether the last answer-like thing of the text is the gold answer."""
+    if worked.problem.options:
+        found = re.findall(r"\(([A-D])\)", text)
+    elif worked.problem.answer in ("yes", "no"):
+        found = re.findall(r"\b(yes|no)\b", text)
+    else:
+        found = re.findall(r"\d+", text)
+    return bool(found) and found[-1] == worked.problem.answer
+
+
+def accuracy(model: Any, tokenizer: Any, task: str, form: str, split: Any, items: int) -> float:
+    """Share of items that the form's completion gets right; rationale forms are asked for the answer in a second call."""
+    worked = [Worked(*problem_at(DRAWS[task], task, split, i, 0)) for i in range(items)]
+    documents: list[Document] = [FORMS[form][1](w, [], random.Random(i)) for i, w in enumerate(worked)]
+    prompts = [document[0].text for document in documents]
+    texts = complete(model, tokenizer, prompts, LENGTHS.get(form, 260))
+    if form in ("first_subquestion", "next_step"):
+        valid = [_valid(text.strip(), w, form, d) for text, w, d in zip(texts, worked, documents, strict=True)]
+        return sum(valid) / items
+    if form == "cot":
+        asks = [p + t + "\nTherefore, the answer is" for p, t in zip(prompts, texts, strict=True)]
+        texts = complete(model, tokenizer, asks, 8)
+    if form.startswith("supporting"):
+        valid = [any(text.strip() == " ".join(s) for s in w.problem.solutions) for text, w in zip(texts, worked, strict=True)]
+        return sum(valid) / items
+    return sum(concludes(text, w) for text, w in zip(texts, worked, strict=True)) / items
+
+
+def _valid(text: str, worked: Worked, form: str, document: Document) -> bool:
+    if form == "first_subquestion":
+        return text == worked.problem.subquestions[0]
+    wanted = document[1].text.strip()
+    if wanted.startswith("The answer is"):
+        return text == wanted
+    for solution in worked.problem.solutions:
+        if text in solution and wanted in worked.steps and solution.index(text) == worked.steps.index(wanted):
+            return True
+    return False
+
+
+def variety(model: Any, tokenizer: Any, task: str, items: int, samples: int = 8, temperature: float = 0.7) -> tuple[float, float]:
+    """At T = 0.7: mean share of correct samples, and mean number of different correct rationales per question."""
+    torch.manual_seed(0)
+    worked = [Worked(*problem_at(DRAWS[task], task, "test", i, 0)) for i in range(items)]
+    repeated = [w for w in worked for _ in range(samples)]
+    prompts = [FORMS["cot"][1](w, [], random.Random(0))[0].text for w in repeated]
+    rationales = complete(model, tokenizer, prompts, 260, temperature)
+    asks = [p + r + "\nTherefore, the answer is" for p, r in zip(prompts, rationales, strict=True)]
+    right = [concludes(t, w) for t, w in zip(complete(model, tokenizer, asks, 8), repeated, strict=True)]
+    different = 0
+    for i in range(items):
+        rows = range(i * samples, (i + 1) * samples)
+        different += len({rationales[j] for j in rows if right[j]})
+    return sum(right) / len(right), different / items
+
+
+def main() -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("model")
+    parser.add_argument("--items", type=int, default=100)
+    parser.add_argument("--forms", default="cot")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--sampled", action="store_true")
+    given = parser.parse_args()
+    model = AutoModelForCausalLM.from_pretrained(given.model, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(given.model)
+    forms = list(FORMS) if given.forms == "all" else given.forms.split(",")
+    with torch.inference_mode():
+        for form in forms:
+            figures = [f"{t} {accuracy(model, tokenizer, t, form, given.split, given.items):.3f}" for t in DRAWS]
+            print(f"{given.split} {form:18}", "  ".join(figures), flush=True)
+        if given.sampled:
+            for task in DRAWS:
+                share, different = variety(model, tokenizer, task, max(10, given.items // 8))
+                print(f"T=0.7 x 8 {task:18} correct {share:.3f}  different correct {different:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

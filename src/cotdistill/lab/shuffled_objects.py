@@ -1,0 +1,173 @@
+"""Three people hold one thing each and swap in pairs 2 to 4 times ("ood": 5 to 7); what does one of them hold at the end?
+
+    Ana has the key, Bo has the map, Cal has the drum. First Ana and Bo swap. Then Bo and Cal swap. What does Bo have at the end?
+    Options: (A) key (B) drum (C) map
+    -> Ana and Bo swap, so Ana has map, Bo has key, Cal has drum. ... At the end Bo has drum.   [B]
+
+The kind of question is that of BIG-bench "tracking shuffled objects" (Srivastava et al. 2022); wordings are our own.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from cotdistill.contracts import Split
+from cotdistill.lab.problem import NAMES, STYLES, Problem
+
+__all__ = ["SOLUTIONS", "WORDINGS", "Wording", "draw"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One way to tell it. `start` holds for {a}, {b}, {c} with things {x}, {y}, {z}; {n} is the person asked about."""
+
+    start: str
+    first: tuple[str, ...]
+    then: tuple[str, ...]
+    ask: str
+
+
+WORDINGS: dict[str, dict[str, Wording]] = {
+    "train": {
+        "has": Wording(
+            "{a} has the {x}, {b} has the {y}, {c} has the {z}.",
+            ("First {a} and {b} swap.",),
+            ("Then {a} and {b} swap.",),
+            "What does {n} have at the end?",
+        ),
+        "holds": Wording(
+            "{a} holds the {x}. {b} holds the {y}. {c} holds the {z}.",
+            ("{a} trades with {b}.", "{a} swaps with {b}."),
+            ("{a} trades with {b}.", "{a} swaps with {b}."),
+            "Which thing does {n} hold now?",
+        ),
+        "gets": Wording(
+            "At the start {a} gets the {x}, {b} gets the {y} and {c} gets the {z}.",
+            ("Then {a} trades with {b}.",),
+            ("After that {a} trades with {b}.", "Then {a} trades with {b}."),
+            "What does {n} hold in the end?",
+        ),
+        "game": Wording(
+            "In a game {a} has the {x}, {b} the {y} and {c} the {z}.",
+            ("{a} and {b} trade.",),
+            ("{a} and {b} trade.", "Now {a} and {b} trade."),
+            "What has {n} got at the end?",
+        ),
+    },
+    "validation": {
+        "now": Wording(
+            "At the start {a} holds the {x}, {b} holds the {y}, {c} holds the {z}.",
+            ("First {a} and {b} trade.",),
+            ("Then {a} and {b} trade.",),
+            "What does {n} have now?",
+        ),
+        "trade": Wording(
+            "{a} gets the {x}, {b} gets the {y}, {c} gets the {z}.",
+            ("{a} and {b} swap.",),
+            ("After that {a} and {b} swap.",),
+            "Which thing does {n} have at the end?",
+        ),
+    },
+    "test": {
+        "start": Wording(
+            "In a game {a} holds the {x}, {b} holds the {y} and {c} holds the {z}.",
+            ("First {a} swaps with {b}.",),
+            ("Then {a} swaps with {b}.", "After that {a} swaps with {b}."),
+            "What does {n} have in the end?",
+        ),
+        "that": Wording(
+            "{a} has the {x}. {b} has the {y}. {c} has the {z}.",
+            ("First {a} trades with {b}.",),
+            ("Now {a} trades with {b}.", "Now {a} and {b} swap."),
+            "Which thing does {n} hold at the end?",
+        ),
+        "got": Wording(
+            "At the start {a} has the {x}, {b} the {y} and {c} the {z}.",
+            ("Then {a} and {b} trade.",),
+            ("After that {a} and {b} trade.",),
+            "Which thing has {n} got now?",
+        ),
+    },
+}
+WORDINGS["ood"] = WORDINGS["test"]
+
+THINGS = tuple("key map cup hat pen bell lamp rope drum kite book ring ball doll vase fan".split())
+
+SOLUTIONS: tuple[str, ...] = (
+    "{p} and {q} swap, so {a} has {x}, {b} has {y}, {c} has {z}.",
+    "After {p} and {q}: {a} {x}, {b} {y}, {c} {z}.",
+    "{p} gets {u} and {q} gets {v}: {a} {x}, {b} {y}, {c} {z}.",
+    "Now {a} has {x}, {b} has {y} and {c} has {z}.",
+)
+"""A swap of {p} and {q}, after which {p} holds {u} and {q} holds {v}; the state of all three follows."""
+
+LAST: tuple[str, ...] = (
+    "At the end {n} has {o}.",
+    "So {n} has {o}.",
+    "In the end {n} holds {o}.",
+    "We see that {n} has {o}.",
+)
+
+
+def draw(rng: random.Random, split: Split) -> Problem:
+    """One game of the split's wordings."""
+    template = rng.choice(sorted(WORDINGS[split]))
+    wording = WORDINGS[split][template]
+    people, things = rng.sample(NAMES, 3), rng.sample(THINGS, 3)
+    count = rng.randint(5, 7) if split == "ood" else rng.randint(2, 4)
+    swaps: list[tuple[str, str]] = []
+    while len(swaps) < count:
+        first, second = rng.sample(people, 2)
+        if not swaps or {first, second} != set(swaps[-1]):
+            swaps.append((first, second))
+    holder = dict(zip(people, things, strict=True))
+    states: list[dict[str, str]] = []
+    for first, second in swaps:
+        holder = {**holder, first: holder[second], second: holder[first]}
+        states.append(holder)
+    asked = rng.choice(people)
+    options = rng.sample(things, 3)
+    names = dict(zip("abc", people, strict=True))
+    frames = [rng.choice(wording.first if i == 0 else wording.then) for i in range(count)]
+    start = wording.start.format(**names, **dict(zip("xyz", things, strict=True)))
+    told = [frame.format(a=a, b=b) for frame, (a, b) in zip(frames, swaps, strict=True)]
+    letter = "ABC"[options.index(holder[asked])]
+    return Problem(
+        text=" ".join([start, *told, wording.ask.format(n=asked)]),
+        answer=letter,
+        template=template,
+        content=" ".join([*people, *things, asked, *(f"{a}-{b}" for a, b in swaps)]),
+        subquestions=(*(f"Who has what after {a} and {b}?" for a, b in swaps), f"What does {asked} have?"),
+        step_answers=(*(", ".join(state[name] for name in people) for state in states), holder[asked]),
+        solutions=tuple(
+            (*_solution(style, people, swaps, states), LAST[style].format(n=asked, o=holder[asked]))
+            for style in range(STYLES)
+        ),
+        facts=_facts(rng, people, things, swaps, options),
+        options=tuple(options),
+    )
+
+
+def _solution(
+    style: int, people: list[str], swaps: list[tuple[str, str]], states: list[dict[str, str]]
+) -> list[str]:
+    names = dict(zip("abc", people, strict=True))
+    return [
+        SOLUTIONS[style].format(
+            p=p, q=q, u=state[p], v=state[q], **names, **{k: state[n] for k, n in zip("xyz", people, strict=True)}
+        )
+        for (p, q), state in zip(swaps, states, strict=True)
+    ]
+
+
+def _facts(
+    rng: random.Random, people: list[str], things: list[str], swaps: list[tuple[str, str]], options: list[str]
+) -> tuple[str, ...]:
+    held = [rng.choice(("{} has {}.", "{} {}.", "{} holds {}.")).format(n, t) for n, t in zip(people, things, strict=True)]
+    swapped = [rng.choice(("{} and {} swap.", "After {} and {}.", "{} with {}.")).format(a, b) for a, b in swaps]
+    letters = [f"({letter}) is {option}." for letter, option in zip("ABC", options, strict=True)]
+    mapped = [f"{option} is ({letter})." for letter, option in zip("ABC", options, strict=True)]
+    choice = rng.choice((letters, mapped))
+    rng.shuffle(choice)
+    return (*held, *swapped, *choice)

@@ -1,0 +1,21 @@
+"""The generated task `coin_flip`: see `cotdistill.lab.coin_flip` for its language and an example."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cotdistill.answers.yes_no import YesNo
+from cotdistill.contracts import AnswerKind
+from cotdistill.lab.generated import GeneratedTask
+
+__all__ = ["CoinFlip"]
+
+
+class CoinFlip(GeneratedTask):
+    """Generated coin flips by 3 to 7 people (ood: 8 to 11): is the coin still the same side up?"""
+
+    name: ClassVar[str] = "coin_flip"
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        return YesNo()

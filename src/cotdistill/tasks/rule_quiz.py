@@ -1,0 +1,21 @@
+"""The generated task `rule_quiz`: see `cotdistill.lab.rule_quiz` for its language and an example."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cotdistill.answers.choice import Choice
+from cotdistill.contracts import AnswerKind
+from cotdistill.lab.generated import GeneratedTask
+
+__all__ = ["RuleQuiz"]
+
+
+class RuleQuiz(GeneratedTask):
+    """Generated quiz with four options; two or three facts of the context must be chained (ood: four or five)."""
+
+    name: ClassVar[str] = "rule_quiz"
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        return Choice()

@@ -1,0 +1,21 @@
+"""The generated task `shuffled_objects`: see `cotdistill.lab.shuffled_objects` for its language and an example."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cotdistill.answers.choice import Choice
+from cotdistill.contracts import AnswerKind
+from cotdistill.lab.generated import GeneratedTask
+
+__all__ = ["ShuffledObjects"]
+
+
+class ShuffledObjects(GeneratedTask):
+    """Generated swaps of three objects, 2 to 4 of them (ood: 5 to 7), with three options."""
+
+    name: ClassVar[str] = "shuffled_objects"
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        return Choice()

@@ -1,0 +1,21 @@
+"""The generated task `word_problems`: see `cotdistill.lab.word_problems` for its language and an example."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cotdistill.answers.number import Number
+from cotdistill.contracts import AnswerKind
+from cotdistill.lab.generated import GeneratedTask
+
+__all__ = ["WordProblems"]
+
+
+class WordProblems(GeneratedTask):
+    """Generated arithmetic stories of 2 to 5 steps (ood: 6 to 8) with gold rationales and sub-questions."""
+
+    name: ClassVar[str] = "word_problems"
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        return Number()
