@@ -22,13 +22,17 @@ IDENTITY = {"model": "m", "base_url": "http://localhost/v1", "system": ""}
 IDENTITY_JSON = canonical_json(IDENTITY)
 
 
+def json_of(request: Request) -> str:
+    return canonical_json(request.to_json())
+
+
 def put(log: CompletionLog, number: int, samples: int = 1) -> str:
     request = Request(f"Q: {number}")
     key = request_key(IDENTITY, request)
     completions = [
         Completion(f"text {number} {i}", i, reasoning="thinking", logprob=-0.5, key=key) for i in range(samples)
     ]
-    asyncio.run(log.put(key, IDENTITY_JSON, request, completions))
+    asyncio.run(log.put(key, IDENTITY_JSON, json_of(request), completions))
     return key
 
 
@@ -71,7 +75,7 @@ def test_replies_of_one_moment_share_a_transaction(tmp_path: Path) -> None:
         async def many() -> None:
             requests = [Request(str(number)) for number in range(50)]
             await asyncio.gather(
-                *(log.put(request_key(IDENTITY, r), IDENTITY_JSON, r, [Completion("x")]) for r in requests)
+                *(log.put(request_key(IDENTITY, r), IDENTITY_JSON, json_of(r), [Completion("x")]) for r in requests)
             )
 
         asyncio.run(many())
@@ -82,8 +86,8 @@ def test_the_first_completion_of_a_key_stays(tmp_path: Path) -> None:
     with CompletionLog(tmp_path / "log.sqlite") as log:
         request = Request("Q")
         key = request_key(IDENTITY, request)
-        asyncio.run(log.put(key, IDENTITY_JSON, request, [Completion("first")]))
-        asyncio.run(log.put(key, IDENTITY_JSON, request, [Completion("second")]))
+        asyncio.run(log.put(key, IDENTITY_JSON, json_of(request), [Completion("first")]))
+        asyncio.run(log.put(key, IDENTITY_JSON, json_of(request), [Completion("second")]))
         assert log.get(key, 0, 1)[0].text == "first"
 
 
@@ -96,7 +100,7 @@ async def main():
     log = CompletionLog(Path(sys.argv[1]))
     for number in range(int(sys.argv[2]), int(sys.argv[3])):
         request = Request(str(number))
-        await log.put(request_key({"m": 1}, request), canonical_json({"m": 1}), request, [Completion("x" * 200)])
+        await log.put(request_key({"m": 1}, request), canonical_json({"m": 1}), canonical_json(request.to_json()), [Completion("x" * 200)])
         print(number, flush=True)
 asyncio.run(main())
 """
@@ -140,7 +144,9 @@ def test_a_locked_file_is_waited_for_and_then_refused_in_one_line(tmp_path: Path
         other.execute("ROLLBACK")
 
     async def both() -> None:
-        await asyncio.gather(release_soon(), log.put("ab" * 32, IDENTITY_JSON, Request("Q"), [Completion("kept")]))
+        await asyncio.gather(
+            release_soon(), log.put("ab" * 32, IDENTITY_JSON, json_of(Request("Q")), [Completion("kept")])
+        )
 
     asyncio.run(both())
     other.execute("BEGIN IMMEDIATE")
@@ -207,7 +213,9 @@ def test_prune_by_model_and_age(tmp_path: Path) -> None:
     with CompletionLog(tmp_path / "log.sqlite") as log:
         put(log, 1, samples=2)
         request = Request("Q")
-        asyncio.run(log.put(request_key({"m": 2}, request), canonical_json({"m": 2}), request, [Completion("b")]))
+        asyncio.run(
+            log.put(request_key({"m": 2}, request), canonical_json({"m": 2}), json_of(request), [Completion("b")])
+        )
         assert [row[1:3] for row in log.summary()] == [(1, 2), (1, 1)]
         assert log.prune(before=time.time() - 60) == 0
         assert log.prune(identity_json=IDENTITY_JSON) == 2

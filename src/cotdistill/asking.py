@@ -112,13 +112,14 @@ class Asker:
             return []
         if role not in self._logged_roles:
             return await self._ask_model(role, target, request, wanted)
-        found = await self._obtain(role, target, request, target.key(request), wanted)
+        found = await self._obtain(role, target, request, canonical_json(request.to_json()), wanted)
         return [found[index] for index in wanted if index in found]
 
     async def _obtain(
-        self, role: str, target: _Role, request: Request, key: str, wanted: Sequence[int]
+        self, role: str, target: _Role, request: Request, request_json: str, wanted: Sequence[int]
     ) -> dict[int, Completion]:
         """The wanted completions from the log, from a caller who is asking for them already, or from the model."""
+        key = target.key(request_json)
         found: dict[int, Completion] = {}
         if target.log is not None:
             there = target.log.get(key, wanted[0], wanted[-1] - wanted[0] + 1)
@@ -131,20 +132,20 @@ class Asker:
         }
         missing = [index for index in wanted if index not in found and index not in under_way]
         if missing:
-            found |= await self._fetch(role, target, request, key, missing)
+            found |= await self._fetch(role, target, request, request_json, key, missing)
         for index, future in under_way.items():
             outcome = await asyncio.shield(future)
             if isinstance(outcome, CotdistillError):
                 raise outcome
             if outcome is None:  # the caller who asked was cancelled
-                found |= await self._obtain(role, target, request, key, [index])
+                found |= await self._obtain(role, target, request, request_json, [index])
             elif index in outcome:
                 found[index] = outcome[index]
                 self.ledger.saved(role, [outcome[index]])
         return found
 
     async def _fetch(
-        self, role: str, target: _Role, request: Request, key: str, missing: Sequence[int]
+        self, role: str, target: _Role, request: Request, request_json: str, key: str, missing: Sequence[int]
     ) -> dict[int, Completion]:
         outcome: _Outcome = None
         future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
@@ -153,7 +154,7 @@ class Asker:
         try:
             completions = [replace(c, key=key) for c in await self._ask_model(role, target, request, missing)]
             if target.log is not None and completions:
-                await target.log.put(key, target.identity_json, request, completions)
+                await target.log.put(key, target.identity_json, request_json, completions)
             outcome = {completion.sample_index: completion for completion in completions}
             return outcome
         except CotdistillError as error:

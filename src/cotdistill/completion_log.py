@@ -50,12 +50,12 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no white space: the same value is always the same text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def request_key(identity: Mapping[str, Any], request: Request) -> str:
     """The fingerprint of one request to one model, 64 hexadecimal digits."""
-    return key_maker(canonical_json(identity))(request)
+    return key_maker(canonical_json(identity))(canonical_json(request.to_json()))
 
 
 class key_maker:  # noqa: N801  (used as a function: the hash of the part that all requests share is computed once)
@@ -64,9 +64,9 @@ class key_maker:  # noqa: N801  (used as a function: the hash of the part that a
     def __init__(self, identity_json: str) -> None:
         self._prefix = hashlib.sha256(f'{{"format":{FORMAT},"identity":{identity_json},"request":'.encode())
 
-    def __call__(self, request: Request) -> str:
+    def __call__(self, request_json: str) -> str:
         digest = self._prefix.copy()
-        digest.update(canonical_json(request.to_json()).encode("utf-8", "surrogatepass"))
+        digest.update(request_json.encode())
         digest.update(b"}")
         return digest.hexdigest()
 
@@ -91,7 +91,7 @@ class LogEntry:
         }
 
 
-_Row = tuple[str, str, Request, Sequence[Completion]]
+_Row = tuple[str, str, str, Sequence[Completion]]
 
 
 class CompletionLog:
@@ -133,11 +133,11 @@ class CompletionLog:
             self._refuse(error)
         return {row[1]: _completion(row, key) for row in rows}
 
-    async def put(self, key: str, identity_json: str, request: Request, completions: Sequence[Completion]) -> None:
+    async def put(self, key: str, identity_json: str, request_json: str, completions: Sequence[Completion]) -> None:
         """Keep completions of one request; returns once they are committed. What is there already stays as it is."""
         loop = asyncio.get_running_loop()
         committed: asyncio.Future[None] = loop.create_future()
-        self._pending.append(((key, identity_json, request, completions), committed))
+        self._pending.append(((key, identity_json, request_json, completions), committed))
         if not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._commit_pending)
@@ -230,7 +230,7 @@ class CompletionLog:
             self._refuse(error)
         return gone
 
-    def add(self, entries: Iterable[tuple[str, str, Request, Sequence[Completion]]]) -> None:
+    def add(self, entries: Iterable[tuple[str, str, str, Sequence[Completion]]]) -> None:
         """Keep many completions at once, in one transaction (the import of an exported log)."""
         try:
             self._write(entries)
@@ -288,14 +288,14 @@ class CompletionLog:
         database, now = self._database, time.time()
         database.execute("BEGIN IMMEDIATE")
         try:
-            for key, identity_json, request, completions in rows:
+            for key, identity_json, request_json, completions in rows:
                 model = self._models.get(identity_json)
                 if model is None:
                     model = self._model_id(identity_json)
                 found = database.execute(
                     "INSERT INTO requests (key, model, request) VALUES (?, ?, ?)"
                     " ON CONFLICT (key) DO UPDATE SET model = model RETURNING id",
-                    (bytes.fromhex(key), model, canonical_json(request.to_json())),
+                    (bytes.fromhex(key), model, request_json),
                 ).fetchone()
                 database.executemany(
                     f"INSERT OR IGNORE INTO completions (request, {_COLUMNS}, arrived)"
@@ -324,9 +324,14 @@ def _completion(row: Sequence[Any], key: str) -> Completion:
     return Completion(text, sample, reasoning, finish_reason, prompt_tokens, completion_tokens, cached, logprob, key)
 
 
+def _storable(text: str) -> str:
+    """The text without halves of surrogate pairs, which UTF-8 cannot hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _values(c: Completion) -> tuple[Any, ...]:
     counts = c.prompt_tokens, c.completion_tokens, c.cached_prompt_tokens
-    return (c.text, c.sample_index, c.reasoning, c.finish_reason, *counts, c.logprob)
+    return (_storable(c.text), c.sample_index, _storable(c.reasoning), c.finish_reason, *counts, c.logprob)
 
 
 def _connect(path: Path, durable: str) -> sqlite3.Connection:
