@@ -22,7 +22,7 @@ LAYERS = [
     {"plugins", "prompts"},
     {"helpers"},
     {"tasks", "answers", "teachers", "methods", "strategies", "filters", "students", "engines", "lab", "batching"},
-    {"stages"},
+    {"stages", "scoring", "interchange", "published"},
     {"recipe", "run", "pipeline"},
     {"commands", "cli", "__main__"},
 ]

@@ -1,0 +1,22 @@
+"""MultiArith (Roy and Roth 2015): 600 arithmetic word problems of two steps; default split 420/180, template-wise 413/187.
+
+{"question": "For Halloween Debby and her sister ...", "answer": "39"}
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cotdistill.answers.number import Number
+from cotdistill.contracts import AnswerKind
+from cotdistill.tasks._benchmark import Benchmark, Hub
+
+__all__ = ["MultiArith"]
+
+
+class MultiArith(Benchmark):
+    """MultiArith: 600 two-step arithmetic word problems."""
+
+    name: ClassVar[str] = "multiarith"
+    kind: ClassVar[AnswerKind] = Number()
+    source: ClassVar[Hub | None] = Hub("ChilleD/MultiArith")

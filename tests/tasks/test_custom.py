@@ -1,0 +1,130 @@
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from cotdistill.errors import DataError
+from cotdistill.tasks.custom import Custom
+
+
+def write_jsonl(path: Path, rows: list[Any]) -> str:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), "utf-8")
+    return str(path)
+
+
+def numbers(count: int) -> list[dict[str, Any]]:
+    return [{"question": f"How much is {i} + 1?", "answer": i + 1} for i in range(count)]
+
+
+def test_one_file_is_dealt_by_shares(tmp_path: Path) -> None:
+    task = Custom(path=write_jsonl(tmp_path / "q.jsonl", numbers(20)))
+    parts = {split: [q.id for q in task.questions(split)] for split in ("train", "validation", "test", "ood")}
+    assert {split: len(ids) for split, ids in parts.items()} == {"train": 14, "validation": 2, "test": 4, "ood": 0}
+    assert len({id for ids in parts.values() for id in ids}) == 20
+    again = Custom(path=str(tmp_path / "q.jsonl"))
+    assert parts == {split: [q.id for q in again.questions(split)] for split in parts}
+    other = Custom(path=str(tmp_path / "q.jsonl"), seed=1)
+    assert parts["test"] != [q.id for q in other.questions("test")]
+
+
+def test_a_file_for_each_split(tmp_path: Path) -> None:
+    paths = {split: write_jsonl(tmp_path / f"{split}.jsonl", numbers(10)) for split in ("train", "test")}
+    task = Custom(path=paths, validation=3)
+    assert [len(list(task.questions(s))) for s in ("train", "validation", "test")] == [7, 3, 10]
+
+
+def test_columns_are_mapped_and_options_read(tmp_path: Path) -> None:
+    rows = [
+        {"q": "Which?", "gold": "blue", "choices": ["red", "blue"], "why": "sky", "key": "a"},
+        {
+            "q": "Which?",
+            "gold": "(A)",
+            "choices": {"text": ["red", "blue"], "label": ["1", "2"]},
+            "why": "",
+            "key": "b",
+        },
+        {
+            "q": "Which?",
+            "gold": "2",
+            "choices": {"text": ["red", "blue"], "label": ["1", "2"]},
+            "why": None,
+            "key": "c",
+        },
+    ]
+    columns = {"question": "q", "answer": "gold", "options": "choices", "rationale": "why", "id": "key"}
+    task = Custom(path=write_jsonl(tmp_path / "q.jsonl", rows), answer="choice", columns=columns, shares={"test": 1.0})
+    found = list(task.questions("test"))
+    assert [question.answer for question in found] == ["B", "A", "B"]
+    assert [question.id for question in found] == ["a", "b", "c"]
+    assert found[0].rationale == "sky" and found[0].options == ("red", "blue")
+
+
+def test_csv_and_parquet(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    with (tmp_path / "q.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["question", "answer", "options"])
+        writer.writeheader()
+        writer.writerow({"question": "Which, one?", "answer": "A", "options": '["x", "y"]'})
+    (from_csv,) = Custom(path=str(tmp_path / "q.csv"), answer="choice", shares={"test": 1.0}).questions("test")
+    assert (from_csv.text, from_csv.options) == ("Which, one?", ("x", "y"))
+    pyarrow.parquet.write_table(pyarrow.table({"question": ["1+1?"], "answer": [2.0]}), tmp_path / "q.parquet")
+    (from_parquet,) = Custom(path=str(tmp_path / "q.parquet"), shares={"test": 1.0}).questions("test")
+    assert from_parquet.answer == "2"
+
+
+def test_worked_solutions(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "q.jsonl", [{"question": "1+1?", "answer": "one and one\n#### 2"}])
+    (question,) = Custom(path=path, answer_after="####", shares={"test": 1.0}).questions("test")
+    assert (question.answer, question.rationale) == ("2", "one and one")
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "message"),
+    [
+        ([{"question": "a", "answer": 1}, '{"question": "b", '], {}, r"q.jsonl:2: malformed JSON at column \d+.*remove it"),
+        ([{"question": "a", "gold": 1}], {}, r"q.jsonl:1: no field 'answer' for the answer; it has question, gold"),
+        ([{"question": "a", "answer": 1}], {"columns": {"rationale": "why"}}, r"q.jsonl:1: no field 'why' for the rationale"),
+        ([{"question": "", "answer": 1}], {}, r"q.jsonl:1: question is empty; fill it in"),
+        ([{"question": "a", "answer": "many"}], {}, r"q.jsonl:1: answer: 'many' is no number"),
+        ([{"question": "a", "answer": "C", "options": ["x", "y"]}], {"answer": "choice"}, r"q.jsonl:1: answer 'C' names none of the 2"),
+        ([{"question": "a", "answer": "A", "options": 7}], {"answer": "choice"}, r"q.jsonl:1: options: not a list"),
+        (["[1, 2]"], {}, r"q.jsonl:1: a row must be an object"),
+        ([{"question": ["a"], "answer": 1}], {}, r"q.jsonl:1: question is a list, not text"),
+        ([{"question": "a", "answer": 1, "id": 1}, {"question": "b", "answer": 1, "id": 1}], {}, r"q.jsonl:2: id '1' stands twice"),
+        ([], {}, r"q.jsonl: no questions; the file is empty"),
+        ([{"question": "a", "answer": "5"}], {"answer_after": "####"}, r"q.jsonl:1: answer: has no '####'"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_with_place_field_and_remedy(
+    tmp_path: Path, rows: list[Any], settings: dict[str, Any], message: str
+) -> None:
+    path = write_jsonl(tmp_path / "q.jsonl", rows)
+    with pytest.raises(DataError, match=message) as caught:
+        Custom(path=path, **settings).questions("test")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_split_is_refused(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "q.jsonl", numbers(2))
+    with pytest.raises(DataError, match="the split 'test' is empty"):
+        Custom(path=path).questions("test")
+
+
+def test_a_missing_file_and_a_bad_setting(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file; correct the path, or use a hub id"):
+        Custom(path=str(tmp_path / "none.jsonl")).questions("test")
+    with pytest.raises(ValidationError, match="is no field of a question"):
+        Custom(path="x.jsonl", columns={"anwser": "x"})
+    with pytest.raises(ValidationError, match="sum to 1"):
+        Custom(path="x.jsonl", shares={"train": 0.5})
+
+
+def test_not_utf8_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_bytes(b'{"question": "a", "answer": 1}\n{"question": "\xff", "answer": 1}\n')
+    with pytest.raises(DataError, match=r"q.jsonl:2: not UTF-8"):
+        Custom(path=str(tmp_path / "q.jsonl")).questions("test")
