@@ -18,7 +18,17 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["Equation", "completion", "corrected", "evaluate", "find_equations", "format_number", "numbers"]
+__all__ = [
+    "Equation",
+    "completion",
+    "corrected",
+    "equations_key",
+    "evaluate",
+    "find_equations",
+    "format_number",
+    "numbers",
+    "repaired",
+]
 
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?![\d])|\d+)(?:\.\d+)?|\.\d+"
 _TOKEN = re.compile(
@@ -43,38 +53,51 @@ class _Token:
 class Equation:
     """One written equation: where its two sides stand in the text, and their exact values.
 
-    `result_end` is the end of the right side's first number: what a calculator would replace starts at `right_start`.
+    `result` is the right side's first number and `result_end` its end: what a calculator replaces.
     """
 
     left: str
     right: str
+    result: str
     left_start: int
     right_start: int
     right_end: int
     result_end: int
     left_value: Fraction
     right_value: Fraction
+    calculates: bool
+    """Whether the left side has something to calculate, so that the right side begins with a result."""
 
     @property
     def holds(self) -> bool:
         """Whether both sides are equal, a decimal result being right where it is the exact one cut or rounded."""
-        shown = self.right.strip()
-        candidates = [self.right_value]
-        if shown.endswith("%"):
-            candidates.append(self.right_value * 100)
-        decimals = re.search(r"\.(\d+)%?$", shown)
-        step = (
-            Fraction(1, 10 ** len(decimals[1])) if decimals and not re.search(r"[-+*/×÷−]", shown[1:]) else Fraction(0)
+        return _is_written_as(self.left_value, self.right, self.right_value)
+
+    @property
+    def result_wrong(self) -> bool:
+        """Whether the result itself is wrong; in the run-on `3 * 4 = 12 + 5 = 17` none is, though 3 * 4 is not 17."""
+        value = evaluate(self.result)
+        return (
+            self.calculates
+            and not self.holds
+            and not (value is not None and _is_written_as(self.left_value, self.result, value))
         )
-        if shown.endswith("%"):
-            step /= 100
-        exact = abs(self.left_value)
-        return any(
-            value == self.left_value
-            or abs(value - self.left_value) * 2 <= step
-            or (value * self.left_value >= 0 and 0 <= exact - abs(value) < step)
-            for value in candidates
-        )
+
+
+def _is_written_as(exact: Fraction, shown: str, value: Fraction) -> bool:
+    """Whether `shown`, of this value, writes an exact number: fully, cut off or rounded at its last decimal."""
+    decimals = re.fullmatch(r"\D*\d[\d,]*\.(\d+)%?", shown) or re.fullmatch(r"\D*\.(\d+)%?", shown)
+    step = Fraction(1, 10 ** len(decimals[1])) if decimals else Fraction(0)
+    candidates = [value]
+    if shown.endswith("%"):
+        candidates.append(value * 100)
+        step /= 100
+    return any(
+        candidate == exact
+        or abs(candidate - exact) * 2 <= step
+        or (candidate * exact >= 0 and 0 <= abs(exact) - abs(candidate) < step)
+        for candidate in candidates
+    )
 
 
 class _Unparsable(ValueError):
@@ -132,11 +155,9 @@ class _Parser:
 
     def _operator(self, signs: str) -> str:
         """Takes the next operator if it is one of `signs` and something to operate on follows."""
-        if self._kind(0) not in ("operator", "word"):
+        if self._kind(0) != "operator" and not self._is_sign(0):
             return ""
         sign = _SIGNS.get(self.tokens[self.position].text, self.tokens[self.position].text)
-        if self._kind(0) == "word" and not self._is_sign(0):
-            return ""
         if sign not in signs or self._kind(1) not in ("number", "open", "operator"):
             return ""
         if self._kind(1) == "operator" and self.tokens[self.position + 1].text not in "-−":
@@ -199,6 +220,11 @@ def find_equations(text: str) -> list[Equation]:
     return sorted(found, key=lambda equation: equation.right_start)
 
 
+def equations_key(text: str) -> str:
+    """What two rationales with the same equations in the same order have in common; "" for one without equations."""
+    return ";".join(f"{equation.left}={equation.right}".replace(" ", "") for equation in find_equations(text))
+
+
 def completion(text: str) -> str | None:
     """What a calculator writes behind a text that has just opened an equation ("… 3 * 4 ="); None where it has not."""
     if not text.endswith("="):
@@ -209,8 +235,7 @@ def completion(text: str) -> str | None:
     left = _left_side(tokens, len(tokens) - 1) if tokens else None
     if left is None or not left[2]:
         return None
-    shown = "".join(token.text for token in tokens[left[0] : -1])
-    result = _in_style(left[1], shown)
+    result = _in_style(left[1], "".join(token.text for token in tokens[left[0] : -1]))
     if annotated:
         return f"{result}>>{result}"
     return result if opened[-2:-1].isdigit() or opened[-2:-1] == ")" else f" {result}"
@@ -229,12 +254,9 @@ def corrected(text: str, given: Collection[Fraction] = ()) -> str:
         written = text[equation.right_start : equation.result_end]
         left = _carry(text[equation.left_start : equation.right_start], carried).rstrip().removesuffix("=")
         value, old = evaluate(left), evaluate(written)
-        same = (
-            old is not None and value is not None and (equation.holds if value == equation.left_value else old == value)
-        )
         pieces.append(between)
         place = equation.result_end
-        if same or value is None or old is None:
+        if not equation.calculates or value is None or old is None or _right(equation, value, old):
             pieces.append(written)
             carried.pop(old or Fraction(0), None)
             continue
@@ -242,6 +264,17 @@ def corrected(text: str, given: Collection[Fraction] = ()) -> str:
         if old not in given:
             carried[old] = value
     return "".join([*pieces, _carry(text[place:], carried)])
+
+
+def repaired(text: str, start: int = 0) -> str | None:
+    """The text up to and with the right result of its first wrong equation; None where all are right.
+
+    What ends before `start` is not looked at; a result that begins before it and goes on behind it is.
+    """
+    for equation in find_equations(text):
+        if equation.result_end > start and equation.result_wrong:
+            return text[: equation.right_start] + _in_style(equation.left_value, equation.result)
+    return None
 
 
 def numbers(text: str) -> set[Fraction]:
@@ -284,12 +317,14 @@ def _equations(text: str, tokens: list[_Token]) -> Iterator[Equation]:
         yield Equation(
             left=text[first.start : last.end].strip(),
             right=text[start : right[1]].strip(),
+            result=text[start:result].strip(),
             left_start=first.start,
             right_start=start,
             right_end=right[1],
             result_end=result,
             left_value=left[1],
             right_value=right[0],
+            calculates=left[2] > 0,
         )
 
 
@@ -337,6 +372,11 @@ def _right_side(tokens: list[_Token], first: int) -> tuple[Fraction, int, int] |
 def _result_end(tokens: list[_Token], first: int) -> int:
     """End of the first number of the right side, its sign included."""
     return next((t.end for t in tokens[first:] if t.kind == "number"), tokens[first].end)
+
+
+def _right(equation: Equation, value: Fraction, old: Fraction) -> bool:
+    """Whether the written result is that of the left side as it stands after earlier results were carried to it."""
+    return not equation.result_wrong if value == equation.left_value else old == value
 
 
 def _in_style(value: Fraction, shown: str) -> str:

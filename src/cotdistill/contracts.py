@@ -186,6 +186,11 @@ class Strategy(Plugin):
         """One answer, calling `solve` as often and with whatever `ask` the strategy needs."""
         return await solve(question, ask)
 
+    @property
+    def rules(self) -> tuple[TokenRule, ...]:
+        """What local engines apply to every completion while they decode it; a model elsewhere knows nothing of them."""
+        return ()
+
 
 class Filter(Plugin):
     """What is kept. Streams; every candidate comes out again, with a short reason when it is dropped."""

@@ -10,7 +10,7 @@ from typing import Any
 from cotdistill.contracts import AnswerKind, Ask
 from cotdistill.errors import DataError, QuestionFailed
 from cotdistill.prompts import ANSWER_SENTENCE, ANSWER_TRIGGER, answer_call
-from cotdistill.records import Answer, Completion, Question
+from cotdistill.records import Answer, Completion, Prompt, Question
 
 __all__ = ["Transcript", "concluded", "one", "reasoning_of", "sentences", "with_rationales"]
 
@@ -47,7 +47,7 @@ class Transcript:
         )
 
 
-async def one(ask: Ask, prompt: str, **settings: Any) -> Completion:
+async def one(ask: Ask, prompt: Prompt, **settings: Any) -> Completion:
     """The single completion of an ask; a recorded teacher may have none for a prompt."""
     completions = await ask(prompt, **settings)
     if not completions:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cotdistill.arithmetic import find_equations
+from cotdistill.arithmetic import equations_key
 from cotdistill.contracts import AnswerKind, Filter
 from cotdistill.records import Question, Rationale
 
@@ -36,7 +36,5 @@ class Duplicates(Filter):
             seen.add(key)
 
     def _key(self, text: str) -> str:
-        equations = find_equations(text) if self.level == "equations" else []
-        if equations:
-            return ";".join(f"{equation.left}={equation.right}".replace(" ", "") for equation in equations)
-        return " ".join(text.casefold().split())
+        shape = equations_key(text) if self.level == "equations" else ""
+        return shape or " ".join(text.casefold().split())

@@ -12,16 +12,16 @@ or n were drawn. Every question goes on alone, so no question waits for another.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from cotdistill.annotating import sampling_temperature, zero_shot_rationales
 from cotdistill.contracts import AnswerKind, Ask, Method
-from cotdistill.prompts import CONCLUSIONS, STUDENT_MARKER, question_block, student_target, zero_shot_cot_prompt
-from cotdistill.records import Answer, Completion, Example, Question, Rationale
-from cotdistill.solving import Transcript, concluded, reasoning_of
+from cotdistill.prompts import STUDENT_MARKER, question_block, student_target
+from cotdistill.records import Answer, Example, Question, Rationale
+from cotdistill.solving import Transcript
 
 __all__ = ["Adaptive", "FineTuneCot"]
 
@@ -71,35 +71,17 @@ class FineTuneCot(Method):
         return drawn
 
     async def _draw(self, question: Question, ask: Ask, kind: AnswerKind, first: int, count: int) -> list[Rationale]:
-        prompt = zero_shot_cot_prompt(question)
-        replies = await ask(
-            prompt,
+        return await zero_shot_rationales(
+            question,
+            ask,
+            kind,
             samples=count,
             first_sample=first,
-            temperature=self._temperature(),
+            temperature=sampling_temperature(1 if self.samples == 1 else 2, self.temperature),
             max_tokens=self.max_tokens,
+            answer_call=self.answer_call,
+            answer_max_tokens=self.answer_max_tokens,
         )
-        return list(await asyncio.gather(*(self._rationale(question, ask, kind, prompt, reply) for reply in replies)))
-
-    async def _rationale(
-        self, question: Question, ask: Ask, kind: AnswerKind, prompt: str, reply: Completion
-    ) -> Rationale:
-        keys: tuple[str, ...] = (reply.key,)
-        if self.answer_call:
-            answer, second = await concluded(
-                question, ask, kind, prompt, reply.text, role="teacher", max_tokens=self.answer_max_tokens
-            )
-            text, keys = reply.text.strip(), (reply.key, second.key)
-        else:
-            answer = kind.extract(reply.text, options=question.options, markers=CONCLUSIONS)
-            text = reasoning_of(reply.text)
-        cut = {"cut": True} if reply.finish_reason == "length" else {}
-        return Rationale(question.id, text, answer, reply.sample_index, keys=keys, extra=cut)
-
-    def _temperature(self) -> float:
-        if self.temperature is not None:
-            return self.temperature
-        return 0.0 if self.samples == 1 else 0.7
 
     def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
         prompt, target = question_block(question), student_target(question, rationale.text)

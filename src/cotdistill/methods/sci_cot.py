@@ -1,0 +1,158 @@
+"""Sci-CoT: Ma et al., "Sci-CoT: Leveraging Large Language Models for Enhanced Knowledge Distillation in Small Models for
+Scientific QA" (arXiv 2308.04679). Two stages: one small model writes the rationale, another one infers the answer from it.
+
+The teacher explains the gold answer (`hint`). Stage 1, the rationale model: question block → `Solution: {rationale}`. Stage 2,
+the answer model, starts from the initial checkpoint: question block and solution → `The answer is (B).` It trains on the teacher's
+rationales, on those stage 1 writes (`train_rationale: generated`, trained in a second round), or on both, and is tested
+on stage 1's output. Baselines with one model: `stages: rationale_answer` and `answer_rationale`.
+
+    ARC-Easy: an 80M two-stage student passes few-shot BLOOM-176B (abstract; the formats here are ours)
+
+    Question: Which of these flies?
+    Context: Birds have wings.
+    Options: (A) stone (B) bird
+    Answer: (B)
+    Solution:
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from cotdistill.annotating import sampling_temperature
+from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.prompts import ANSWER_SENTENCE, CONTINUE_HERE, answer_text, option_letters, options_line
+from cotdistill.records import Answer, Completion, Example, Question, Rationale
+from cotdistill.solving import Transcript, one, reasoning_of
+
+__all__ = ["SciCot", "block", "teacher_prompt"]
+
+SOLUTION = "Solution:"
+_LETTER = re.compile(r"\(([A-Z])\)")
+
+
+class SciCot(Method):
+    """Two students in a row: one writes the rationale, one infers the answer from it (Ma et al. 2023)."""
+
+    roles: ClassVar[tuple[str, ...]] = ("rationale", "answer")
+
+    stages: Literal["two", "rationale_answer", "answer_rationale"] = Field(
+        default="two", description="two models, or one that writes both in this order"
+    )
+    hint: bool = Field(default=True, description="the teacher is given the gold answer to explain")
+    train_rationale: Literal["teacher", "generated", "mixed"] = Field(
+        default="generated", description="whose rationales the answer model learns from"
+    )
+    test_rationale: Literal["own", "teacher"] = Field(
+        default="own", description="teacher: the teacher's, written without the hint, as an upper bound"
+    )
+    shuffles: int = Field(default=0, ge=0, description="extra training copies with the options in another order")
+    samples: int = Field(default=1, ge=1, description="rationales asked per question")
+    max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's rationale")
+    rationale_max_tokens: int = Field(default=256, ge=1, description="tokens the rationale model may write")
+    answer_max_tokens: int = Field(default=64, ge=1, description="tokens the answer model may write")
+
+    @property
+    def rounds(self) -> tuple[tuple[str, ...], ...]:
+        if self.stages != "two":
+            return (("student",),)
+        return (self.roles,) if self.train_rationale == "teacher" else (("rationale",), ("answer",))
+
+    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+        replies = await ask(
+            teacher_prompt(question, hint=self.hint),
+            samples=self.samples,
+            temperature=sampling_temperature(self.samples, None),
+            max_tokens=self.max_tokens,
+            stop=CONTINUE_HERE,
+        )
+        return [self._rationale(question, reply, kind) for reply in replies]
+
+    def _rationale(self, question: Question, reply: Completion, kind: AnswerKind) -> Rationale:
+        """A rationale written for a given answer concludes with it, unless the reply says otherwise."""
+        said = ANSWER_SENTENCE in reply.text
+        answer = question.answer if self.hint and not said else None
+        if answer is None:
+            answer = kind.extract(reply.text, options=question.options, markers=(ANSWER_SENTENCE,))
+        return Rationale(question.id, reasoning_of(reply.text), answer, reply.sample_index, keys=(reply.key,))
+
+    async def revise(
+        self, question: Question, rationales: Sequence[Rationale], ask: Ask, kind: AnswerKind, round: int
+    ) -> list[Rationale]:
+        reply = await one(ask, block(question), role="rationale", max_tokens=self.rationale_max_tokens)
+        text = reply.text.strip().removeprefix(SOLUTION).strip()
+        generated = Rationale(question.id, text, question.answer, source="student")
+        return [*rationales, generated] if self.train_rationale == "mixed" else [generated]
+
+    def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
+        for asked, text in _orders(question, rationale, self.shuffles):
+            prompt, conclusion = block(asked), f"{ANSWER_SENTENCE} {answer_text(asked)}."
+            solution = f"{SOLUTION} {text}"
+            if self.stages == "rationale_answer":
+                yield Example("student", prompt, f"{solution} {conclusion}", group=prompt)
+            elif self.stages == "answer_rationale":
+                yield Example("student", prompt, f"{conclusion} {solution}", group=prompt)
+            else:
+                yield Example("rationale", prompt, solution, group=prompt)
+                yield Example("answer", answer_prompt(asked, text), conclusion)
+
+    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+        transcript = Transcript(question, ask)
+        limit = self.rationale_max_tokens
+        if self.stages != "two":
+            reply = await transcript.ask(block(question), role="student", max_tokens=limit + self.answer_max_tokens)
+            text = reply.text.split(SOLUTION)[0] if self.stages == "answer_rationale" else reply.text
+            return transcript.answer(kind, text, markers=(ANSWER_SENTENCE,))
+        if self.test_rationale == "teacher":
+            written = await transcript.ask(teacher_prompt(question), role="teacher", max_tokens=self.max_tokens)
+        else:
+            written = await transcript.ask(block(question), role="rationale", max_tokens=limit)
+        rationale = reasoning_of(written.text).removeprefix(SOLUTION).strip()
+        prompt = answer_prompt(question, rationale)
+        reply = await transcript.ask(prompt, role="answer", max_tokens=self.answer_max_tokens)
+        return transcript.answer(kind, f"{rationale}\n{reply.text.strip()}", markers=(ANSWER_SENTENCE,))
+
+
+def block(question: Question) -> str:
+    """The question block of both stages and of the teacher."""
+    lines = [f"Question: {question.text}", f"Context: {question.context or 'N/A'}"]
+    return "\n".join([*lines, options_line(question.options)] if question.options else lines)
+
+
+def teacher_prompt(question: Question, *, hint: bool = False) -> str:
+    """Asks for a rationale, of the gold answer where `hint` gives it."""
+    lines = [block(question), *([f"Answer: {answer_text(question)}"] if hint else []), SOLUTION]
+    return "\n".join(lines)
+
+
+def answer_prompt(question: Question, rationale: str) -> str:
+    """Stage 2: the question with the rationale that the answer is inferred from."""
+    return f"{block(question)}\n{SOLUTION} {rationale}\nAnswer:"
+
+
+def _orders(question: Question, rationale: Rationale, shuffles: int) -> Iterator[tuple[Question, str]]:
+    """The question as it is and with its options in other orders; letters in answer and rationale follow."""
+    yield question, rationale.text
+    if not question.options or question.answer is None:
+        return
+    letters = option_letters(len(question.options))
+    seed = hashlib.sha256(f"{question.id}\n{rationale.sample_index}".encode()).digest()
+    generator = random.Random(seed)
+    for _ in range(shuffles):
+        order = generator.sample(range(len(letters)), len(letters))
+        moved = {letters[old]: letters[new] for new, old in enumerate(order)}
+        text = _LETTER.sub(partial(_moved_letter, moved), rationale.text)
+        options = tuple(question.options[old] for old in order)
+        yield replace(question, options=options, answer=moved[question.answer]), text
+
+
+def _moved_letter(moved: Mapping[str, str], match: re.Match[str]) -> str:
+    return f"({moved.get(match[1], match[1])})"

@@ -1,0 +1,164 @@
+"""Socratic CoT: Shridhar, Stolfo, Sachan (Findings of ACL 2023, arXiv 2212.00193).
+
+The teacher (or the data set's gold steps) splits a problem into sub-questions with solutions (section 3.1), written as
+GSM8K's Socratic form: one `sub-question ** solution` a line, `#### answer` last. Two students learn from it (section 3.2): the
+*decomposer* asks the next sub-question or says "done", the *solver* answers it; at test time they take turns, each seeing what
+was really produced (`iterative`), or one model writes both in one go (`unified`).
+
+    GSM8K, GPT-2 large:  answer only 4.62 · gold-step CoT 14.1 · Socratic 21.1   (from secondary sources)
+
+`sub_questions: gold` gives the solver the gold sub-questions: the upper bound of the paper's section 5.
+Ours, where the paper is silent: students separate steps by " | ", because T5's vocabulary has no newline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.errors import DataError
+from cotdistill.prompts import CONTINUE_HERE, STUDENT_MARKER, answer_text, question_block
+from cotdistill.records import Answer, Completion, Example, Question, Rationale, Step
+from cotdistill.solving import Transcript
+
+__all__ = ["DONE", "SocraticCot", "read_steps", "teacher_prompt"]
+
+DONE = "done"
+"""What the decomposer says when nothing is left to ask."""
+
+FINAL = "####"
+"""What the last line of the Socratic form begins with."""
+
+_BETWEEN = " | "
+
+
+class SocraticCot(Method):
+    """Two students taking turns: one asks sub-questions, one solves them (Shridhar et al. 2023)."""
+
+    roles: ClassVar[tuple[str, ...]] = ("decomposer", "solver")
+
+    variant: Literal["iterative", "unified"] = Field(default="iterative", description="two models in turn, or one")
+    source: Literal["teacher", "gold"] = Field(default="teacher", description="who decomposes the training questions")
+    sub_questions: Literal["own", "gold"] = Field(default="own", description="at test time; gold is an upper bound")
+    samples: int = Field(default=1, ge=1, description="decompositions asked per question")
+    temperature: float = Field(default=0.7, ge=0, description="of the teacher where there are several samples")
+    max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's decomposition")
+    step_max_tokens: int = Field(default=96, ge=1, description="tokens a student may write in one turn")
+    student_max_tokens: int = Field(default=384, ge=1, description="tokens the unified student may write")
+    max_steps: int = Field(default=10, ge=1, description="turns after which an unfinished question is given up")
+
+    @property
+    def rounds(self) -> tuple[tuple[str, ...], ...]:
+        if self.variant == "unified":
+            return (("student",),)
+        return (("solver",),) if self.sub_questions == "gold" else (self.roles,)
+
+    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+        if self.source == "gold":
+            steps = _gold_steps(question)
+            return [Rationale(question.id, _lines(steps), question.answer, source="gold", steps=steps)]
+        replies = await ask(
+            teacher_prompt(question),
+            samples=self.samples,
+            temperature=self.temperature if self.samples > 1 else 0.0,
+            max_tokens=self.max_tokens,
+            stop=CONTINUE_HERE,
+        )
+        return [self._rationale(question, reply, kind) for reply in replies]
+
+    def _rationale(self, question: Question, reply: Completion, kind: AnswerKind) -> Rationale:
+        steps = read_steps(reply.text, question, kind)
+        answer = kind.extract(reply.text, options=question.options, markers=(FINAL,)) if steps else None
+        return Rationale(question.id, _lines(steps), answer, reply.sample_index, steps=steps, keys=(reply.key,))
+
+    def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
+        steps = rationale.steps
+        if self.variant == "unified":
+            target = _BETWEEN.join([*(_pair(step) for step in steps), f"{FINAL} {answer_text(question)}"])
+            yield Example("student", question_block(question), target, group=question.id)
+            return
+        for place, step in enumerate(steps):
+            last = place == len(steps) - 1
+            result = answer_text(question) if last else step.answer
+            yield Example("decomposer", _decomposer_prompt(question, steps[:place]), step.question)
+            yield Example(
+                "solver",
+                _solver_prompt(question, steps[:place], step.question),
+                f"{step.solution} {STUDENT_MARKER} {result}",
+            )
+        yield Example("decomposer", _decomposer_prompt(question, steps), DONE)
+
+    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+        transcript = Transcript(question, ask)
+        if self.variant == "unified":
+            prompt = question_block(question)
+            reply = await transcript.ask(prompt, role="student", max_tokens=self.student_max_tokens)
+            return transcript.answer(kind, reply.text, markers=(FINAL,))
+        steps: list[Step] = []
+        text = ""
+        while len(steps) < self.max_steps:
+            asked = await self._next_question(question, steps, transcript)
+            if asked is None:
+                return transcript.answer(kind, text, markers=(STUDENT_MARKER,))
+            prompt = _solver_prompt(question, steps, asked)
+            solved = await transcript.ask(prompt, role="solver", max_tokens=self.step_max_tokens)
+            solution, _, result = solved.text.strip().partition(STUDENT_MARKER)
+            steps.append(Step(asked, solution.strip(), result.strip()))
+            text = "\n".join([text, f"{asked} ** {solved.text.strip()}"]).strip()
+        return transcript.answer(kind, text, markers=(STUDENT_MARKER,))
+
+    async def _next_question(self, question: Question, steps: Sequence[Step], transcript: Transcript) -> str | None:
+        """The next sub-question; None when the decomposer is done, repeats itself, or gold has no more."""
+        if self.sub_questions == "gold":
+            gold = _gold_steps(question)
+            return gold[len(steps)].question if len(steps) < len(gold) else None
+        prompt = _decomposer_prompt(question, steps)
+        reply = await transcript.ask(prompt, role="decomposer", max_tokens=self.step_max_tokens)
+        asked = reply.text.strip()
+        known = {step.question for step in steps}
+        return None if not asked or asked.casefold().startswith(DONE) or asked in known else asked
+
+
+def teacher_prompt(question: Question) -> str:
+    """Asks for the Socratic form of a solution."""
+    return f"Q: {question_block(question)}\nBreak the question into sub-questions and solve each one.\n"
+
+
+def read_steps(text: str, question: Question, kind: AnswerKind) -> tuple[Step, ...]:
+    """The steps of a text in Socratic form, each with its sub-answer (its last word where no answer of the task's
+    kind is found, as in "The coin is tails."); lines of another form are passed over."""
+    steps = []
+    for line in text.split(FINAL)[0].splitlines():
+        asked, mark, solution = (part.strip() for part in line.partition("**"))
+        if mark and asked and solution:
+            result = kind.extract(solution.rpartition("=")[2], options=question.options)
+            steps.append(Step(asked, solution, result or solution.split()[-1].rstrip(".")))
+    return tuple(steps)
+
+
+def _gold_steps(question: Question) -> tuple[Step, ...]:
+    if not question.steps:
+        raise DataError(
+            f"question {question.id} has no gold sub-questions; method socratic_cot needs a task with steps for "
+            "`source: gold` and `sub_questions: gold`"
+        )
+    return question.steps
+
+
+def _pair(step: Step) -> str:
+    return f"{step.question} ** {step.solution}"
+
+
+def _lines(steps: Sequence[Step]) -> str:
+    return "\n".join(_pair(step) for step in steps)
+
+
+def _decomposer_prompt(question: Question, steps: Sequence[Step]) -> str:
+    return _BETWEEN.join([question_block(question), *(_pair(step) for step in steps), "Next sub-question:"])
+
+
+def _solver_prompt(question: Question, steps: Sequence[Step], asked: str) -> str:
+    return _BETWEEN.join([question_block(question), *(_pair(step) for step in steps), f"{asked} **"])

@@ -1,0 +1,141 @@
+"""STaR: Zelikman et al. (NeurIPS 2022, arXiv 2203.14465), and rejection-sampling fine-tuning, RFT: Yuan et al.
+(arXiv 2308.01825). The student annotates itself.
+
+Round 0 trains on a first set of rationales (of the teacher, or gold); STaR's own start, few-shot prompting of the base
+model, needs a base that can already reason a little: `start: base`. In each later round the student that was trained last
+solves the training questions again; where it fails it is shown the answer and asked to explain it (STaR, section 3.3:
+rationalisation), and the base model is trained anew on what reached gold. RFT is the one-round form: many samples, no
+hint, the first rationales kept as well, one rationale for each list of equations.
+
+The student can use a hint only if it has seen one: with `hint` each rationale is also learnt behind a prompt that has the
+answer (the papers hint in a few-shot prompt, which a tuned student no longer reads).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from cotdistill.annotating import few_shot_rationales, zero_shot_rationales
+from cotdistill.arithmetic import equations_key
+from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.errors import DataError
+from cotdistill.prompts import (
+    STUDENT_MARKER,
+    answer_text,
+    cot_exemplar,
+    cot_query,
+    exemplar_prompt,
+    question_block,
+    student_target,
+)
+from cotdistill.records import Answer, Example, Question, Rationale
+from cotdistill.solving import Transcript, reasoning_of, with_rationales
+
+__all__ = ["Star"]
+
+
+class Star(Method):
+    """Student that annotates itself, with the answer as a hint where it failed (STaR); `variant: rft` samples instead."""
+
+    variant: Literal["star", "rft"] = Field(default="star", description="rft: one round, many samples, no hint")
+    start: Literal["teacher", "gold", "base"] = Field(default="teacher", description="who writes round 0's rationales")
+    iterations: int = Field(default=2, ge=1, description="rounds of self-annotation after round 0 (rft: always 1)")
+    samples: int = Field(default=1, ge=1, description="self-annotations per question and round (rft default: 8)")
+    temperature: float = Field(default=0.7, ge=0, description="of the self-annotations where there are several")
+    hint: bool = Field(default=True, description="explain the gold answer where the student failed (rft: never)")
+    shots: int = Field(default=3, ge=0, description="exemplars in the base's prompt, for `start: base`")
+    exemplar_seed: int = Field(default=0, description="seed of their draw from the training split")
+    max_tokens: int = Field(default=128, ge=1, description="length limit of a rationale of round 0")
+    student_max_tokens: int = Field(default=256, ge=1, description="tokens the student may write")
+    exemplars: tuple[Question, ...] = Field(default=(), description="filled by the run; leave it out of a recipe")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rft_defaults(cls, values: dict[str, object]) -> dict[str, object]:
+        if values.get("variant") == "rft":
+            return {"samples": 8, **values, "iterations": 1, "hint": False}
+        return values
+
+    @property
+    def rounds(self) -> tuple[tuple[str, ...], ...]:
+        return (("student",),) * (1 + self.iterations)
+
+    @property
+    def exemplar_count(self) -> int:
+        return self.shots if self.start == "base" else 0
+
+    @property
+    def exemplar_draw(self) -> int:
+        return self.exemplar_seed
+
+    def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
+        return self.model_copy(update={"exemplars": with_rationales(exemplars)})
+
+    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+        if self.start == "gold":
+            if not question.rationale:
+                raise DataError(f"question {question.id} has no gold rationale; set `start: teacher` for method star")
+            return [Rationale(question.id, question.rationale, question.answer, source="gold")]
+        if self.start == "teacher":
+            return await zero_shot_rationales(question, ask, kind, max_tokens=self.max_tokens)
+        prompt = exemplar_prompt([cot_exemplar(shown) for shown in self.exemplars], cot_query(question))
+        return await few_shot_rationales(question, ask, kind, prompt, role="base", max_tokens=self.max_tokens)
+
+    async def revise(
+        self, question: Question, rationales: Sequence[Rationale], ask: Ask, kind: AnswerKind, round: int
+    ) -> list[Rationale]:
+        own = await self._self_annotate(question_block(question), self.samples, question, ask, kind)
+        reached = [rationale for rationale in own if kind.same(rationale.answer, question.answer)]
+        if self.variant == "rft":
+            return _distinct_equations([*rationales, *reached]) if reached else list(rationales)
+        if self.hint and not reached and question.answer is not None:
+            return own + await self._self_annotate(hinted(question), 1, question, ask, kind)
+        return own
+
+    async def _self_annotate(
+        self, prompt: str, samples: int, question: Question, ask: Ask, kind: AnswerKind
+    ) -> list[Rationale]:
+        replies = await ask(
+            prompt,
+            role="student",
+            samples=samples,
+            temperature=self.temperature if samples > 1 else 0.0,
+            max_tokens=self.student_max_tokens,
+        )
+        return [
+            Rationale(
+                question.id,
+                reasoning_of(reply.text, STUDENT_MARKER),
+                kind.extract(reply.text, options=question.options, markers=(STUDENT_MARKER,)),
+                reply.sample_index,
+                source="student",
+            )
+            for reply in replies
+        ]
+
+    def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
+        target = student_target(question, rationale.text)
+        yield Example("student", question_block(question), target, group=question.id)
+        if self.hint:
+            yield Example("student", hinted(question), target, group=f"{question.id} hint")
+
+    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+        transcript = Transcript(question, ask)
+        reply = await transcript.ask(question_block(question), role="student", max_tokens=self.student_max_tokens)
+        return transcript.answer(kind, reply.text, markers=(STUDENT_MARKER,))
+
+
+def hinted(question: Question) -> str:
+    """The student's prompt with the answer to explain."""
+    return f"{question_block(question)}\nAnswer: {answer_text(question)}"
+
+
+def _distinct_equations(rationales: Iterable[Rationale]) -> list[Rationale]:
+    """The first rationale of each list of equations (RFT, section 3.3)."""
+    first: dict[str, Rationale] = {}
+    for rationale in rationales:
+        first.setdefault(equations_key(rationale.text) or rationale.text, rationale)
+    return list(first.values())

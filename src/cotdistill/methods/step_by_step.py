@@ -1,0 +1,72 @@
+"""Distilling step-by-step: Hsieh et al. (Findings of ACL 2023, arXiv 2305.02301).
+
+One student, two tasks told apart by a prefix (section 3.2): `predict:` question → label, `explain:` question → rationale;
+loss = label + λ · rationale. At test time only the label is asked for, so reasoning costs nothing then. Rationales come from
+few-shot CoT prompting. The label is always gold here (the paper also uses the teacher's for unlabelled data).
+
+    "predict: Ana has 3 apples …" -> "11"
+    "explain: Ana has 3 apples …" -> "Ana has 3 apples. She buys 8 more, so 3 + 8 = 11."
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+from pydantic import Field
+
+from cotdistill.annotating import few_shot_rationales, sampling_temperature
+from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.prompts import cot_exemplar, cot_query, exemplar_prompt, question_block, student_target
+from cotdistill.records import Answer, Example, Question, Rationale
+from cotdistill.solving import Transcript, with_rationales
+
+__all__ = ["StepByStep"]
+
+
+class StepByStep(Method):
+    """Student tuned on label and rationale as two tasks; answers without a rationale (Hsieh et al. 2023)."""
+
+    rationale_weight: float = Field(default=1.0, ge=0, description="λ, the weight of the rationale task's loss")
+    shots: int = Field(default=8, ge=0, description="exemplars in the teacher's prompt")
+    exemplar_seed: int = Field(default=0, description="seed of their draw from the training split")
+    samples: int = Field(default=1, ge=1, description="rationales asked per question")
+    max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's rationale")
+    student_max_tokens: int = Field(default=32, ge=1, description="tokens the student may write")
+    exemplars: tuple[Question, ...] = Field(default=(), description="filled by the run; leave it out of a recipe")
+
+    @property
+    def exemplar_count(self) -> int:
+        return self.shots
+
+    @property
+    def exemplar_draw(self) -> int:
+        return self.exemplar_seed
+
+    def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
+        return self.model_copy(update={"exemplars": with_rationales(exemplars)})
+
+    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+        prompt = exemplar_prompt([cot_exemplar(shown) for shown in self.exemplars], cot_query(question))
+        return await few_shot_rationales(
+            question,
+            ask,
+            kind,
+            prompt,
+            samples=self.samples,
+            temperature=sampling_temperature(self.samples, None),
+            max_tokens=self.max_tokens,
+        )
+
+    def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
+        block = question_block(question)
+        yield Example("student", f"predict: {block}", student_target(question), group=f"{question.id} predict")
+        if self.rationale_weight > 0:
+            group = f"{question.id} explain"
+            yield Example("student", f"explain: {block}", rationale.text, group, weight=self.rationale_weight)
+
+    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+        transcript = Transcript(question, ask)
+        prompt = f"predict: {question_block(question)}"
+        reply = await transcript.ask(prompt, role="student", max_tokens=self.student_max_tokens)
+        return transcript.answer(kind, reply.text)

@@ -1,0 +1,79 @@
+"""TSLM: Magister et al., "Teaching Small Language Models to Reason" (ACL 2023, arXiv 2212.08410).
+
+The teacher is few-shot prompted with the gold answer standing between question and rationale (section 3: "hint"), in the
+exemplars and in the query, so that it writes a rationale for a known answer; a rationale that still ends elsewhere is
+dropped (filter `answer_match`). The student learns rationale and answer sentence from the question alone.
+
+    GSM8K, T5-XXL:  answer-only tuning 8.11 → CoT tuning 21.99 (PaLM-540B as teacher)
+
+    Q: Bo has 2 pens and loses 1. How many has he?
+    Answer: 1
+    A: Bo starts with 2 pens. He loses 1, so 2 - 1 = 1. The answer is 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+from pydantic import Field
+
+from cotdistill import prompts
+from cotdistill.annotating import few_shot_rationales, sampling_temperature
+from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.prompts import ANSWER_SENTENCE, answer_text, exemplar_prompt, question_block
+from cotdistill.records import Answer, Example, Question, Rationale
+from cotdistill.solving import Transcript, with_rationales
+
+__all__ = ["Tslm"]
+
+
+class Tslm(Method):
+    """Student tuned on few-shot rationales written for the known answer (Magister et al. 2023)."""
+
+    hint: bool = Field(default=True, description="gold stands before the rationale in the teacher's prompt")
+    shots: int = Field(default=8, ge=0, description="exemplars in the teacher's prompt")
+    exemplar_seed: int = Field(default=0, description="seed of their draw from the training split")
+    samples: int = Field(default=1, ge=1, description="rationales asked per question")
+    temperature: float | None = Field(default=None, ge=0, description="default: greedy for one sample, 0.7 for more")
+    max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's rationale")
+    student_max_tokens: int = Field(default=256, ge=1, description="tokens the student may write")
+    exemplars: tuple[Question, ...] = Field(default=(), description="filled by the run; leave it out of a recipe")
+
+    @property
+    def exemplar_count(self) -> int:
+        return self.shots
+
+    @property
+    def exemplar_draw(self) -> int:
+        return self.exemplar_seed
+
+    def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
+        return self.model_copy(update={"exemplars": with_rationales(exemplars)})
+
+    def teacher_prompt(self, question: Question) -> str:
+        """The few-shot prompt, with or without gold before each rationale."""
+        exemplar, query = (
+            (prompts.hint_exemplar, prompts.hint_query) if self.hint else (prompts.cot_exemplar, prompts.cot_query)
+        )
+        return exemplar_prompt([exemplar(shown) for shown in self.exemplars], query(question))
+
+    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+        return await few_shot_rationales(
+            question,
+            ask,
+            kind,
+            self.teacher_prompt(question),
+            samples=self.samples,
+            temperature=sampling_temperature(self.samples, self.temperature),
+            max_tokens=self.max_tokens,
+        )
+
+    def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
+        target = f"{rationale.text} {ANSWER_SENTENCE} {answer_text(question)}."
+        yield Example("student", question_block(question), target, group=question.id)
+
+    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+        transcript = Transcript(question, ask)
+        reply = await transcript.ask(question_block(question), role="student", max_tokens=self.student_max_tokens)
+        return transcript.answer(kind, reply.text, markers=(ANSWER_SENTENCE,))

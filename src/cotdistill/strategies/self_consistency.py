@@ -1,0 +1,44 @@
+"""Self-consistency: Wang et al. (ICLR 2023, arXiv 2203.11171). Several sampled solutions vote on the answer.
+
+`plain` counts one vote each; `weighted` counts each by the mean probability of its tokens (section 2, normalised). A solution
+without an answer has no vote; of answers with equal votes the one reached first wins.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from cotdistill.contracts import AnswerKind, Ask, Solve, Strategy
+from cotdistill.records import Answer, Question
+from cotdistill.strategies._sampling import Chain, all_of, sampled_chains
+
+__all__ = ["SelfConsistency"]
+
+
+class SelfConsistency(Strategy):
+    """The majority answer of n sampled solutions (Wang et al. 2023)."""
+
+    n: int = Field(default=8, ge=1, description="solutions sampled per question")
+    temperature: float = Field(default=0.7, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    vote: Literal["plain", "weighted"] = Field(default="plain", description="how a solution counts")
+
+    async def run(self, solve: Solve, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+        chains = await sampled_chains(
+            solve, question, ask, count=self.n, temperature=self.temperature, top_p=self.top_p
+        )
+        winner = self._winner(chains, kind)
+        return Answer(question.id, chains[winner].answer.answer, **all_of(chains, winner))
+
+    def _winner(self, chains: list[Chain], kind: AnswerKind) -> int:
+        """The first chain of the answer with most votes; the first of all where none has an answer."""
+        votes: dict[int, float] = {}
+        for place, chain in enumerate(chains):
+            if chain.answer.answer is None:
+                continue
+            same = (first for first in votes if kind.same(chain.answer.answer, chains[first].answer.answer))
+            first = next(same, place)
+            votes[first] = votes.get(first, 0.0) + (chain.confidence if self.vote == "weighted" else 1.0)
+        return max(votes, key=lambda place: (votes[place], -place), default=0)

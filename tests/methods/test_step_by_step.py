@@ -1,0 +1,28 @@
+import asyncio
+
+from cotdistill.answers.number import Number
+from cotdistill.asking import Asker
+from cotdistill.methods.step_by_step import StepByStep
+from cotdistill.records import Question, Rationale
+from cotdistill.teachers.scripted import Scripted
+
+
+def test_label_and_rationale_are_two_tasks(apples: Question) -> None:
+    label, rationale = StepByStep(rationale_weight=0.5).examples(apples, Rationale("q1", "3 + 8 = 11.", "11"))
+    assert (label.prompt, label.target, label.weight) == (f"predict: {apples.text}", "11", 1.0)
+    assert (rationale.prompt, rationale.target, rationale.weight) == (f"explain: {apples.text}", "3 + 8 = 11.", 0.5)
+    assert label.group != rationale.group
+    assert len(list(StepByStep(rationale_weight=0).examples(apples, Rationale("q1", "3 + 8 = 11.", "11")))) == 1
+
+
+def test_rationales_come_from_few_shot_prompts(apples: Question, pens: Question) -> None:
+    ask = Asker({"teacher": Scripted(replies={"A: Bo has 2 pens.": " 3 + 8 = 11. The answer is 11."}).open()})
+    method = StepByStep(shots=1).with_exemplars([pens])
+    (rationale,) = asyncio.run(method.annotate(apples, ask, Number()))
+    assert (rationale.text, rationale.answer, method.exemplar_count) == ("3 + 8 = 11.", "11", 1)
+
+
+def test_the_answer_needs_no_rationale(apples: Question) -> None:
+    ask = Asker({"student": Scripted(replies={"predict: Ana": " 11"}).open()})
+    answer = asyncio.run(StepByStep().solve(apples, ask, Number()))
+    assert (answer.answer, len(answer.trace)) == ("11", 1)
