@@ -1,8 +1,7 @@
 """Arithmetic in running text: reads the equations a rationale contains, says which hold, and completes an opened one.
 
-A parser for + - * / ( ), decimals, thousands separators, currency signs, percentages and unit words; exact fractions, no
-`eval`. It leaves out powers, roots and variables: an expression with one of those is no equation to it, so it is
-neither called right nor wrong.
+Built on the parser of `expressions`; nothing is ever given to `eval`. Powers, roots and variables are left out: what has one of
+those is no equation here, so it is called neither right nor wrong.
 
     "Ana pays 3 * $4 = $12."            one equation, holds
     "<<3*4=13>>13"                      one equation, does not hold
@@ -18,6 +17,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from cotdistill.expressions import LONGEST, NUMBER, Parser, Token, Unparsable, evaluate, number_value, tokens_of
+
 __all__ = [
     "Equation",
     "completion",
@@ -30,23 +31,7 @@ __all__ = [
     "repaired",
 ]
 
-_NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?![\d])|\d+)(?:\.\d+)?|\.\d+"
-_TOKEN = re.compile(
-    rf"(?P<power>(?<=\d)\*\*(?=\d)|\^)|(?P<stop>\*\*|\n|[<>]+|==)|(?P<number>(?:[$£€]\s?)?(?:{_NUMBER})%?)"
-    r"|(?P<operator>[-+*/×÷−·])|(?P<open>\()|(?P<close>\))|(?P<equals>=)|(?P<word>[^\W\d_]+)|(?P<other>[^\s])"
-)
 _ANNOTATION = re.compile(r"<<([^<>\n]*)>>")
-_SIGNS = {"×": "*", "·": "*", "÷": "/", "−": "-", "x": "*", "X": "*", "of": "*"}
-_LONGEST = 60
-"""Tokens an expression may have, and digits a number may have: what is longer is no arithmetic of a rationale."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,122 +85,14 @@ def _is_written_as(exact: Fraction, shown: str, value: Fraction) -> bool:
     )
 
 
-class _Unparsable(ValueError):
-    """The tokens are no arithmetic expression."""
-
-
-class _Parser:
-    """Recursive descent over tokens; `position` is the next token. Unit words behind an operand are passed over."""
-
-    def __init__(self, tokens: list[_Token]) -> None:
-        self.tokens, self.position, self.operators, self.end = tokens, 0, 0, 0
-
-    def sum(self) -> Fraction:
-        value = self.product()
-        while sign := self._operator("+-"):
-            term = self.product()
-            value = value + term if sign == "+" else value - term
-        return value
-
-    def product(self) -> Fraction:
-        value = self.operand()
-        while sign := self._operator("*/"):
-            factor = self.operand()
-            if sign == "/" and factor == 0:
-                raise _Unparsable
-            value = value * factor if sign == "*" else value / factor
-        return value
-
-    def operand(self) -> Fraction:
-        token = self._next()
-        if token.kind == "operator" and token.text in "-−" and self._peek().start == token.end:
-            return -self.operand()
-        if token.kind == "open":
-            value = self.sum()
-            closing = self._next()
-            if closing.kind != "close":
-                raise _Unparsable
-            self.end = closing.end
-        elif token.kind == "number":
-            value = _value(token.text)
-            self.end = token.end
-        else:
-            raise _Unparsable
-        self._pass_units()
-        return value
-
-    def _pass_units(self) -> None:
-        if self._kind(0) == "word" and len(self.tokens[self.position].text) == 1 and self._attached():
-            return
-        words = 0
-        while words < 2 and self._kind(words) == "word" and not self._is_sign(words):
-            words += 1
-        if words and (self._kind(words) in ("operator", "equals", "close", "") or self._is_sign(words)):
-            self.position += words
-
-    def _operator(self, signs: str) -> str:
-        """Takes the next operator if it is one of `signs` and something to operate on follows."""
-        if self._kind(0) != "operator" and not self._is_sign(0):
-            return ""
-        sign = _SIGNS.get(self.tokens[self.position].text, self.tokens[self.position].text)
-        if sign not in signs or self._kind(1) not in ("number", "open", "operator"):
-            return ""
-        if self._kind(1) == "operator" and self.tokens[self.position + 1].text not in "-−":
-            return ""
-        self.position += 1
-        self.operators += 1
-        return sign
-
-    def _attached(self) -> bool:
-        """Whether the next token touches the one before it, as the variable in 2x does."""
-        return self.position > 0 and self.tokens[self.position - 1].end == self.tokens[self.position].start
-
-    def _is_sign(self, ahead: int) -> bool:
-        """Whether a word multiplies: 3 x 4, 20% of 50, 1/2 of 50; but not 3 of 5."""
-        index = self.position + ahead
-        if self._kind(ahead) != "word" or self._kind(ahead + 1) not in ("number", "open"):
-            return False
-        if self.tokens[index].text == "of":
-            share = self.tokens[index - 1].text.endswith("%") or (index > 1 and self.tokens[index - 2].text in "/÷")
-            return index > 0 and share
-        return self.tokens[index].text in _SIGNS
-
-    def _kind(self, ahead: int) -> str:
-        index = self.position + ahead
-        return self.tokens[index].kind if index < len(self.tokens) else ""
-
-    def _peek(self) -> _Token:
-        if self.position >= len(self.tokens):
-            raise _Unparsable
-        return self.tokens[self.position]
-
-    def _next(self) -> _Token:
-        token = self._peek()
-        self.position += 1
-        return token
-
-
-def evaluate(expression: str) -> Fraction | None:
-    """The exact value of an expression; None where it is not one, divides by zero or is longer than sense allows."""
-    tokens = _tokens(expression)
-    if len(tokens) > _LONGEST:
-        return None
-    parser = _Parser(tokens)
-    try:
-        value = parser.sum()
-    except _Unparsable:
-        return None
-    return value if parser.position == len(tokens) else None
-
-
 def find_equations(text: str) -> list[Equation]:
     """The equations of a text in order: both sides arithmetic, an operator in at least one; those of `<<…>>` too."""
     if "=" not in text:
         return []
     bare = _ANNOTATION.sub(lambda match: " " * len(match[0]), text)
-    found = list(_equations(text, _tokens(bare)))
+    found = list(_equations(text, tokens_of(bare)))
     for match in _ANNOTATION.finditer(text):
-        tokens = [_Token(t.kind, t.text, t.start + match.start(1), t.end + match.start(1)) for t in _tokens(match[1])]
+        tokens = [Token(t.kind, t.text, t.start + match.start(1), t.end + match.start(1)) for t in tokens_of(match[1])]
         found += _equations(text, tokens)
     return sorted(found, key=lambda equation: equation.right_start)
 
@@ -231,7 +108,7 @@ def completion(text: str) -> str | None:
         return None
     opened = text[text.rfind("\n") + 1 :][-200:]
     annotated = opened.rfind("<<") > opened.rfind(">>")
-    tokens = _tokens(opened[opened.rfind("<<") + 2 :] if annotated else _ANNOTATION.sub(" ", opened))
+    tokens = tokens_of(opened[opened.rfind("<<") + 2 :] if annotated else _ANNOTATION.sub(" ", opened))
     left = _left_side(tokens, len(tokens) - 1) if tokens else None
     if left is None or not left[2]:
         return None
@@ -279,7 +156,9 @@ def repaired(text: str, start: int = 0) -> str | None:
 
 def numbers(text: str) -> set[Fraction]:
     """The values of all numbers in a text."""
-    return {_value(token.text) for token in _tokens(text) if token.kind == "number" and len(token.text) <= _LONGEST}
+    return {
+        number_value(token.text) for token in tokens_of(text) if token.kind == "number" and len(token.text) <= LONGEST
+    }
 
 
 def format_number(value: Fraction) -> str:
@@ -292,19 +171,7 @@ def format_number(value: Fraction) -> str:
     return f"{float(round(value, 2)):.2f}"
 
 
-def _tokens(text: str) -> list[_Token]:
-    return [_Token(m.lastgroup or "", m[0], m.start(), m.end()) for m in _TOKEN.finditer(text)]
-
-
-def _value(number: str) -> Fraction:
-    digits = number.strip("$£€% ").replace(",", "")
-    if len(digits) > _LONGEST:
-        raise _Unparsable
-    value = Fraction("0" + digits if digits.startswith(".") else digits)
-    return value / 100 if number.endswith("%") else value
-
-
-def _equations(text: str, tokens: list[_Token]) -> Iterator[Equation]:
+def _equations(text: str, tokens: list[Token]) -> Iterator[Equation]:
     for index, token in enumerate(tokens):
         if token.kind != "equals":
             continue
@@ -328,48 +195,48 @@ def _equations(text: str, tokens: list[_Token]) -> Iterator[Equation]:
         )
 
 
-def _left_side(tokens: list[_Token], equals: int) -> tuple[int, Fraction, int] | None:
+def _left_side(tokens: list[Token], equals: int) -> tuple[int, Fraction, int] | None:
     """First token, value and operators of the longest expression that ends at the sign of equality."""
     start = equals
     while (
         start > 0
-        and equals - start < _LONGEST
+        and equals - start < LONGEST
         and tokens[start - 1].kind in ("number", "operator", "open", "close", "word")
     ):
         start -= 1
     for first in range(start, equals):
         if first and tokens[first - 1].kind == "power":
             return None
-        parser = _Parser(tokens[first:equals])
+        parser = Parser(tokens[first:equals])
         try:
             value = parser.sum()
-        except _Unparsable:
+        except Unparsable:
             continue
         if first + parser.position == equals:
             return None if _cut_off(tokens, first) else (first, value, parser.operators)
     return None
 
 
-def _cut_off(tokens: list[_Token], first: int) -> bool:
+def _cut_off(tokens: list[Token], first: int) -> bool:
     """Whether an operator before the expression shows that its beginning could not be read (as in 2x + 3 + 1)."""
     if first == 0 or tokens[first - 1].kind != "operator":
         return False
     return first > 1 and tokens[first - 2].kind in ("number", "close", "word", "power")
 
 
-def _right_side(tokens: list[_Token], first: int) -> tuple[Fraction, int, int] | None:
+def _right_side(tokens: list[Token], first: int) -> tuple[Fraction, int, int] | None:
     """Value, end and operators of the expression that begins behind the sign of equality."""
-    parser = _Parser(tokens[first : first + _LONGEST])
+    parser = Parser(tokens[first : first + LONGEST])
     try:
         value = parser.sum()
-    except _Unparsable:
+    except Unparsable:
         return None
-    if parser._kind(0) == "power":
+    if parser.kind(0) == "power":
         return None
     return value, parser.end, parser.operators
 
 
-def _result_end(tokens: list[_Token], first: int) -> int:
+def _result_end(tokens: list[Token], first: int) -> int:
     """End of the first number of the right side, its sign included."""
     return next((t.end for t in tokens[first:] if t.kind == "number"), tokens[first].end)
 
@@ -381,7 +248,7 @@ def _right(equation: Equation, value: Fraction, old: Fraction) -> bool:
 
 def _in_style(value: Fraction, shown: str) -> str:
     """The number, with the currency or percent sign that `shown` has."""
-    if shown.count("%") and shown.count("%") == len(re.findall(_NUMBER, shown)) and not re.search(r"[*/×÷]", shown):
+    if shown.count("%") and shown.count("%") == len(re.findall(NUMBER, shown)) and not re.search(r"[*/×÷]", shown):
         return f"{format_number(value * 100)}%"
     sign = next((sign for sign in "$£€" if sign in shown), "")
     return f"-{sign}{format_number(-value)}" if value < 0 else sign + format_number(value)
@@ -391,10 +258,10 @@ def _carry(text: str, carried: dict[Fraction, Fraction]) -> str:
     if not carried:
         return text
     pieces, place = list[str](), 0
-    for token in _tokens(text):
-        if token.kind != "number" or len(token.text) > _LONGEST:
+    for token in tokens_of(text):
+        if token.kind != "number" or len(token.text) > LONGEST:
             continue
-        if (value := carried.get(_value(token.text))) is not None:
+        if (value := carried.get(number_value(token.text))) is not None:
             pieces += [text[place : token.start], _in_style(value, token.text)]
             place = token.end
     return "".join([*pieces, text[place:]])

@@ -52,6 +52,7 @@ class SubQuestions(Strategy):
             prompt_tokens += reply.prompt_tokens
             completion_tokens += reply.completion_tokens
             rest = sentences(reply.text.removeprefix(lead).removeprefix(begin))
-            if not leading or len(rest) < 2 or any(marker in rest[0] for marker in CONCLUSIONS):
+            concludes = any(marker in rest[0] or rest[1].startswith(marker) for marker in CONCLUSIONS if len(rest) > 1)
+            if not leading or len(rest) < 2 or concludes:
                 return replace(reply, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
             steps.append(f"{leading} {rest[0]}")

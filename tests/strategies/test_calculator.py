@@ -1,0 +1,83 @@
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cotdistill.methods.socratic_cot import SocraticCot
+from cotdistill.records import Answer, Question, Request
+from cotdistill.strategies.calculator import Calculator, CompletesEquations
+
+Run = Callable[..., Answer]
+
+WRONG = " She buys 8, so 3 + 8 = 12. She eats 4, so 12 - 4 = 9. --> 9"
+"""Two wrong results, the second on top of the first; the answer is 8 by its own lights, 7 in truth."""
+
+
+def continues(request: Request, index: int) -> str:
+    """A student that uses whatever stands before, and calculates one too high."""
+    if not request.begin:
+        return WRONG
+    if request.begin.endswith("3 + 8 = 11"):
+        return f"{request.begin}. She eats 4, so 11 - 4 = 8. --> 8"
+    return f"{request.begin}. --> {request.begin.split()[-1]}"
+
+
+@pytest.mark.parametrize("mode", ["decode", "resume"])
+def test_a_wrong_result_is_replaced_and_the_model_goes_on(run: Run, mode: Any) -> None:
+    answer = run(Calculator(mode=mode), student=continues)
+    assert answer.answer == "7"
+    assert answer.text == " She buys 8, so 3 + 8 = 11. She eats 4, so 11 - 4 = 7. --> 7"
+
+
+def test_a_model_that_adds_digits_is_stopped(run: Run) -> None:
+    def adds_digits(request: Request, index: int) -> str:
+        return f"{request.begin}5" if request.begin.endswith("11") else f"{request.begin or ' so 3 + 8 = 12'} --> 11"
+
+    answer = run(Calculator(mode="resume"), student=adds_digits)
+    assert answer.text == " so 3 + 8 = 11. --> 11"
+
+
+def test_it_ends_within_the_length_limit(run: Run) -> None:
+    def never_learns(request: Request, index: int) -> str:
+        return f"{request.begin} and 1 + 1 = 3"
+
+    answer = run(Calculator(mode="resume"), student=never_learns)
+    assert "= 3" not in answer.text
+    assert answer.completion_tokens < 2 * 256
+
+
+def test_post_hoc_carries_results_on_but_not_into_numbers_of_the_question(run: Run, apples: Question) -> None:
+    answer = run(Calculator(mode="post_hoc"), student=WRONG)
+    assert answer.text == " She buys 8, so 3 + 8 = 11. She eats 4, so 11 - 4 = 7. --> 7"
+    twelve = dataclasses.replace(apples, text="Ana has 3 apples, buys 8 and sees 12 pears. How many apples?")
+    answer = run(Calculator(mode="post_hoc"), question=twelve, student=" 3 + 8 = 12. There are 12 pears. --> 12")
+    assert answer.text == " 3 + 8 = 11. There are 12 pears. --> 12"
+
+
+def test_later_turns_build_on_corrected_ones(run: Run) -> None:
+    decomposer = {"3 + 8 = 11. |": " done", "Next sub-question": " How many then?"}
+    answer = run(Calculator(mode="post_hoc"), SocraticCot(), decomposer=decomposer, solver=" 3 + 8 = 12. --> 12")
+    assert answer.answer == "11"
+    assert "3 + 8 = 11." in answer.trace[-1]["prompt"]
+
+
+@pytest.mark.parametrize(
+    ("text", "forced"),
+    [
+        ("so 3 * 4 =", " 12"),
+        ("so 3 * 4 = ", "12"),
+        ("<<3*4=", "12>>12"),
+        ("so 3 * 4", None),
+        ("x =", None),
+        ("x = ", None),
+        ("3 * 4 = 12", None),
+    ],
+)
+def test_the_rule_completes_what_was_opened(text: str, forced: str | None) -> None:
+    assert CompletesEquations().forced(text) == forced
+
+
+def test_engines_get_the_rule_only_for_decoding() -> None:
+    assert len(Calculator().rules) == 1
+    assert Calculator(mode="post_hoc").rules == ()

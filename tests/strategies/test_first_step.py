@@ -1,0 +1,109 @@
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cotdistill.errors import DataError, PluginError
+from cotdistill.methods.few_shot_cot import FewShotCot
+from cotdistill.methods.socratic_cot import SocraticCot
+from cotdistill.plugins import build
+from cotdistill.records import Answer, Question, Request
+from cotdistill.strategies._guidance import wrong_step
+from cotdistill.strategies.first_step import FirstStep
+
+Run = Callable[..., Answer]
+
+
+class Student:
+    """Goes on from whatever its answer begins with; alone it writes three steps."""
+
+    def __init__(self) -> None:
+        self.begins = list[str]()
+
+    def __call__(self, request: Request, index: int) -> str:
+        self.begins.append(request.begin)
+        return f"{request.begin}so it is 7. --> 7" if request.begin else " Own one. Own two. Own three. --> 9"
+
+
+@pytest.mark.parametrize(
+    ("settings", "begin"),
+    [
+        ({}, "Ana has 3 apples. "),
+        ({"step": 2}, "Ana has 3 apples. She buys 8, so 3 + 8 = 11. "),
+        ({"step": 9}, "Ana has 3 apples. She buys 8, so 3 + 8 = 11. She eats 4, so 11 - 4 = 7. "),
+        ({"when": "every"}, "Ana has 3 apples. She buys 8, so 3 + 8 = 11. She eats 4, so 11 - 4 = 7. "),
+        ({"step": 1, "mode": "only"}, "Ana has 3 apples. "),
+        ({"step": 2, "mode": "only"}, "Own one. She buys 8, so 3 + 8 = 11. "),
+        ({"step": 3, "mode": "only"}, "Own one. Own two. She eats 4, so 11 - 4 = 7. "),
+        ({"step": 4, "mode": "only"}, ""),
+        ({"unit": "equation"}, "3 + 8 = 11. "),
+        ({"unit": "socratic", "step": 2}, "How many at first? ** Ana has 3 apples. | How many then? ** 3 + 8 = 11. | "),
+        ({"control": "wrong", "unit": "equation"}, "3 + 8 = 12. "),
+        ({"when": "uncertain"}, "Ana has 3 apples. "),
+    ],
+)
+def test_what_the_student_goes_on_from(run: Run, settings: dict[str, Any], begin: str) -> None:
+    student = Student()
+    answer = run(FirstStep(**settings), student=student)
+    assert student.begins[-1] == begin
+    assert answer.answer == ("7" if begin else "9")
+
+
+def test_guide_tokens_and_leaks_are_noted(run: Run) -> None:
+    answer = run(FirstStep(step=3), student=Student())
+    assert answer.guide_tokens == 4 + 9 + 9
+    assert [entry["leaks"] for entry in answer.trace if entry["role"] == "guide"] == [False, False, True]
+
+
+def test_the_student_tokens_spent_on_its_own_first_steps_count(run: Run) -> None:
+    alone = run(FirstStep(), student=Student())
+    behind_own = run(FirstStep(step=2, mode="only"), student=Student())
+    assert behind_own.completion_tokens > alone.completion_tokens
+
+
+def test_a_model_can_guide(run: Run) -> None:
+    teacher = {"Steps so far: none": " Ana has 3 of them. And more.", "Steps so far: Ana": " The answer is 7."}
+    student = Student()
+    answer = run(FirstStep(source="teacher", step=2), student=student, teacher=teacher)
+    assert student.begins == ["Ana has 3 of them. "]
+    assert answer.guide_tokens == 7 + 4
+
+
+def test_a_prompted_model_is_begun_with_a_space(run: Run) -> None:
+    base = Student()
+    run(FirstStep(), FewShotCot(role="base", shots=0), base=base)
+    assert base.begins == [" Ana has 3 apples. "]
+
+
+@pytest.mark.parametrize(("mode", "begun"), [("prefix", [True, True, False]), ("only", [False, True, False])])
+def test_a_role_that_writes_a_step_an_ask_is_begun_turn_by_turn(run: Run, mode: Any, begun: list[bool]) -> None:
+    solver, turn = Student(), iter([" One?", " Two?", " Three?", " done"])
+    strategy = FirstStep(step=2, mode=mode, role="solver", turns=True)
+    run(strategy, SocraticCot(), decomposer=lambda request, index: next(turn), solver=solver)
+    assert [bool(begin) for begin in solver.begins] == begun
+    assert solver.begins[1] == "She buys 8, so 3 + 8 = 11. "
+
+
+def test_gold_must_be_there(run: Run, apples: Question) -> None:
+    bare = dataclasses.replace(apples, rationale="", steps=())
+    with pytest.raises(DataError, match="q1 has no gold solution to guide by"):
+        run(FirstStep(), question=bare, student=Student())
+
+
+def test_uncertainty_needs_a_whole_answer() -> None:
+    with pytest.raises(PluginError, match="uncertain"):
+        build("strategies", {"name": "first_step", "when": "uncertain", "turns": True}, FirstStep)
+
+
+@pytest.mark.parametrize(
+    ("step", "wrong"),
+    [
+        ("So 3 + 8 = 11.", "So 3 + 8 = 12."),
+        ("The coin is heads up.", "The coin is tails up."),
+        ("Ana swaps with Bo.", "Bo swaps with Ana."),
+        ("It is a bird.", "It is not a bird."),
+    ],
+)
+def test_steps_are_made_wrong(step: str, wrong: str) -> None:
+    assert wrong_step(step) == wrong
