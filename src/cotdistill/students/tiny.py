@@ -105,6 +105,7 @@ def _config(family: Family, tokenizer: Any) -> Any:
             num_layers=2,
             num_heads=4,
             decoder_start_token_id=tokenizer.pad_token_id,
+            dropout_rate=0.0,
             tie_word_embeddings=False,
             **ids,
         )

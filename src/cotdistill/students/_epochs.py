@@ -1,0 +1,117 @@
+"""After every epoch: score the model, save a checkpoint to resume from, keep the best one and the last."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from cotdistill.progress import Advance
+from cotdistill.students._data import Tokens
+from cotdistill.students._trainer import TargetTrainer
+
+__all__ = ["EpochKeeper"]
+
+
+class EpochKeeper(TrainerCallback):  # type: ignore[misc]
+    """Scores, saves and remembers; its memory is `history.json`, written before each checkpoint it belongs to."""
+
+    def __init__(
+        self,
+        trainer: TargetTrainer,
+        work: Path,
+        *,
+        save_seconds: float,
+        score: Callable[[], float] | None,
+        validation: Sequence[Tokens],
+        on_progress: Advance | None,
+    ) -> None:
+        self._trainer, self._work, self._save_seconds = trainer, work, save_seconds
+        self._score, self._validation, self._on_progress = score, validation, on_progress
+        self._last_save = self._began = time.monotonic()
+        self._loss = float("nan")
+        self.history: list[dict[str, Any]] = []
+        self.earlier_seconds = 0.0
+
+    def best(self) -> dict[str, Any]:
+        """The epoch to keep: the best score (the earlier of equals), or the last epoch where nothing was scored."""
+        epochs = [entry for entry in self.history if "epoch" in entry]
+        if self._score is not None:
+            return max(epochs, key=lambda entry: float(entry["accuracy"]))
+        if self._validation:
+            return min(epochs, key=lambda entry: float(entry["validation_loss"]))
+        return epochs[-1]
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        path = self._work / "history.json"
+        if path.exists():
+            noted = json.loads(path.read_text("utf-8"))
+            self.history = [entry for entry in noted["history"] if entry["step"] <= state.global_step]
+            self.earlier_seconds = noted["seconds"] if self.history else 0.0
+        if state.global_step and self._on_progress is not None:
+            self._on_progress(state.global_step, "resumed")
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.batches.set_epoch(int(state.epoch or 0))
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if logs and "loss" in logs:
+            self._loss = float(logs["loss"])
+            self.history.append({"step": state.global_step, "loss": round(self._loss, 5)})
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._on_progress is not None:
+            self._on_progress(
+                1, f"step {state.global_step}/{state.max_steps}, epoch {state.epoch:.1f}, loss {self._loss:.3f}"
+            )
+        if time.monotonic() - self._last_save > self._save_seconds:
+            control.should_save = True
+            self._note()
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        entry: dict[str, Any] = {"step": state.global_step, "epoch": math.ceil(state.epoch)}
+        if self._score is not None:
+            entry["accuracy"] = self._score()
+        if self._validation:
+            entry["validation_loss"] = round(self._validation_loss(), 6)
+        self.history.append(entry)
+        control.should_save = True
+        self._note()
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._last_save = time.monotonic()
+        keep = {state.global_step}
+        if any("epoch" in entry for entry in self.history):
+            keep.add(self.best()["step"])
+        for folder in self._work.glob("checkpoint-*"):
+            if int(folder.name.rpartition("-")[2]) not in keep:
+                shutil.rmtree(folder)
+
+    def _note(self) -> None:
+        seconds = self.earlier_seconds + time.monotonic() - self._began
+        partial = self._work / "history.json.partial"
+        partial.write_text(json.dumps({"seconds": seconds, "history": self.history}), encoding="utf-8")
+        partial.replace(self._work / "history.json")
+
+    @torch.no_grad()
+    def _validation_loss(self) -> float:
+        model, collate = self._trainer.model, self._trainer.collator
+        training = model.training
+        model.eval()
+        total = count = 0.0
+        size = self._trainer.args.per_device_train_batch_size
+        for start in range(0, len(self._validation), size):
+            rows = self._validation[start : start + size]
+            inputs = {key: value.to(model.device) for key, value in collate(rows).items()}
+            tokens = sum(len(row.target) for row in rows)
+            total += float(self._trainer.compute_loss(model, inputs, num_items_in_batch=1))
+            count += tokens
+        model.train(training)
+        return total / count
