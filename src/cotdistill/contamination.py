@@ -90,8 +90,13 @@ def _ids(look: Overlap) -> dict[str, Any]:
 
 
 def _fields(report: Contamination) -> Iterator[tuple[str, Overlap | None]]:
-    for name in ("exact", "template", "near", "exemplars_exact", "exemplars_template", "rationales", "within_test"):
-        yield name, getattr(report, name)
+    yield "exact", report.exact
+    yield "template", report.template
+    yield "near", report.near
+    yield "exemplars_exact", report.exemplars_exact
+    yield "exemplars_template", report.exemplars_template
+    yield "rationales", report.rationales
+    yield "within_test", report.within_test
 
 
 def contamination_report(
