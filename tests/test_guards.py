@@ -23,7 +23,7 @@ LAYERS = [
     {"helpers"},
     {"tasks", "answers", "teachers", "methods", "strategies", "filters", "students", "engines", "lab", "batching"},
     {"stages", "scoring", "interchange", "published"},
-    {"recipe", "run", "pipeline"},
+    {"recipe", "run", "summary", "pipeline"},
     {"commands", "cli", "__main__"},
 ]
 
@@ -115,7 +115,9 @@ def test_every_command_is_documented() -> None:
 
     commands = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     assert len(commands) >= 10
-    documents = "\n".join(path.read_text("utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))])
+    documents = "\n".join(
+        path.read_text("utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    )
     assert [name for name in commands if f"cotdistill {name}" not in documents] == []
 
 
@@ -132,6 +134,8 @@ def test_no_dangerous_calls() -> None:
     banned = {"eval", "exec"}
     for module, path in modules().items():
         tree = ast.parse(path.read_text("utf-8"))
-        calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+        calls = {
+            node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
         assert calls.isdisjoint(banned), module
         assert "pickle" not in path.read_text("utf-8").replace("no pickle", ""), module

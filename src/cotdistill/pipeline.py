@@ -10,21 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from cotdistill.batching import BatchedModel
 from cotdistill.environment import environment
 from cotdistill.progress import Advance, Progress, SilentProgress
 from cotdistill.recipe import Entry, MethodEntry, Recipe, resolved_yaml
-from cotdistill.records import Question, Rationale
+from cotdistill.records import Answer, Question, Rationale
 from cotdistill.run import Cell, Run
 from cotdistill.stages.curate import curate_rationales
+from cotdistill.stages.evaluate import Cell as ScoredCell
+from cotdistill.stages.evaluate import evaluate_answers, score_grid
 from cotdistill.stages.generate import generate_rationales
 from cotdistill.stages.infer import answer_questions
+from cotdistill.stages.report import terminal_tables, write_report
 from cotdistill.stages.train import Training, train_method
-from cotdistill.store import locked, read_records, write_json, write_text
+from cotdistill.store import locked, read_records, write_json, write_jsonl, write_text
+from cotdistill.summary import report_data
 
 __all__ = ["STAGES", "curate", "evaluate", "generate", "infer", "report", "run_recipe", "train"]
 
@@ -67,9 +73,9 @@ async def _generate(run: Run, task: Entry, method: MethodEntry, advance: Advance
             task.plugin.answer_kind,
             run.generate_unit(task, method).folder / "rationales.jsonl",
             in_flight=run.recipe.in_flight,
-            on_progress=advance,
+            on_progress=lambda done: advance(1),
         )
-    return counts.to_json()
+    return asdict(counts)
 
 
 def curate(run: Run) -> None:
@@ -129,22 +135,20 @@ def _training(run: Run, cell: Cell, questions: Sequence[Question]) -> Training:
 
 def infer(run: Run) -> None:
     """Answer the questions of every evaluated split with every model and strategy, the teacher on the same ones."""
-    for cell in run.cells():
-        for split in run.recipe.evaluate_on:
-            for strategy in run.recipe.strategies:
-                unit = run.infer_unit(cell, split, strategy)
-                if unit.facts is not None:
-                    continue
-                unit.begin()
-                questions = list(run.questions(cell.task, split))
-                started = time.monotonic()
-                with run.progress.task(f"infer {cell.label} · {split} · {strategy.label}", len(questions)) as advance:
-                    asyncio.run(_infer(run, cell, questions, strategy, unit.folder / "answers.jsonl", advance))
-                unit.finish({"questions": len(questions), "seconds": time.monotonic() - started})
+    for cell, split, strategy in run.answered():
+        unit = run.infer_unit(cell, split, strategy)
+        if unit.facts is not None:
+            continue
+        unit.begin()
+        questions = list(run.questions(cell.task, split))
+        started = time.monotonic()
+        with run.progress.task(f"infer {cell.label} · {split} · {strategy.label}", len(questions)) as advance:
+            asyncio.run(_infer(run, cell, questions, strategy, unit.folder / "answers.jsonl", advance))
+        unit.finish({"questions": len(questions), "seconds": time.monotonic() - started})
 
 
 async def _infer(
-    run: Run, cell: Cell, questions: Sequence[Question], strategy: Entry, out: Any, advance: Advance
+    run: Run, cell: Cell, questions: Sequence[Question], strategy: Entry, out: Path, advance: Advance
 ) -> None:
     unit = run.train_unit(cell)
     load = run.load_role(cell.student)
@@ -161,3 +165,43 @@ async def _infer(
             in_flight=run.recipe.in_flight,
             advance=advance,
         )
+
+
+def evaluate(run: Run) -> None:
+    """Compare all answers with gold on the same questions and write `scores.json`."""
+    scored = []
+    for cell, split, strategy in run.answered():
+        folder = run.infer_unit(cell, split, strategy).folder
+        answers = read_records(folder / "answers.jsonl", Answer)
+        verdicts = evaluate_answers(run.questions(cell.task, split), answers, cell.task.plugin.answer_kind)
+        write_jsonl(folder / "scored.jsonl", (verdict.to_json() for verdict in verdicts))
+        where = {"task": cell.task.label, "method": cell.method.label, "strategy": strategy.label, "split": split}
+        student = "" if cell.method.plugin.prompted_role == "teacher" else cell.student.label
+        scored.append(ScoredCell.of(verdicts, seed=cell.seed, student=student, **where))
+    write_json(run.folder / "scores.json", score_grid(scored, run.baseline).to_json())
+
+
+def report(run: Run) -> None:
+    """Write report.html, report.md and report.json from the scores, and print the tables."""
+    data = report_data(run)
+    write_report(data, run.folder)
+    for table in terminal_tables(data):
+        run.progress.show(table)
+    run.progress.say(f"report: {run.folder / 'report.html'}")
+
+
+def _trained(run: Run) -> Iterator[tuple[Entry, MethodEntry]]:
+    for task in run.recipe.tasks:
+        for method in run.recipe.methods:
+            if method.plugin.rounds:
+                yield task, method
+
+
+STAGES: dict[str, Callable[[Run], None]] = {
+    "generate": generate,
+    "curate": curate,
+    "train": train,
+    "infer": infer,
+    "evaluate": evaluate,
+    "report": report,
+}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
@@ -30,6 +30,8 @@ class Progress(Protocol):
 
     def say(self, line: str) -> None: ...
 
+    def show(self, table: RenderableType) -> None: ...
+
 
 class SilentProgress:
     """Reports nothing: for the library's callers and for tests."""
@@ -44,6 +46,9 @@ class SilentProgress:
     def say(self, line: str) -> None:
         pass
 
+    def show(self, table: RenderableType) -> None:
+        pass
+
 
 class ConsoleProgress:
     """Bars on a terminal; elsewhere a line each `every_s` seconds and one at the end of a step."""
@@ -54,7 +59,10 @@ class ConsoleProgress:
         self._clock = clock
 
     def say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False)
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, table: RenderableType) -> None:
+        self._console.print(table)
 
     @contextmanager
     def task(self, description: str, total: int | None) -> Iterator[Advance]:
@@ -80,7 +88,9 @@ class ConsoleProgress:
             bar = bars.add_task(description, total=total, note="")
 
             def advance(count: int = 1, note: str = "") -> None:
-                bars.update(bar, advance=count, **({"note": note} if note else {}))
+                bars.update(bar, advance=count)
+                if note:
+                    bars.update(bar, note=note)
 
             yield advance
 

@@ -23,7 +23,7 @@ from cotdistill.ledger import Ledger
 from cotdistill.progress import Progress
 from cotdistill.recipe import Entry, MethodEntry, Recipe, StudentEntry
 from cotdistill.records import Completion, Prompt, Question
-from cotdistill.store import Unit, folder_name, read_records
+from cotdistill.store import Unit, folder_name, read_json, read_records
 from cotdistill.students.loading import load_base, load_student
 
 __all__ = ["Cell", "Run", "checkpoint_stamp"]
@@ -52,6 +52,15 @@ class Run:
         self.progress = progress
         self.folder = recipe.folder
         self.ledger = Ledger()
+        self._earlier = self.sessions()
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """What each call of this run spent so far, as `ledger.json` has it."""
+        path = self.folder / "ledger.json"
+        if not path.exists():
+            return []
+        latest = read_json(path)
+        return [*latest.pop("earlier"), latest]
 
     def questions(self, task: Entry, split: Split) -> Iterator[Question]:
         """The questions of a split that this run uses, in order.
@@ -86,6 +95,19 @@ class Run:
             first_student = student is self.recipe.students[0]
             if trained or (first_seed and (first_student or method.plugin.prompted_role == "base")):
                 yield Cell(task, method, student, seed)
+
+    def answered(self) -> Iterator[tuple[Cell, Split, Entry]]:
+        """Every cell with every evaluated split and strategy: one file of answers each."""
+        for cell in self.cells():
+            for split in self.recipe.evaluate_on:
+                for strategy in self.recipe.strategies:
+                    yield cell, split, strategy
+
+    @property
+    def baseline(self) -> str:
+        """Label of the method that all others are compared with: answer-only where the recipe has it."""
+        methods = self.recipe.methods
+        return next((method.label for method in methods if method.name == "answer_only"), methods[0].label)
 
     def method(self, task: Entry, method: MethodEntry) -> Method:
         """The method with its exemplars in its prompts."""
@@ -174,7 +196,8 @@ class Run:
         if self.recipe.guide is not None:
             waiting["guide"] = self.recipe.guide.plugin.open
         if student is not None:
-            waiting["base"] = lambda: BatchedModel(load_base(self.recipe.engine.plugin, student.settings))
+            untrained = student.settings.model_copy(update={"prompt_end": "", "target_begin": ""})
+            waiting["base"] = lambda: BatchedModel(load_base(self.recipe.engine.plugin, untrained))
         limit = self.recipe.budget
         budget = SpendingLimit(money=limit.usd, tokens=limit.tokens)
         with CompletionLog(self.recipe.completions or self.folder / "completions.sqlite") as log:
@@ -188,7 +211,7 @@ class Run:
                 try:
                     yield ask
                 finally:
-                    self.ledger.write(self.folder / "ledger.json")
+                    self.ledger.write(self.folder / "ledger.json", {"earlier": self._earlier})
 
 
 def checkpoint_stamp(model: str | Path | None) -> dict[str, Any] | None:

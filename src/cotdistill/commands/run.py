@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -40,9 +41,9 @@ def register(app: typer.Typer) -> None:
         output: Annotated[Path, typer.Option(help="Folder for the run folder.")] = Path("runs"), set: _Set = None
     ) -> None:
         """Distil the bundled teacher into small students on generated tasks: no key, hub or GPU needed."""
-        from cotdistill.lab import demo_recipe_path
+        from cotdistill import lab
 
-        _run(demo_recipe_path(), [f"output={output}", *(set or [])], None)
+        _run(Path(lab.__file__).with_name("demo.yaml"), [f"output={output}", *(set or [])], None)
 
     @app.command("list")
     def list_plugins(
@@ -79,4 +80,5 @@ def _run(path: Path, overrides: list[str], stage: str | None) -> None:
     recipe = load_recipe(path, overrides)
     from cotdistill.pipeline import run_recipe
 
-    run_recipe(recipe, ConsoleProgress(Console()), [stage] if stage else None)
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    run_recipe(recipe, ConsoleProgress(console), [stage] if stage else None)

@@ -7,6 +7,7 @@ be scored so, since the method is not complete yet: they keep their last epoch.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -107,15 +108,19 @@ def _train_role(
         return asyncio.run(_validation_accuracy(training, models))
 
     by_accuracy = last and training.settings.selection == "accuracy" and training.validation
-    with training.progress.task(f"train {training.label} {role}", total=None) as advance:
+    settings = training.settings
+    steps = settings.epochs * math.ceil(len(examples) / (settings.batch_size * settings.gradient_accumulation))
+    total = min(steps, settings.max_steps or steps)
+    with training.progress.task(f"train {training.label} · {role}", total) as advance:
         result = train_role(
             examples,
             training.student,
-            training.settings,
+            settings,
             folder / "checkpoint",
             training.seed,
             score=score if by_accuracy else None,
             on_progress=advance,
+            say=training.progress.say,
         )
     return result.to_json()
 
@@ -125,9 +130,7 @@ async def _validation_accuracy(training: Training, engines: Mapping[str, Engine]
     correct = 0
     async with training.open_ask(models) as ask:
         golds = {question.id: question for question in training.validation}
-        stream = answer_stream(
-            training.validation, training.method, Greedy(), ask, training.kind, training.in_flight
-        )
+        stream = answer_stream(training.validation, training.method, Greedy(), ask, training.kind, training.in_flight)
         async for answer in stream:
             correct += grade(training.kind, golds[answer.question_id], answer) is Verdict.CORRECT
     return correct / len(training.validation)
@@ -168,7 +171,9 @@ async def _ask_again(
 
             async def revise(question: Question) -> list[Rationale]:
                 try:
-                    return await training.method.revise(question, rationales.get(question.id, []), ask, training.kind, index)
+                    return await training.method.revise(
+                        question, rationales.get(question.id, []), ask, training.kind, index
+                    )
                 except QuestionFailed:
                     return []
 
@@ -176,4 +181,3 @@ async def _ask_again(
                 result[question.id] = revised
                 advance(1)
     return result
-

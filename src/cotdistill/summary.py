@@ -1,0 +1,139 @@
+"""From a run folder to the report's data: scores, curation, what it cost, and some answers to read."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from cotdistill.errors import StoreError
+from cotdistill.prompts import question_block
+from cotdistill.records import Answer, Verdict
+from cotdistill.run import Run
+from cotdistill.stages.evaluate import Scored, ScoreRow
+from cotdistill.stages.report import Block, Figure, ReportData, Row, Trace
+from cotdistill.store import read_json, read_records
+
+__all__ = ["report_data"]
+
+TRACES_PER_CELL = 3
+
+
+def report_data(run: Run) -> ReportData:
+    """What the report of a run says; reads `scores.json` and the markers of the stages.
+
+    Raises:
+        StoreError: the run has not been evaluated.
+    """
+    path = run.folder / "scores.json"
+    if not path.exists():
+        raise StoreError(f"{path} is missing: run the stages up to `evaluate` first")
+    rows = [ScoreRow.from_json(row) for row in read_json(path)["rows"]]
+    environment = read_json(run.folder / "environment.json")
+    return ReportData(
+        name=run.recipe.name,
+        blocks=tuple(_blocks(run, rows)),
+        curation=tuple(_curation(run)),
+        spent=tuple(_spent(run)),
+        notes=tuple(_notes(run)),
+        traces=tuple(_traces(run)),
+        environment={key: environment[key] for key in ("python", "machine", "cores", "seeds")}
+        | {name: environment["packages"].get(name, "not installed") for name in ("torch", "transformers")},
+    )
+
+
+def _blocks(run: Run, rows: list[ScoreRow]) -> Iterator[Block]:
+    tasks = tuple(task.label for task in run.recipe.tasks)
+    for split in run.recipe.evaluate_on:
+        by_label: dict[str, dict[str, Figure]] = {}
+        for row in rows:
+            if row.split == split:
+                by_label.setdefault(_label(run, row), {})[row.task] = _figure(row)
+        lines = tuple(Row(label, figures) for label, figures in by_label.items())
+        yield Block(split, tasks, lines, run.baseline)
+
+
+def _label(run: Run, row: ScoreRow) -> str:
+    student = [row.student] if len(run.recipe.students) > 1 and row.student else []
+    strategy = [row.strategy] if len(run.recipe.strategies) > 1 else []
+    oracle = ["selected on the test split"] if row.selection == "oracle_test" else []
+    extra = ", ".join([*student, *strategy, *oracle])
+    return f"{row.method} ({extra})" if extra else row.method
+
+
+def _figure(row: ScoreRow) -> Figure:
+    return Figure(
+        accuracy=row.accuracy,
+        low=row.low,
+        high=row.high,
+        n=row.n,
+        seeds=len(row.seeds),
+        no_answer=row.no_answer,
+        tokens=row.tokens,
+        difference=row.difference,
+        p=row.p_corrected,
+    )
+
+
+def _curation(run: Run) -> Iterator[dict[str, Any]]:
+    for task in run.recipe.tasks:
+        for method in run.recipe.methods:
+            facts = run.curate_unit(task, method).facts if method.plugin.rounds else None
+            if facts is not None:
+                yield {"task": task.label, "method": method.label, **facts}
+
+
+def _spent(run: Run) -> Iterator[tuple[str, str]]:
+    """Seconds by stage and tokens; a stage's time is what it took when it was done, not the time of a rerun."""
+    trained = [(task, method) for task in run.recipe.tasks for method in run.recipe.methods if method.plugin.rounds]
+    generate = _seconds(run.generate_unit(task, method).facts for task, method in trained)
+    train = _seconds(run.train_unit(cell).facts for cell in run.cells() if cell.method.plugin.rounds)
+    infer = _seconds(run.infer_unit(cell, split, strategy).facts for cell, split, strategy in run.answered())
+    yield "generate", f"{generate:.0f} s"
+    yield "train", f"{train:.0f} s"
+    yield "infer", f"{infer:.0f} s"
+    for role in ("teacher", "guide"):
+        sessions = [session["roles"][role] for session in run.sessions() if role in session["roles"]]
+        if sessions:
+            total = {key: sum(session[key] or 0 for session in sessions) for key in sessions[0]}
+            written = f"{total['completions']:,} completions, {total['from_log']:,} more from the log"
+            yield (
+                role,
+                f"{written}; {total['prompt_tokens']:,} prompt and {total['completion_tokens']:,} completion tokens",
+            )
+            if any(session["money"] is not None for session in sessions):
+                yield f"{role}, money", f"${total['money']:.4f}"
+
+
+def _seconds(facts: Iterable[dict[str, Any] | None]) -> float:
+    return float(sum(one["seconds"] for one in facts if one is not None))
+
+
+def _notes(run: Run) -> Iterator[str]:
+    limit = run.recipe.limit
+    if limit.test is not None:
+        yield f"Scored on the first {limit.test} questions of the split, the same for every row."
+    yield "The epoch kept is the one with the best accuracy on the validation split; the test split was scored once."
+
+
+def _traces(run: Run) -> Iterator[Trace]:
+    for cell, split, strategy in run.answered():
+        if split != run.recipe.evaluate_on[0] or cell.seed != run.recipe.seeds[0]:
+            continue
+        folder = run.infer_unit(cell, split, strategy).folder
+        triples = zip(
+            run.questions(cell.task, split),
+            read_records(folder / "answers.jsonl", Answer),
+            read_records(folder / "scored.jsonl", Scored),
+            strict=True,
+        )
+        for question, answer, scored in itertools.islice(triples, TRACES_PER_CELL):
+            yield Trace(
+                task=cell.task.label,
+                label=cell.method.label,
+                question=question_block(question),
+                gold=str(question.answer),
+                verdict=Verdict(scored.verdict).value,
+                answer=str(answer.answer),
+                text=answer.text,
+            )

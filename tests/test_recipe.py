@@ -1,0 +1,102 @@
+"""Recipes: bare names and mappings, grids, overrides; a wrong key is named with its remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cotdistill.errors import CotdistillError, RecipeError
+from cotdistill.recipe import load_recipe, parse_recipe, resolved_yaml
+
+SMALL = {"name": "small", "task": "word_problems", "methods": ["answer_only", "fine_tune_cot"]}
+
+
+def test_bare_names_are_a_recipe() -> None:
+    recipe = parse_recipe(SMALL)
+    assert recipe.teacher.name == "lab"
+    assert [entry.label for entry in recipe.methods] == ["answer_only", "fine_tune_cot"]
+    assert [filter.name for filter in recipe.methods[0].filters] == ["answer_match", "duplicates"]
+    assert recipe.folder == Path("runs/small")
+
+
+def test_settings_label_entries_of_one_name() -> None:
+    methods = [
+        "fine_tune_cot",
+        {"name": "fine_tune_cot", "samples": 8},
+        {"name": "fine_tune_cot", "samples": 4, "label": "D4"},
+    ]
+    recipe = parse_recipe({**SMALL, "methods": methods})
+    assert [entry.label for entry in recipe.methods] == ["fine_tune_cot", "fine_tune_cot samples=8", "D4"]
+
+
+def test_a_method_has_its_own_filters_and_training() -> None:
+    methods = [{"name": "fine_tune_cot", "filters": [], "train": {"epochs": 7}}, "answer_only"]
+    recipe = parse_recipe({**SMALL, "methods": methods, "train": {"epochs": 2, "batch_size": 4}})
+    assert recipe.methods[0].filters == ()
+    assert (recipe.methods[0].train.epochs, recipe.methods[0].train.batch_size) == (7, 4)
+    assert recipe.methods[1].train.epochs == 2
+
+
+def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
+    recipe = parse_recipe({**SMALL, "methods": [{"name": "fine_tune_cot", "samples": 8}], "seeds": [1, 2]})
+    path = tmp_path / "recipe.yaml"
+    path.write_text(resolved_yaml(recipe))
+    again = load_recipe(path)
+    assert resolved_yaml(again) == resolved_yaml(recipe)
+    assert again.methods[0].identity() == recipe.methods[0].identity()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methodes": []}, "unknown key 'methodes'; did you mean 'methods'?"),
+        ({"methods": []}, "`methods` must be a list"),
+        ({"methods": ["answer_onli"]}, "methods: no 'answer_onli'; did you mean 'answer_only'?"),
+        ({"methods": ["answer_only", "answer_only"]}, "two entries are called 'answer_only'"),
+        ({"tasks": ["coin_flip"]}, "give `task` or `tasks`, not both"),
+        ({"train": {"epoch": 3}}, "train: unknown setting 'epoch'; did you mean 'epochs'?"),
+        ({"train": 3}, "`train` must be a mapping"),
+        ({"limit": {"train": 0}}, "limit.train"),
+        ({"limit": {"tran": 5}}, "unknown setting 'limit.tran'"),
+        ({"seeds": "many"}, "seeds"),
+        ({"student": {"modle": "x"}}, "student: unknown setting 'modle'; did you mean 'model'?"),
+    ],
+)
+def test_wrong_recipes_are_explained(change: dict[str, object], message: str) -> None:
+    with pytest.raises(CotdistillError) as error:
+        parse_recipe({**SMALL, **change})
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in SMALL.items() if key != "name"}))
+    recipe = load_recipe(path, ["train.epochs=9", "limit.train=5", "output=elsewhere"])
+    assert recipe.folder == Path("elsewhere/mine")
+    assert recipe.methods[0].train.epochs == 9
+    assert recipe.limit.train == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: [unclosed", "recipe.yaml:"),
+        ("- a\n- b\n", "a recipe is a mapping"),
+        ("task: word_problems\n", "`methods` must be a list"),
+    ],
+)
+def test_malformed_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as error:
+        load_recipe(path)
+    assert str(error.value).startswith(str(path))
+    assert message in str(error.value)
+
+
+def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="`cotdistill init` writes a recipe"):
+        load_recipe(tmp_path / "none.yaml")

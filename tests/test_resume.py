@@ -1,0 +1,103 @@
+"""Kill -9 in every stage, run again: the same scores as an undisturbed run, and no completion asked for twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cotdistill.store import read_json
+
+RECIPE = {
+    "name": "run",
+    "output": ".",
+    "task": "word_problems",
+    "teacher": "lab",
+    "student": "lab",
+    "methods": [{"name": "fine_tune_cot", "samples": 2}, "answer_only"],
+    "engine": {"name": "transformers", "batch_size": 4},
+    "limit": {"train": 48, "validation": 8, "test": 48},
+    "in_flight": 8,
+    "train": {"epochs": 3, "batch_size": 4, "learning_rate": 1e-3},
+}
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "cotdistill", "run", "recipe.yaml"]
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def finish(folder: Path) -> None:
+    process = start(folder)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors.decode()
+
+
+def completions(run: Path) -> int:
+    if not (run / "completions.sqlite").exists():
+        return 0
+    database = sqlite3.connect(f"file:{run / 'completions.sqlite'}?mode=ro", uri=True)
+    try:
+        return int(database.execute("SELECT count(*) FROM completions").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        database.close()
+
+
+def results(run: Path) -> dict[str, bytes]:
+    names = ("scores.json", *(str(path.relative_to(run)) for path in run.rglob("answers.jsonl")))
+    return {name: (run / name).read_bytes() for name in names}
+
+
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+KILL_WHEN: dict[str, Callable[[Path], bool]] = {
+    "generate": lambda run: completions(run) >= 20,
+    "curate": lambda run: any(run.rglob("generate/done.json")),
+    "train": lambda run: any(run.rglob("train/**/checkpoint-*")),
+    "infer": lambda run: any(lines(path) >= 5 for path in run.rglob("answers.jsonl.log")),
+    "evaluate": lambda run: len(list(run.rglob("infer/*/done.json"))) == 2,
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    finish(folder)
+    return folder / "run"
+
+
+@pytest.mark.parametrize("stage", KILL_WHEN)
+def test_kill_and_run_again(stage: str, undisturbed: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = start(tmp_path)
+    deadline = time.monotonic() + 120
+    while not KILL_WHEN[stage](run) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    arrived = completions(run)
+    finish(tmp_path)
+    assert results(run) == results(undisturbed)
+    paid = read_json(run / "ledger.json")["roles"].get("teacher", {"completions": 0})["completions"]
+    assert arrived + paid == completions(run) == completions(undisturbed)
+
+
+def test_second_call_does_nothing(undisturbed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("done.json")}
+    finish(undisturbed.parent)
+    assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("done.json")} == before
