@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.batching import BatchedModel
+from cotdistill.contamination import contamination_report
 from cotdistill.environment import environment
 from cotdistill.progress import Advance, Progress, SilentProgress
 from cotdistill.recipe import Entry, MethodEntry, Recipe, resolved_yaml
@@ -179,6 +180,23 @@ def evaluate(run: Run) -> None:
         student = "" if cell.method.plugin.prompted_role == "teacher" else cell.student.label
         scored.append(ScoredCell.of(verdicts, seed=cell.seed, student=student, **where))
     write_json(run.folder / "scores.json", score_grid(scored, run.baseline).to_json())
+    write_json(run.folder / "contamination.json", _contamination(run))
+
+
+def _contamination(run: Run) -> dict[str, Any]:
+    """What of each task's test questions stands in training questions, exemplars or rationales."""
+    reports = {}
+    for task in run.recipe.tasks:
+        methods = [method for method in run.recipe.methods if method.plugin.rounds]
+        kept = (run.curate_unit(task, method).folder / "kept.jsonl" for method in methods)
+        report = contamination_report(
+            run.questions(task, "train"),
+            run.questions(task, "test"),
+            (exemplar for method in run.recipe.methods for exemplar in run.exemplars(task, method)),
+            (rationale for path in kept if path.exists() for rationale in read_records(path, Rationale)),
+        )
+        reports[task.label] = report.to_json()
+    return reports
 
 
 def report(run: Run) -> None:

@@ -113,6 +113,11 @@ def _notes(run: Run) -> Iterator[str]:
     limit = run.recipe.limit
     if limit.test is not None:
         yield f"Scored on the first {limit.test} questions of the split, the same for every row."
+    looks = {"exact": "the same text", "template": "the same template", "near": "nearly the same text"}
+    for task, report in read_json(run.folder / "contamination.json").items():
+        found = [f"{report[key]['count']}/{report[key]['of']} {what}" for key, what in looks.items() if report[key]]
+        quoted = f"{report['rationales']['count']} quoted by a rationale"
+        yield f"Contamination, {task}: test questions that stand in the training split: {', '.join(found)}; {quoted}."
     yield "The epoch kept is the one with the best accuracy on the validation split; the test split was scored once."
 
 
