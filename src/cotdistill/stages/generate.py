@@ -11,11 +11,13 @@ Completions are kept by the completion log behind `ask`; this file is made of th
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -60,11 +62,23 @@ async def generate_rationales(
     out.parent.mkdir(parents=True, exist_ok=True)
     with partial.open("w", encoding="utf-8", newline="\n") as file, _InOrder(file) as rows:
         run = _Run(method, ask, kind, rows, on_progress)
-        await run.through(questions, in_flight)
+        with _calm_collector():
+            await run.through(questions, in_flight)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(out)
     return GenerateCounts(run.done, run.rationales, dict(sorted(run.failed.items())))
+
+
+@contextlib.contextmanager
+def _calm_collector() -> Iterator[None]:
+    """Let Python's cycle collector run less often: at thousands of replies a second it takes a tenth of the time."""
+    before = gc.get_threshold()
+    gc.set_threshold(20_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Run:

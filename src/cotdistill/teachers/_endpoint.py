@@ -36,6 +36,9 @@ __all__ = ["BadRequest", "Endpoint", "Limits"]
 _log = logging.getLogger("cotdistill.teachers")
 _Read = TypeVar("_Read")
 
+CONNECT_S = 15.0
+"""How long one connection may take to come about, in seconds."""
+
 
 class BadRequest(FatalTeacherError):
     """The endpoint calls the request itself wrong (400, 422)."""
@@ -142,6 +145,8 @@ class Endpoint:
             return failure
         except BadReply as error:
             return _Failure("malformed reply", str(error))
+        except aiohttp.ConnectionTimeoutError:
+            return _Failure("unreachable", f"no connection within {CONNECT_S:g} s")
         except TimeoutError:
             congested = True
             return _Failure("timeout", f"no reply within {self._limits.timeout_s:g} s")
@@ -159,7 +164,8 @@ class Endpoint:
         session = self._session or self._open()
         async with asyncio.timeout(self._limits.timeout_s):
             async with session.post(url, data=body, allow_redirects=False) as response:
-                return response.status, response.headers, await response.read()
+                headers = {} if response.status == 200 else _lower(response.headers)
+                return response.status, headers, await response.read()
 
     async def request(self, method: str, path: str, data: Any = None) -> bytes:
         """A side call (files and batches): one reply's body, tried again on anything that may pass."""
@@ -174,7 +180,7 @@ class Endpoint:
                     reply = await response.read()
                     if response.status == 200:
                         return reply
-                    failure = self._judge(response.status, response.headers, reply)
+                    failure = self._judge(response.status, _lower(response.headers), reply)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 failure = _Failure("connection broken", self._clean(f"{type(error).__name__}: {error}"))
             self.count(f"retried: {failure.kind}")
@@ -243,7 +249,7 @@ class Endpoint:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             headers=headers,
             proxy=None if bypass else urllib.request.getproxies().get(parts.scheme),
         )
@@ -257,6 +263,10 @@ class Endpoint:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 _START = "start the server, or correct `base_url` in the recipe"

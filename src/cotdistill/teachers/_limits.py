@@ -117,10 +117,10 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def requested_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds an endpoint asks to wait: Retry-After in its three forms, or the reset of a limit that is used up."""
+    """Seconds an endpoint asks to wait, from its headers (names in lower case): Retry-After in its three forms, or the reset of a limit that is used up."""
     if milliseconds := _number(headers.get("retry-after-ms", "")):
         return milliseconds / 1000
-    if after := headers.get("Retry-After", ""):
+    if after := headers.get("retry-after", ""):
         seconds = _number(after)
         if seconds is not None:
             return seconds
