@@ -36,7 +36,7 @@ _AFTER_MARKER = re.compile("|".join((_WRAPPED, _NAMED, _BARE)))
 _LONE = re.compile(r"[\s\W]*([A-Za-z])[\s\W]*$")
 _DENIED = re.compile(
     r"[)\].:\"']*\s*(?:(?!because\b|since\b|as\b|so\b|but\b|and\b|or\b)[\w-]+\s+){0,4}?(?:is|are|was|can|could|would|does|do)"
-    r"(?:n['’]t\b|not\b|\s+(?:\w+\s+)?(?:not|wrong|incorrect|false|eliminated|out|impossible|unlikely)\b)"
+    r"(?:n['’]t\b|not\b|\s+(?:\w+\s+)?(?:not|wrong|incorrect|false|eliminated|out|impossible|unlikely|(?:also\s+)?(?:an?\s+)?possib(?:le|ility))\b)"
 )
 _LINK = re.compile(
     r"[\s,/&;)(\].\[\"'*]*(?:(?:and|or|and/or|either|possibly|maybe|perhaps|option|choice)[\s,]*)*[\s(\[\"'*]*$", re.I

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import lru_cache
 
 from cotdistill.answers._number_words import words_to_number
@@ -35,7 +36,11 @@ _DIGIT = re.compile(r"\d")
 _OPERATION = re.compile(
     r"\s*(?:[^\W\d]+\s+){0,2}[)\]]?\s*(?:[-+*/×÷x·−]|\\times|\\div|\\cdot)\s*[$(€£]*\d", re.IGNORECASE
 )
-_APART = re.compile(r"\s*(?:or|to|–|-|and)\s*\$?$", re.IGNORECASE)
+_COEFFICIENT = re.compile(r"[xyz]\b")
+_SOLVED = re.compile(r"(?<![\w)])[A-Za-z]\s*=\s*(?=[-+$]*\.?\d)")
+_OTHER_WRITING = re.compile(
+    r"[^\w\n]{0,4}\s*,?\s*(?:or|i\.e\.|that is|which is|=|≈)\s*,?\s*(?:exactly |about )?", re.IGNORECASE
+)
 
 
 class Number(AnswerKind):
@@ -108,10 +113,35 @@ def _first(tail: str) -> str | None:
         before = tail[: found.start()]
         if before.strip(" \t\n.:*$\"'") and (spelled := words_to_number(sentence(before))) is not None:
             return spelled
+        if _COEFFICIENT.match(tail, found.end()):
+            return _solved(tail)
         if _OPERATION.match(tail, found.end()):
             return _result(tail[found.start() :])
-        return number
+        return _most_exact(tail, found, number)
     return words_to_number(sentence(tail))
+
+
+def _solved(algebra: str) -> str | None:
+    """What a letter is said to equal at the end of some algebra ("2x = 12, x = 6")."""
+    ends = [found.end() for found in _SOLVED.finditer(algebra)]
+    last = NUMERAL.match(algebra, ends[-1]) if ends else None
+    return canonical(last) if last else NO_ANSWER
+
+
+def _most_exact(tail: str, found: re.Match[str], number: str) -> str:
+    """Of "0.33 or 0.3333", "0.33..., that is 1/3" the writing that says most: the second where the first is it, rounded."""
+    link = _OTHER_WRITING.match(tail, found.end())
+    second = NUMERAL.match(tail, link.end()) if link else None
+    other = canonical(second) if second else None
+    if other is None or other == number or "/" in number:
+        return number
+    one, two = value(number), value(other)
+    places = len(number.partition(".")[2])
+    return (
+        other
+        if one is not None and two is not None and places > 0 and abs(one - two) < Fraction(1, 10**places)
+        else number
+    )
 
 
 def _result(calculation: str) -> str | None:

@@ -26,6 +26,8 @@ _FINAL = re.compile(r"(?:\b(?:is|are|gives?|get|becomes|yields?|be)|=|:|→|->)\
 _FRAME = " \t\r\n.,;:!\"'“”‘’«»`*_$()[]{}<>"
 _LEAD = re.compile(r"^(?:(?:simply|just|therefore|thus|then|:)\s+)+", re.IGNORECASE)
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
+_SPELLED = re.compile(r"[^\W\d_](?:[\s,.–-]+[^\W\d_]){2,}")
+"""A word written letter by letter: n a o a."""
 _MOST_WORDS = 8
 
 
@@ -68,7 +70,10 @@ def _concluded(tail: str) -> str | None:
 
 
 def _bare(text: str) -> str | None:
-    return " ".join(_LATEX.sub(r"\1", text).strip(_FRAME).split()) or NO_ANSWER
+    plain = " ".join(_LATEX.sub(r"\1", text).strip(_FRAME).split())
+    if _SPELLED.fullmatch(plain):
+        plain = "".join(letter for letter in plain if letter.isalnum())
+    return plain or NO_ANSWER
 
 
 def _key(text: str) -> str:
