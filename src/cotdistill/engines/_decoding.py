@@ -197,7 +197,7 @@ class Decoder:
             finish_reason=reason,
             prompt_tokens=row.prompt_tokens,
             completion_tokens=row.made,
-            logprob=row.logprob / row.scored if row.scored else None,
+            logprob=round(row.logprob / row.scored, 5) if row.scored else None,
         )
 
     def _row(self, slot: int, request: Request, sample_index: int) -> Row:

@@ -1,0 +1,30 @@
+"""What a user sees of the tokens before training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cotdistill.records import Example
+from cotdistill.students.settings import StudentSettings, TrainSettings
+from cotdistill.students.showing import show_examples
+from cotdistill.students.tiny import tiny_checkpoint
+
+EXAMPLES = [
+    Example("student", "Q: Ana has 3 apples", "3 + 8 = 11. --> 11", group="1"),
+    Example("student", "Q: Ana has 3 apples", "It is <11>. --> 11", group="1", weight=0.5),
+]
+
+
+def test_read_and_learnt_tokens_are_told_apart(tmp_path: Path) -> None:
+    student = StudentSettings(model=str(tiny_checkpoint(tmp_path, "gpt2")))
+    text = show_examples(EXAMPLES, student, TrainSettings())
+    read, learnt = (line for line in text.splitlines()[1:3])
+    assert read.replace("|", "").split("read")[1].strip() == "Q: Ana has 3 apples ###"
+    assert learnt.replace("|", "").split("learnt")[1].strip() == "3 + 8 = 11. --> 11<endoftext>"
+    assert "weight 0.5" in text
+    assert "2 examples of 1 prompts" in text
+
+
+def test_what_the_vocabulary_lacks_is_counted(tmp_path: Path) -> None:
+    student = StudentSettings(model=str(tiny_checkpoint(tmp_path, "t5")))
+    assert "'<' ×1" in show_examples(EXAMPLES, student, TrainSettings())
