@@ -27,6 +27,8 @@ def test_the_student_annotates_itself(apples: Question) -> None:
 def test_where_it_fails_it_explains_the_answer(apples: Question) -> None:
     wrong, explained = revise(Star(), apples, " 8 - 3 = 5. --> 5", hinted=" 3 + 8 = 11. --> 11")
     assert (wrong.answer, explained.answer) == ("5", "11")
+    kept = revise(Star(keep=True), apples, " 8 - 3 = 5. --> 5", hinted=" 3 + 8 = 11. --> 11")
+    assert kept == [*FIRST, wrong, explained]
     (alone,) = revise(Star(hint=False), apples, " 8 - 3 = 5. --> 5", hinted=" 3 + 8 = 11. --> 11")
     assert alone.answer == "5"
 

@@ -46,6 +46,7 @@ class Star(Method):
     samples: int = Field(default=1, ge=1, description="self-annotations per question and round (rft default: 8)")
     temperature: float = Field(default=0.7, ge=0, description="of the self-annotations where there are several")
     hint: bool = Field(default=True, description="explain the gold answer where the student failed (rft: never)")
+    keep: bool = Field(default=False, description="a question keeps its earlier rationales (rft: always)")
     shots: int = Field(default=3, ge=0, description="exemplars in the base's prompt, for `start: base`")
     exemplar_seed: int = Field(default=0, description="seed of their draw from the training split")
     max_tokens: int = Field(default=128, ge=1, description="length limit of a rationale of round 0")
@@ -56,7 +57,7 @@ class Star(Method):
     @classmethod
     def _rft_defaults(cls, values: dict[str, object]) -> dict[str, object]:
         if values.get("variant") == "rft":
-            return {"samples": 8, **values, "iterations": 1, "hint": False}
+            return {"samples": 8, **values, "iterations": 1, "hint": False, "keep": True}
         return values
 
     @property
@@ -87,13 +88,14 @@ class Star(Method):
     async def revise(
         self, question: Question, rationales: Sequence[Rationale], ask: Ask, kind: AnswerKind, round: int
     ) -> list[Rationale]:
+        earlier = list(rationales) if self.keep else []
         own = await self._self_annotate(question_block(question), self.samples, question, ask, kind)
         reached = [rationale for rationale in own if kind.same(rationale.answer, question.answer)]
         if self.variant == "rft":
-            return _distinct_equations([*rationales, *reached]) if reached else list(rationales)
+            return _distinct_equations([*earlier, *reached])
         if self.hint and not reached and question.answer is not None:
-            return own + await self._self_annotate(hinted(question), 1, question, ask, kind)
-        return own
+            own += await self._self_annotate(hinted(question), 1, question, ask, kind)
+        return [*earlier, *own]
 
     async def _self_annotate(
         self, prompt: str, samples: int, question: Question, ask: Ask, kind: AnswerKind
