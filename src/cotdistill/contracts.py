@@ -178,6 +178,10 @@ class Method(Plugin):
         """Answer one question at test time, asking only roles this method trains (or prompts)."""
         raise NotImplementedError
 
+    def measures(self, answered: Iterable[tuple[Question, Answer]]) -> dict[str, float]:
+        """Figures of its own besides accuracy (the quality of sub-questions, say), for the scores. The default has none."""
+        return {}
+
 
 class Strategy(Plugin):
     """How a model is asked at test time: wraps `solve` or `ask`, works on every method."""

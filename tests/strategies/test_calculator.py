@@ -1,12 +1,25 @@
+import asyncio
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cotdistill.answers.number import Number
+from cotdistill.arithmetic import find_equations
+from cotdistill.asking import Asker
+from cotdistill.batching import BatchedModel
+from cotdistill.contracts import Ask
+from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.methods.socratic_cot import SocraticCot
-from cotdistill.records import Answer, Question, Request
+from cotdistill.records import Answer, Completion, Example, Question, Request
+from cotdistill.solving import Transcript
 from cotdistill.strategies.calculator import Calculator, CompletesEquations
+from cotdistill.students.loading import load_student
+from cotdistill.students.settings import StudentSettings, TrainSettings
+from cotdistill.students.tiny import tiny_checkpoint
+from cotdistill.students.train import train_role
 
 Run = Callable[..., Answer]
 
@@ -81,3 +94,39 @@ def test_the_rule_completes_what_was_opened(text: str, forced: str | None) -> No
 def test_engines_get_the_rule_only_for_decoding() -> None:
     assert len(Calculator().rules) == 1
     assert Calculator(mode="post_hoc").rules == ()
+
+
+@pytest.mark.parametrize("family", ["qwen2", "t5"])
+def test_a_real_student_calculates_while_it_writes(run: Run, tmp_path: Path, family: Any) -> None:
+    """A student that has learnt one wrong sum by heart: the engine writes the right result into its sentence."""
+    student = StudentSettings(model=str(tiny_checkpoint(tmp_path / "base", family)))
+    examples = [Example("student", "Ana", "3 + 8 = 99. --> 99", group=str(i)) for i in range(32)]
+    settings = TrainSettings(epochs=12, learning_rate=1e-2, selection="last")
+    train_role(examples, student, settings, tmp_path / "student", seed=0)
+    engine = load_student(TransformersEngine(), student, tmp_path / "student")
+
+    def solve_with(strategy: Calculator) -> tuple[str, list[Any]]:
+        asked: list[Any] = []
+
+        async def answer() -> Answer:
+            async with Asker({"student": BatchedModel(engine, rules=strategy.rules)}) as asker:
+
+                async def ask(prompt: Any, **settings: Any) -> list[Completion]:
+                    asked.append(settings)
+                    return await asker(prompt, **settings)
+
+                async def solve(question: Question, ask: Ask) -> Answer:
+                    transcript = Transcript(question, ask)
+                    reply = await transcript.ask("Ana", role="student", max_tokens=32)
+                    return transcript.answer(Number(), reply.text, markers=("-->",))
+
+                return await strategy.run(solve, Question("q", "Ana", "11"), ask, Number())
+
+        return asyncio.run(answer()).text, asked
+
+    wrong, _ = solve_with(Calculator(mode="post_hoc"))
+    decoded, asks = solve_with(Calculator())
+    assert "3 + 8 = 11" in wrong
+    assert "3 + 8 = 11" in decoded
+    assert all(equation.holds for equation in find_equations(decoded))
+    assert len(asks) <= 2

@@ -19,6 +19,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.decomposition import decomposition_quality
 from cotdistill.errors import DataError
 from cotdistill.prompts import CONTINUE_HERE, STUDENT_MARKER, answer_text, question_block
 from cotdistill.records import Answer, Completion, Example, Question, Rationale, Step
@@ -120,6 +121,9 @@ class SocraticCot(Method):
         asked = reply.text.strip()
         known = {step.question for step in steps}
         return None if not asked or asked.casefold().startswith(DONE) or asked in known else asked
+
+    def measures(self, answered: Iterable[tuple[Question, Answer]]) -> dict[str, float]:
+        return decomposition_quality(answered) if self.sub_questions == "own" else {}
 
 
 def teacher_prompt(question: Question) -> str:
