@@ -154,7 +154,8 @@ async def _infer(
     unit = run.train_unit(cell)
     load = run.load_role(cell.student)
     checkpoints = unit.facts["checkpoints"] if unit.facts is not None else {}
-    models = {role: BatchedModel(load(unit.folder / path)) for role, path in checkpoints.items()}
+    rules = strategy.plugin.rules
+    models = {role: BatchedModel(load(unit.folder / path), rules=rules) for role, path in checkpoints.items()}
     async with run.open_ask(models, cell.student) as ask:
         await answer_questions(
             questions,
@@ -170,16 +171,20 @@ async def _infer(
 
 def evaluate(run: Run) -> None:
     """Compare all answers with gold on the same questions and write `scores.json`."""
-    scored = []
+    scored, measures = [], list[dict[str, Any]]()
     for cell, split, strategy in run.answered():
         folder = run.infer_unit(cell, split, strategy).folder
-        answers = read_records(folder / "answers.jsonl", Answer)
+        answers = list(read_records(folder / "answers.jsonl", Answer))
         verdicts = evaluate_answers(run.questions(cell.task, split), answers, cell.task.plugin.answer_kind)
         write_jsonl(folder / "scored.jsonl", (verdict.to_json() for verdict in verdicts))
         where = {"task": cell.task.label, "method": cell.method.label, "strategy": strategy.label, "split": split}
         student = "" if cell.method.plugin.prompted_role == "teacher" else cell.student.label
         scored.append(ScoredCell.of(verdicts, seed=cell.seed, student=student, **where))
-    write_json(run.folder / "scores.json", score_grid(scored, run.baseline).to_json())
+        figures = cell.method.plugin.measures(zip(run.questions(cell.task, split), answers, strict=True))
+        if figures:
+            measures.append({**where, "student": student, "seed": cell.seed, **figures})
+    scores = score_grid(scored, run.baseline).to_json()
+    write_json(run.folder / "scores.json", {**scores, "measures": measures})
     write_json(run.folder / "contamination.json", _contamination(run))
 
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from cotdistill.records import Answer
-from cotdistill.strategies.pass_at_k import PassAtK, estimate
+from cotdistill.strategies.pass_at_k import PassAtK
 
 Run = Callable[..., Answer]
 
@@ -21,16 +21,3 @@ def test_one_right_solution_is_enough(run: Run, student: tuple[str, ...], answer
     result = run(PassAtK(k=3), student=student)
     assert result.answer == answer
     assert len(result.votes) == 3
-
-
-@pytest.mark.parametrize(
-    ("samples", "correct", "k", "value"),
-    [(4, 0, 2, 0.0), (4, 4, 1, 1.0), (4, 1, 1, 0.25), (4, 1, 2, 0.5), (4, 3, 2, 1.0)],
-)
-def test_the_estimate_is_unbiased(samples: int, correct: int, k: int, value: float) -> None:
-    assert estimate(samples, correct, k) == pytest.approx(value)
-
-
-def test_more_than_was_sampled_cannot_be_estimated() -> None:
-    with pytest.raises(ValueError, match="needs at least 8 samples"):
-        estimate(4, 1, 8)

@@ -1,12 +1,10 @@
 """pass@k: could the model solve it at all? A bound on capability, not an answer a user gets: gold chooses the solution.
 
-The answer is right where any of k sampled solutions is. `votes` keep all of them, and `estimate` gives the unbiased pass@j
-of every j ≤ k from them (Chen et al. 2021, arXiv 2107.03374, section 2.1).
+The answer is right where any of k sampled solutions is. `votes` keep all of them: `stages.evaluate.sampled` makes the whole curve
+of pass@j, j ≤ k, of them, without bias (Chen et al. 2021, arXiv 2107.03374, section 2.1).
 """
 
 from __future__ import annotations
-
-import math
 
 from pydantic import Field
 
@@ -14,7 +12,7 @@ from cotdistill.contracts import AnswerKind, Ask, Solve, Strategy
 from cotdistill.records import Answer, Question
 from cotdistill.strategies._sampling import all_of, sampled_chains
 
-__all__ = ["PassAtK", "estimate"]
+__all__ = ["PassAtK"]
 
 
 class PassAtK(Strategy):
@@ -32,10 +30,3 @@ class PassAtK(Strategy):
         right = [place for place in answered if kind.same(chains[place].answer.answer, question.answer)]
         chosen = next(iter(right or answered), 0)
         return Answer(question.id, chains[chosen].answer.answer, **all_of(chains, chosen))
-
-
-def estimate(samples: int, correct: int, k: int) -> float:
-    """Unbiased pass@k of a question of whose `samples` solutions `correct` are right; k ≤ samples."""
-    if k > samples:
-        raise ValueError(f"pass@{k} needs at least {k} samples; there are {samples}")
-    return 1.0 - math.comb(samples - correct, k) / math.comb(samples, k)
