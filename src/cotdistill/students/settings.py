@@ -8,6 +8,7 @@ train: {epochs: 20, batch_size: 8, learning_rate: 3.0e-4}
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -91,3 +92,8 @@ class TrainSettings(_Settings):
     """Besides each epoch's end, a checkpoint to resume from is written this often."""
     report_to: tuple[str, ...] = ()
     """Trackers of the transformers Trainer: tensorboard, wandb, trackio, ..."""
+
+    def steps(self, examples: int) -> int:
+        """Optimizer steps that so many examples take on one process."""
+        batches = math.ceil(examples / self.batch_size)
+        return self.max_steps or math.ceil(batches / self.gradient_accumulation) * self.epochs

@@ -172,7 +172,6 @@ def _trainer(model: Any, inner: Any, data: Prepared, train: TrainSettings, work:
     share = train.share_prompts and not train.gradient_checkpointing and world()[1] == 1 and can_share(inner)
     pack = max(2, train.batch_size // 4) if share else 1
     batches = Batches(data.rows, train.batch_size, pack, seed, rank=world()[0], world=world()[1])
-    steps = train.max_steps or -(-len(batches) // train.gradient_accumulation) * train.epochs
     arguments = transformers.TrainingArguments(
         output_dir=str(work),
         num_train_epochs=train.epochs,
@@ -188,7 +187,7 @@ def _trainer(model: Any, inner: Any, data: Prepared, train: TrainSettings, work:
         max_grad_norm=train.max_grad_norm,
         bf16=_mixed(train),
         activation_checkpointing=train.gradient_checkpointing or None,
-        logging_steps=max(1, steps // 40),
+        logging_steps=max(1, train.steps(len(data.rows)) // 40),
         save_strategy="no",  # EpochKeeper says when
         eval_strategy="no",
         report_to=list(train.report_to),
