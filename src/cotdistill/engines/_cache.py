@@ -41,6 +41,15 @@ class _BufferedLayer(DynamicLayer):  # type: ignore[misc]
         self.keys, self.values = self.buffers[0][:, :, :new], self.buffers[1][:, :, :new]
         return self.keys, self.values
 
+    def take(self, rows: torch.Tensor) -> None:
+        """Keeps these rows, in this order; the room for more columns stays."""
+        if not self.buffers:
+            self.set(self.keys.index_select(0, rows), self.values.index_select(0, rows))
+            return
+        used = self.keys.shape[2]
+        self.buffers = [buffer.index_select(0, rows) for buffer in self.buffers]
+        self.keys, self.values = self.buffers[0][:, :, :used], self.buffers[1][:, :, :used]
+
     def set(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Replaces the contents; the next update makes room again."""
         self.keys, self.values, self.buffers = keys, values, []
@@ -69,7 +78,7 @@ def select_rows(cache: Any, rows: torch.Tensor) -> None:
     """Keeps these rows only."""
     for layer in cache.layers:
         if isinstance(layer, _BufferedLayer):
-            layer.set(layer.keys[rows], layer.values[rows])
+            layer.take(rows)
         else:
             layer.batch_select_indices(rows)
 

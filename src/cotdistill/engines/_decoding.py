@@ -2,7 +2,7 @@
 """The decoding loop: greedy or sampled, per row, over whatever rows there are at the moment.
 
 Rows wait sorted by prompt length, join as soon as a quarter of the places is free (where the model's cache allows it),
-and leave in the step in which they finish, so no forward pass is spent on a row that is done.
+and leave soon after they finish, several at a time, since each leave copies the cache of those that stay.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from cotdistill.records import Completion, Request
 
 __all__ = ["Decoder", "Row"]
 
+_DEAD_SHARE = 6
+"""Finished rows are dropped from the batch once they are one in so many."""
 _PATIENCE = 8
 """Steps for which a few waiting rows let others gather before they join a running batch."""
 
@@ -47,6 +49,7 @@ class Row:
     logprob: float = 0.0
     scored: int = 0
     growing: GrowingText | None = None
+    done: bool = False
     given: int = 0
     """How many of its first tokens are the beginning the caller gave; they are not counted as generated."""
 
@@ -97,24 +100,32 @@ class Decoder:
         done = self._admit()
         if self._running:
             logits_BV = self._runner.step([row.tokens[-1] for row in self._running])
-            done += self._advance(self._running, logits_BV)
-        if done:
-            gone = {slot for slot, _ in done}
-            stay = [place for place, row in enumerate(self._running) if row.slot not in gone]
-            if len(stay) < len(self._running):
-                self._running = [self._running[place] for place in stay]
-                self._runner.keep(stay)
+            live = [place for place, row in enumerate(self._running) if not row.done]
+            if len(live) < len(self._running):
+                logits_BV = logits_BV[live]
+            done += self._advance([self._running[place] for place in live], logits_BV)
+            self._compact(_DEAD_SHARE)
         return done
+
+    def _compact(self, dead_share: int) -> None:
+        """Drops finished rows once they are one in `dead_share` of all: dropping copies what the others have read."""
+        stay = [place for place, row in enumerate(self._running) if not row.done]
+        dead = len(self._running) - len(stay)
+        if dead and (not stay or dead * dead_share >= len(self._running)):
+            self._running = [self._running[place] for place in stay]
+            self._runner.keep(stay)
 
     def _admit(self) -> list[tuple[int, Completion]]:
         if not self._waiting or not self._runner.can_admit():
             return []
         # One forward pass for a few rows costs as much as one for many, so newcomers gather for some steps.
         self._steps_waited += 1
-        few = len(self._waiting) < len(self._running) // 4 and self._steps_waited < _PATIENCE
-        if self._running and (few or len(self._running) > self._batch_size * 3 // 4):
+        live = sum(not row.done for row in self._running)
+        few = len(self._waiting) < live // 4 and self._steps_waited < _PATIENCE
+        if live and (few or live > self._batch_size * 3 // 4):
             return []
         self._steps_waited = 0
+        self._compact(len(self._running))
         used = sum(len(row.prompt) + row.limit for row in self._running)
         joining: list[Row] = []
         while self._waiting and len(self._running) + len(joining) < self._batch_size:
@@ -132,11 +143,7 @@ class Decoder:
                 row.uniforms = random_numbers(row.request, row.sample_index, row.limit + 1)
         done = self._advance(joining, logits_NV)
         self._running += joining
-        if done:
-            gone = {slot for slot, _ in done}
-            stay = [place for place, row in enumerate(self._running) if row.slot not in gone]
-            self._running = [self._running[place] for place in stay]
-            self._runner.keep(stay)
+        self._compact(_DEAD_SHARE)
         return done
 
     def _advance(self, rows: list[Row], logits_BV: torch.Tensor) -> list[tuple[int, Completion]]:
@@ -152,6 +159,7 @@ class Decoder:
         for row, token, logprob in zip(rows, tokens, logprobs, strict=True):
             reason = self._take(row, token, logprob)
             if reason is not None:
+                row.done = True
                 finished.append((row.slot, self._completion(row, reason)))
         return finished
 
