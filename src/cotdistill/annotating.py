@@ -5,11 +5,23 @@ from __future__ import annotations
 import asyncio
 
 from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.errors import DataError
 from cotdistill.prompts import ANSWER_SENTENCE, CONCLUSIONS, CONTINUE_HERE, zero_shot_cot_prompt
 from cotdistill.records import Completion, Question, Rationale
 from cotdistill.solving import concluded, reasoning_of
 
-__all__ = ["few_shot_rationales", "sampling_temperature", "zero_shot_rationales"]
+__all__ = ["few_shot_rationales", "gold_rationale", "sampling_temperature", "zero_shot_rationales"]
+
+
+def gold_rationale(question: Question) -> Rationale:
+    """The data set's own rationale.
+
+    Raises:
+        DataError: the question has none.
+    """
+    if not question.rationale:
+        raise DataError(f"question {question.id} has no gold rationale; take the rationales of the teacher instead")
+    return Rationale(question.id, question.rationale, question.answer, source="gold")
 
 
 def sampling_temperature(samples: int, temperature: float | None) -> float:

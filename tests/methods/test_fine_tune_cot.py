@@ -77,6 +77,11 @@ def test_without_a_second_call_the_answer_is_read_from_the_reply(apples: Questio
     assert (rationale.text, rationale.answer, len(teacher.requests)) == ("3 + 8 = 11.", "11", 1)
 
 
+def test_gold_rationales_are_the_other_source(apples: Question) -> None:
+    (rationale,) = asyncio.run(FineTuneCot(source="gold").annotate(apples, Asker({}), Number()))
+    assert (rationale.text, rationale.answer, rationale.source) == (apples.rationale, "11", "gold")
+
+
 def test_the_target_ends_with_gold(apples: Question, quiz: Question) -> None:
     method = FineTuneCot()
     (example,) = method.examples(apples, Rationale("q1", "3 + 8 = 11.", "11"))

@@ -2,7 +2,8 @@
 
 The teacher is asked by zero-shot CoT in two calls (section 3, step 1); a rationale is kept where the second call's answer
 is gold (step 2: the filter `answer_match`); the student learns `{rationale} --> {gold}` (step 3). With `samples` above one
-this is diverse reasoning (section 3.2): several distinct rationales a question, at temperature 0.7.
+this is diverse reasoning (section 3.2): several distinct rationales a question, at temperature 0.7. `source: gold` learns from the
+data set's own rationales instead.
 
     table 1, ada → with diverse reasoning:  MultiArith 33.33 → 53.33 at D = 8 (text-davinci-002 as teacher)
 
@@ -13,11 +14,11 @@ or n were drawn. Every question goes on alone, so no question waits for another.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from cotdistill.annotating import sampling_temperature, zero_shot_rationales
+from cotdistill.annotating import gold_rationale, sampling_temperature, zero_shot_rationales
 from cotdistill.contracts import AnswerKind, Ask, Method
 from cotdistill.prompts import STUDENT_MARKER, question_block, student_target
 from cotdistill.records import Answer, Example, Question, Rationale
@@ -50,6 +51,7 @@ Samples: TypeAlias = Annotated[
 class FineTuneCot(Method):
     """Student tuned on the teacher's zero-shot rationales, one or D a question (Ho et al. 2023)."""
 
+    source: Literal["teacher", "gold"] = Field(default="teacher", description="who wrote the rationales")
     samples: Samples = Field(default=1, description="rationales asked per question (D), or {distinct, at_most}")
     temperature: float | None = Field(default=None, ge=0, description="default: greedy for one sample, 0.7 for more")
     max_tokens: int = Field(default=128, ge=1, description="length limit of a teacher's rationale")
@@ -58,6 +60,8 @@ class FineTuneCot(Method):
     student_max_tokens: int = Field(default=256, ge=1, description="tokens the student may write")
 
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+        if self.source == "gold":
+            return [gold_rationale(question)]
         if isinstance(self.samples, int):
             return await self._draw(question, ask, kind, 0, self.samples)
         drawn: list[Rationale] = []

@@ -18,10 +18,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from cotdistill.annotating import few_shot_rationales, zero_shot_rationales
+from cotdistill.annotating import few_shot_rationales, gold_rationale, zero_shot_rationales
 from cotdistill.arithmetic import equations_key
 from cotdistill.contracts import AnswerKind, Ask, Method
-from cotdistill.errors import DataError
 from cotdistill.prompts import (
     STUDENT_MARKER,
     answer_text,
@@ -77,9 +76,7 @@ class Star(Method):
 
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
         if self.start == "gold":
-            if not question.rationale:
-                raise DataError(f"question {question.id} has no gold rationale; set `start: teacher` for method star")
-            return [Rationale(question.id, question.rationale, question.answer, source="gold")]
+            return [gold_rationale(question)]
         if self.start == "teacher":
             return await zero_shot_rationales(question, ask, kind, max_tokens=self.max_tokens)
         prompt = exemplar_prompt([cot_exemplar(shown) for shown in self.exemplars], cot_query(question))
