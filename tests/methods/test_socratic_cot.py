@@ -44,8 +44,15 @@ def test_a_sub_answer_of_another_kind_is_its_last_word() -> None:
 def test_gold_steps_are_the_other_source(apples: Question) -> None:
     (rationale,) = asyncio.run(SocraticCot(source="gold").annotate(apples, Asker({}), Number()))
     assert (rationale.steps, rationale.source, rationale.answer) == (apples.steps, "gold", "11")
+    written = dataclasses.replace(apples, steps=(), rationale="How many? ** 3 + 8 = <<3+8=11>>11 apples.")
+    (rationale,) = asyncio.run(SocraticCot(source="gold").annotate(written, Asker({}), Number()))
+    assert rationale.steps == (Step("How many?", "3 + 8 = <<3+8=11>>11 apples.", "11"),)
+
+
+@pytest.mark.parametrize("steps", [(), (Step("", "3 + 8 = 11.", "11"),)])
+def test_gold_steps_without_sub_questions_are_refused(apples: Question, steps: tuple[Step, ...]) -> None:
     with pytest.raises(DataError, match="q1 has no gold sub-questions"):
-        asyncio.run(SocraticCot(source="gold").annotate(dataclasses.replace(apples, steps=()), Asker({}), Number()))
+        asyncio.run(SocraticCot(source="gold").annotate(dataclasses.replace(apples, steps=steps), Asker({}), Number()))
 
 
 def test_each_turn_is_an_example_of_its_role(apples: Question) -> None:

@@ -59,7 +59,7 @@ class SocraticCot(Method):
 
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
         if self.source == "gold":
-            steps = _gold_steps(question)
+            steps = _gold_steps(question, kind)
             return [Rationale(question.id, _lines(steps), question.answer, source="gold", steps=steps)]
         replies = await ask(
             teacher_prompt(question),
@@ -101,7 +101,7 @@ class SocraticCot(Method):
         steps: list[Step] = []
         text = ""
         while len(steps) < self.max_steps:
-            asked = await self._next_question(question, steps, transcript)
+            asked = await self._next_question(question, steps, transcript, kind)
             if asked is None:
                 return transcript.answer(kind, text, markers=(STUDENT_MARKER,))
             prompt = _solver_prompt(question, steps, asked)
@@ -111,10 +111,12 @@ class SocraticCot(Method):
             text = "\n".join([text, f"{asked} ** {solved.text.strip()}"]).strip()
         return transcript.answer(kind, text, markers=(STUDENT_MARKER,))
 
-    async def _next_question(self, question: Question, steps: Sequence[Step], transcript: Transcript) -> str | None:
+    async def _next_question(
+        self, question: Question, steps: Sequence[Step], transcript: Transcript, kind: AnswerKind
+    ) -> str | None:
         """The next sub-question; None when the decomposer is done, repeats itself, or gold has no more."""
         if self.sub_questions == "gold":
-            gold = _gold_steps(question)
+            gold = _gold_steps(question, kind)
             return gold[len(steps)].question if len(steps) < len(gold) else None
         prompt = _decomposer_prompt(question, steps)
         reply = await transcript.ask(prompt, role="decomposer", max_tokens=self.step_max_tokens)
@@ -143,13 +145,20 @@ def read_steps(text: str, question: Question, kind: AnswerKind) -> tuple[Step, .
     return tuple(steps)
 
 
-def _gold_steps(question: Question) -> tuple[Step, ...]:
-    if not question.steps:
+def _gold_steps(question: Question, kind: AnswerKind) -> tuple[Step, ...]:
+    """The question's own steps, or those of a rationale in Socratic form.
+
+    Raises:
+        DataError: it has neither.
+    """
+    steps = question.steps if all(step.question for step in question.steps) else ()
+    steps = steps or read_steps(question.rationale, question, kind)
+    if not steps:
         raise DataError(
-            f"question {question.id} has no gold sub-questions; method socratic_cot needs a task with steps for "
-            "`source: gold` and `sub_questions: gold`"
+            f"question {question.id} has no gold sub-questions; `source: gold` and `sub_questions: gold` of method "
+            "socratic_cot need steps, or rationales with a line `sub-question ** solution` for each step"
         )
-    return question.steps
+    return steps
 
 
 def _pair(step: Step) -> str:
