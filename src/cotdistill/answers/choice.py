@@ -76,19 +76,21 @@ class Choice(AnswerKind):
 
 
 def _committed(tail: str, letters: str, options: Sequence[str]) -> str | None:
-    """What the conclusion commits to: its first sentence that names an option decides, for good."""
+    """What the conclusion commits to: its first sentence that names an option decides; after a denial only letters count."""
     lone = _LONE.match(tail)
     if lone is not None:
         return _known(lone[1], letters)
     if "\\" in tail:
         tail = _LATEX.sub("", tail)
+    denied = False
     for sentence in _SENTENCE.finditer(tail):
-        named = list(_named(_AFTER_MARKER, sentence[0], letters, options)) or list(
-            _by_words(sentence[0], letters, options)
-        )
-        kept = [candidate for candidate in named if not _denied(sentence[0], candidate)]
+        named = list(_named(_AFTER_MARKER, sentence[0], letters, options))
+        if not named and not denied:
+            named = list(_by_words(sentence[0], letters, options))
+        kept = [candidate for candidate in named if not _denied(sentence[0], candidate, options)]
         if kept:
             return NO_ANSWER if _enumerated(sentence[0], kept, options) else kept[0].letter
+        denied = denied or bool(named)
     return NO_ANSWER
 
 
@@ -100,7 +102,7 @@ def _last(text: str, letters: str, options: Sequence[str]) -> str | None:
     if len(text) <= _SHORT:
         return _committed(text, letters, options)
     for named in (_named(_STRONG, text, letters, options), _by_words(text, letters, options)):
-        kept = [candidate for candidate in named if not _denied(text, candidate)]
+        kept = [candidate for candidate in named if not _denied(text, candidate, options)]
         if kept:
             listed = _enumerated(text, kept[-2:], options) or _LISTED_BEFORE.search(text, 0, kept[-1].start)
             return NO_ANSWER if listed else kept[-1].letter
@@ -162,8 +164,20 @@ def _whole(text: str, start: int, end: int) -> bool:
     return not (digits_before or (text[end - 1].isdigit() and after[:1] in (".", ",", "/") and after[1:].isdigit()))
 
 
-def _denied(text: str, candidate: _Candidate) -> bool:
-    return negated(text, candidate.start) or _DENIED.match(text, candidate.end) is not None
+def _denied(text: str, candidate: _Candidate, options: Sequence[str]) -> bool:
+    """Whether the words before or after an option deny it; its own words may stand between ("(E), "dark," is not ...")."""
+    if negated(text, candidate.start):
+        return True
+    end = candidate.end
+    position = ord(candidate.letter) - ord("A")
+    if position < len(options):
+        rest = text[end:].lstrip(" )],:.\"'“(")
+        words = options[position].strip(" .")
+        if words and rest[: len(words)].casefold() == words.casefold():
+            tail = rest[len(words) :]
+            end = len(text) - len(tail.lstrip(" ,)\"'”"))
+            return _DENIED.match(" " + text[end:]) is not None
+    return _DENIED.match(text, end) is not None
 
 
 def _enumerated(text: str, named: Sequence[_Candidate], options: Sequence[str]) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 from cotdistill import statistics
 from cotdistill.contracts import AnswerKind
-from cotdistill.errors import DataError
+from cotdistill.errors import CotdistillError, DataError
 from cotdistill.records import NO_ANSWER, Answer, Question, Record, Verdict
 
 __all__ = ["Cell", "ScoreRow", "Scored", "Scores", "evaluate_answers", "grade", "sampled", "score_grid", "strata"]
@@ -46,6 +46,8 @@ def _graded(kind: AnswerKind, question: Question, answer: Answer) -> tuple[Verdi
         return Verdict.NO_ANSWER, ""
     try:
         same = kind.same(answer.answer, question.answer)
+    except CotdistillError:
+        raise
     except Exception as error:  # noqa: BLE001  whatever a grader raises is the grader's failure, not the student's
         return Verdict.ERROR, f"{type(error).__name__}: {error}"
     return (Verdict.CORRECT if same else Verdict.WRONG), ""
