@@ -83,12 +83,18 @@ class Custom(Task):
         return self._kind
 
     def questions(self, split: Split) -> Iterator[Question]:
-        splits = _splits(self)
+        splits = _splits(self, self._stamp())
         if split not in splits and split != "ood":
             raise DataError(f"task custom: no questions for the split {split!r}; give `path` a file for it, or shares")
         if split in splits and not splits[split]:
             raise DataError(f"task custom: the split {split!r} is empty; give it more rows or a larger share")
         return iter(splits.get(split, ()))
+
+    def _stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Size and time of the local files: a file changed while the program runs is read again."""
+        sources = self.path.values() if isinstance(self.path, dict) else (self.path,)
+        found = ((source, Path(source).expanduser()) for source in sources)
+        return tuple((name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in found if path.is_file())
 
     def load(self) -> Splits:
         """All splits.
@@ -206,5 +212,5 @@ def _labels(value: Any) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8)
-def _splits(task: Custom) -> Splits:
+def _splits(task: Custom, stamp: tuple[tuple[str, int, int], ...]) -> Splits:
     return task.load()
