@@ -146,6 +146,18 @@ def test_local_roles_are_not_logged_and_guides_are(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_local_student_spends_no_budget() -> None:
+    async def run() -> None:
+        ask = Asker({"student": Counting("s"), "teacher": Counting()}, budget=Budget(tokens=20))
+        for n in range(5):
+            await ask(f"Q{n}", role="student")
+        await ask("Q")
+        assert ask.ledger.tokens == 15
+        assert ask.ledger.roles["student"].completions == 5
+
+    asyncio.run(run())
+
+
 def test_an_unknown_role_names_those_there_are() -> None:
     with pytest.raises(UserError, match="'decomposer'; this run has teacher"):
         asyncio.run(Asker({"teacher": Counting()})("Q", role="decomposer"))

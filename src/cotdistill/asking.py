@@ -166,13 +166,15 @@ class Asker:
             future.set_result(outcome)
 
     async def _ask_model(self, role: str, target: _Role, request: Request, wanted: Sequence[int]) -> list[Completion]:
-        self._check_budget()
+        local = role not in self._logged_roles
+        if not local:
+            self._check_budget()
         try:
             completions = await target.model.complete(request, wanted)
         except QuestionFailed as error:
             self.ledger.failed[error.reason] += 1
             raise
-        self.ledger.paid(role, completions, target.price)
+        self.ledger.paid(role, completions, target.price, local=local)
         if len(completions) < len(wanted):
             self.ledger.events["samples that do not exist"] += len(wanted) - len(completions)
         return completions

@@ -40,6 +40,7 @@ class Spent:
     tokens_from_log: int = 0
     money: float = 0.0
     priced: bool = False
+    local: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -62,9 +63,12 @@ class Ledger:
     failed: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.time)
 
-    def paid(self, role: str, completions: Sequence[Completion], price: Price | None) -> None:
-        """Count completions that a model wrote just now."""
+    def paid(
+        self, role: str, completions: Sequence[Completion], price: Price | None = None, *, local: bool = False
+    ) -> None:
+        """Count completions that a model wrote just now. A `local` student's are counted, but spend no budget."""
         spent = self._spent(role)
+        spent.local = local
         for completion in completions:
             spent.completions += 1
             spent.prompt_tokens += completion.prompt_tokens
@@ -84,8 +88,8 @@ class Ledger:
 
     @property
     def tokens(self) -> int:
-        """Prompt and completion tokens paid in this run, all roles."""
-        return sum(spent.prompt_tokens + spent.completion_tokens for spent in self.roles.values())
+        """Prompt and completion tokens paid in this run, all roles but local students."""
+        return sum(s.prompt_tokens + s.completion_tokens for s in self.roles.values() if not s.local)
 
     @property
     def money(self) -> float:
