@@ -19,7 +19,6 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
 from typing import Any, Literal, Self, TypeAlias
 
 __all__ = [
@@ -70,10 +69,15 @@ class Record:
             raise ValueError(f"{cls.__name__}: {error}") from error
 
 
-@cache
-def _field_types(cls: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+_KNOWN_TYPES: dict[str, dict[str, Any]] = {}
+
+
+def _field_types(cls: type[Any]) -> dict[str, Any]:
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if name not in _KNOWN_TYPES:
+        hints = typing.get_type_hints(cls)
+        _KNOWN_TYPES[name] = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return _KNOWN_TYPES[name]
 
 
 def _plain(value: Any) -> Any:
