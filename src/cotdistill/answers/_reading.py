@@ -131,8 +131,8 @@ def boxes(text: str) -> list[str]:
 
 
 def last_box(text: str) -> str | None:
-    r"""Content of the last `\boxed{...}`, or None."""
-    found = boxes(text)
+    r"""Content of the last `\boxed{...}` that is not empty, or None."""
+    found = [content for content in boxes(text) if content.strip()]
     return found[-1] if found else None
 
 

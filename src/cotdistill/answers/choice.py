@@ -78,8 +78,8 @@ class Choice(AnswerKind):
 def _committed(tail: str, letters: str, options: Sequence[str]) -> str | None:
     """What the conclusion commits to: its first sentence that names an option decides; after a denial only letters count."""
     lone = _LONE.match(tail)
-    if lone is not None:
-        return _known(lone[1], letters)
+    if lone is not None and (answer := _known(lone[1], letters)) is not None:
+        return answer
     if "\\" in tail:
         tail = _LATEX.sub("", tail)
     denied = False
@@ -96,9 +96,6 @@ def _committed(tail: str, letters: str, options: Sequence[str]) -> str | None:
 
 def _last(text: str, letters: str, options: Sequence[str]) -> str | None:
     """Without marker and box: the last option named by letter and not denied, else the last one named by its words."""
-    lone = _LONE.match(text)
-    if lone is not None:
-        return _known(lone[1], letters)
     if len(text) <= _SHORT:
         return _committed(text, letters, options)
     for named in (_named(_STRONG, text, letters, options), _by_words(text, letters, options)):

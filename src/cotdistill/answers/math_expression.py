@@ -50,7 +50,7 @@ class MathExpression(AnswerKind):
         if tail is not None and (answer := _concluded(tail)) is not None:
             return answer
         box = last_box(text)
-        if box is not None and box.strip():
+        if box is not None:
             return box.strip()
         if tail is not None:
             return NO_ANSWER
@@ -58,7 +58,7 @@ class MathExpression(AnswerKind):
         if formulas:
             return _content(formulas[-1])
         whole = text.strip().rstrip(".")
-        if whole and box is None and len(whole.split()) == 1 and _MATHEMATICAL.search(whole):
+        if whole and "\\boxed" not in whole and len(whole.split()) == 1 and _MATHEMATICAL.search(whole):
             return whole
         return _NUMBER.extract(text)
 
@@ -78,12 +78,14 @@ class MathExpression(AnswerKind):
 def _concluded(tail: str) -> str | None:
     box = last_box(tail)
     if box is not None:
-        return box.strip() or NO_ANSWER
+        return box.strip()
     formula = _FORMULA.search(tail)
     if formula is not None and (content := _content(formula)):
         return content
     line = sentence(tail).strip(" .*:$")
-    return line if line and len(line) <= _LONGEST and _MATHEMATICAL.search(line) else NO_ANSWER
+    return (
+        line if line and len(line) <= _LONGEST and "\\boxed" not in line and _MATHEMATICAL.search(line) else NO_ANSWER
+    )
 
 
 def _content(found: re.Match[str]) -> str:

@@ -25,7 +25,7 @@ from cotdistill.tasks._splitting import Splits, by_index_file, by_share, by_temp
 __all__ = ["Benchmark", "Hub"]
 
 QUESTION = ("question", "instruction", "input", "inputs", "problem", "question_concat")
-ANSWER = ("answer", "final_ans", "label", "target", "output", "targets", "output_answer")
+ANSWER = ("answer", "final_ans", "label", "target", "result", "output", "targets", "output_answer")
 
 
 class Hub(NamedTuple):
@@ -106,19 +106,24 @@ class Benchmark(Task):
         """Further splits made of those there are, such as longer questions for "ood"."""
         return {}
 
+    def wanted(self, row: Row) -> bool:
+        """Whether a row belongs to the task; those that do not keep their index."""
+        return True
+
     def hub_split(self, source: Hub, split: str) -> list[Row]:
         """The rows of one split on the hub."""
         return list(hub_rows(source.id, source.config, split, source.data_files))
 
     def _numbered(self, found: list[Row], first: int = 0) -> list[Question]:
-        return [self.question(row, f"{self.name}/{index}") for index, row in enumerate(found, first)]
+        named = ((row, f"{self.name}/{index}") for index, row in enumerate(found, first))
+        return [self.question(row, id) for row, id in named if self.wanted(row)]
 
     def _official(self, parts: dict[str, list[Row]], folder: Path | None) -> Splits:
         splits: Splits = {}
         first = 0
         for name in ("train", "validation", "test"):
             splits[name] = self._numbered(parts.get(name, []), first)
-            first += len(splits[name])
+            first += len(parts.get(name, []))
         if self.split == "template" or not splits["test"]:
             return self._dealt([question for part in splits.values() for question in part], folder)
         return {name: part for name, part in splits.items() if part}

@@ -144,8 +144,10 @@ def hub_rows(hub: str, config: str | None, split: str, data_files: str | None = 
     """
     try:
         import datasets
+        from huggingface_hub.utils import logging as hub_logging
     except ImportError as error:
         raise MissingExtra("data sets from a hub need the package datasets: pip install datasets") from error
+    hub_logging.set_verbosity_error()
     try:
         loaded = datasets.load_dataset(hub, config, split=split, data_files=data_files)
     except (OSError, ValueError, RuntimeError) as error:

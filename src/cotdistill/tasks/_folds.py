@@ -1,0 +1,62 @@
+"""Data sets published in five folds with numbers taken out of the text (Patel et al. 2021): they are put back in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from cotdistill.answers.number import Number
+from cotdistill.contracts import AnswerKind
+from cotdistill.errors import DataError
+from cotdistill.records import Question
+from cotdistill.tasks._benchmark import Benchmark
+from cotdistill.tasks._source import Row, rows, text_of
+from cotdistill.tasks._splitting import Splits
+
+__all__ = ["FoldedBenchmark"]
+
+_SLOT = re.compile(r"\bnumber(\d+)\b")
+_OPERATIONS = {"+": "addition", "-": "subtraction", "*": "multiplication", "/": "division"}
+
+
+class FoldedBenchmark(Benchmark):
+    """Base of the data sets with five folds; `fold` chooses the one that is tested on."""
+
+    fold: int = Field(default=0, ge=0, le=4)
+
+    folder_name: ClassVar[str]
+    kind: ClassVar[AnswerKind] = Number()
+
+    def local(self, folder: Path) -> Splits | None:
+        home = folder / self.folder_name / f"fold{self.fold}"
+        if not home.is_dir():
+            return super().local(folder)
+        parts = {"train": home / "train.csv", "test": home / "dev.csv"}
+        return {
+            split: [
+                self.question(row, f"{self.name}/fold{self.fold}/{path.stem}/{index}")
+                for index, row in enumerate(rows(path))
+            ]
+            for split, path in parts.items()
+        }
+
+    def question(self, row: Row, id: str) -> Question:
+        if "Numbers" not in row.fields:
+            return super().question(row, id)
+        values = text_of(row, ("Numbers",), "numbers").split()
+
+        def value(slot: re.Match[str]) -> str:
+            if int(slot[1]) >= len(values):
+                raise DataError(f"{row.place}: Numbers: no value for {slot[0]}")
+            number = values[int(slot[1])]
+            return number.removesuffix(".0")
+
+        text = _SLOT.sub(value, text_of(row, ("Question",), "question"))
+        answer = self.canonical(text_of(row, ("Answer",), "answer"), row)
+        equation = str(row.fields.get("Equation") or "")
+        signs = sorted({_OPERATIONS[sign] for sign in equation.split() if sign in _OPERATIONS})
+        meta = {"steps": sum(sign in _OPERATIONS for sign in equation.split()), "operation": " and ".join(signs)}
+        return Question(id, text, answer, meta=meta if equation else {})

@@ -1,0 +1,24 @@
+"""AddSub (Hosseini et al. 2014): 395 word problems of addition and subtraction; the index file of Ho et al. deals 276/119.
+
+{"question": "Joan found 70 seashells on the beach . she gave Sam some of her seashells . ...", "answer": "43"}
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cotdistill.answers.number import Number
+from cotdistill.contracts import AnswerKind
+from cotdistill.tasks._benchmark import Benchmark, Hub
+
+__all__ = ["AddSub"]
+
+
+class AddSub(Benchmark):
+    """AddSub: 395 word problems of addition and subtraction."""
+
+    name: ClassVar[str] = "addsub"
+    kind: ClassVar[AnswerKind] = Number()
+    source: ClassVar[Hub | None] = Hub(
+        "HuggingFaceTB/math_tasks", splits=(("train", "train"),), data_files="data/mawps/addsub.jsonl"
+    )

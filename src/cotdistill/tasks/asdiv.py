@@ -1,0 +1,86 @@
+"""ASDiv (Miao et al. 2020): 2,305 word problems of many kinds; five folds.
+
+`subset: arithmetic` is ASDiv-A in the published folds of Patel et al. 2021 (`cv_asdiv-a/fold<k>`, 1,217 problems with numbers
+as number0, number1); `subset: all` reads `asdiv/ASDiv.xml`, leaves out the problems whose answer is not one number (ratios,
+pairs, lists), and deals five folds by the seed.
+
+    <Problem ID="nluds-0001" Grade="1"><Body>Seven red apples and ...</Body><Question>How many ...?</Question>
+      <Solution-Type>Addition</Solution-Type><Answer>9 (apples)</Answer><Formula>7+2=9</Formula></Problem>
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from cotdistill.errors import DataError
+from cotdistill.records import Question
+from cotdistill.tasks._benchmark import Hub
+from cotdistill.tasks._folds import FoldedBenchmark
+from cotdistill.tasks._source import Row, text_of
+from cotdistill.tasks._splitting import Splits
+
+__all__ = ["ASDiv"]
+
+_ONE_NUMBER = re.compile(r"\s*(-?[\d,]*\.?\d+(?:\s*/\s*\d+)?)\s*(?:\([^)]*\)|%)?\s*$")
+
+
+class ASDiv(FoldedBenchmark):
+    """ASDiv: word problems of many kinds, five-fold; all of it, or its arithmetic subset."""
+
+    subset: Literal["arithmetic", "all"] = "arithmetic"
+
+    name: ClassVar[str] = "asdiv"
+    folder_name: ClassVar[str] = "cv_asdiv-a"
+    source: ClassVar[Hub | None] = Hub("EleutherAI/asdiv", splits=(("train", "validation"),))
+
+    def local(self, folder: Path) -> Splits | None:
+        if self.subset == "arithmetic":
+            return super().local(folder)
+        path = folder / "asdiv" / "ASDiv.xml"
+        if not path.is_file():
+            return None
+        try:
+            problems = list(ElementTree.parse(path).iter("Problem"))
+        except ElementTree.ParseError as error:
+            raise DataError(f"{path}: malformed XML: {error}") from error
+        found = [_question(problem, f"{self.name}/{index}", path) for index, problem in enumerate(problems)]
+        return self._folded([question for question in found if question is not None])
+
+    def wanted(self, row: Row) -> bool:
+        return "body" not in row.fields or _ONE_NUMBER.match(str(row.fields.get("answer"))) is not None
+
+    def question(self, row: Row, id: str) -> Question:
+        if "body" not in row.fields:
+            return super().question(row, id)
+        text = f"{text_of(row, ('body',), 'body')} {text_of(row, ('question',), 'question')}"
+        answer = self.canonical(text_of(row, ("answer",), "answer"), row)
+        meta = {"operation": str(row.fields.get("solution_type") or "").lower()}
+        return Question(id, text, answer, rationale=str(row.fields.get("formula") or ""), meta=meta)
+
+    def _folded(self, questions: list[Question]) -> Splits:
+        order = list(range(len(questions)))
+        random.Random(f"folds/{self.seed}").shuffle(order)
+        test = set(order[self.fold :: 5])
+        return {
+            "train": [question for index, question in enumerate(questions) if index not in test],
+            "test": [questions[index] for index in sorted(test)],
+        }
+
+
+def _question(problem: ElementTree.Element, id: str, path: Path) -> Question | None:
+    texts = {child.tag: " ".join((child.text or "").split()) for child in problem}
+    for name in ("Body", "Question", "Answer"):
+        if name not in texts:
+            raise DataError(f"{path}: problem {problem.get('ID')}: no <{name}>")
+    number = _ONE_NUMBER.match(texts["Answer"])
+    if number is None:
+        return None
+    answer = number[1].replace(",", "").replace(" ", "")
+    meta = {"operation": texts.get("Solution-Type", "").lower(), "grade": problem.get("Grade", "")}
+    return Question(
+        id, f"{texts['Body']} {texts['Question']}".strip(), answer, rationale=texts.get("Formula", ""), meta=meta
+    )

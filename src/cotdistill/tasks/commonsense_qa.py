@@ -1,0 +1,29 @@
+"""CommonsenseQA (Talmor et al. 2019): 12,102 five-way questions; the official test answers are hidden, so the validation
+split (1,221) is the test and training questions are set apart for validation, as in Kojima et al. and Ho et al.
+
+{"question": "The sanctions against the school ... Answer choices: (A) ignore, (B) enforce, ...", "answer": "A"}
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cotdistill.answers.choice import Choice
+from cotdistill.contracts import AnswerKind
+from cotdistill.records import Question
+from cotdistill.tasks._benchmark import Benchmark, Hub
+from cotdistill.tasks._choices import choice_question
+from cotdistill.tasks._source import Row
+
+__all__ = ["CommonsenseQA"]
+
+
+class CommonsenseQA(Benchmark):
+    """CommonsenseQA: five-way questions of common sense; the official validation split is the test."""
+
+    name: ClassVar[str] = "commonsense_qa"
+    kind: ClassVar[AnswerKind] = Choice()
+    source: ClassVar[Hub | None] = Hub("tau/commonsense_qa", splits=(("train", "train"), ("test", "validation")))
+
+    def question(self, row: Row, id: str) -> Question:
+        return choice_question(row, id, "answerKey") if "choices" in row.fields else super().question(row, id)

@@ -1,0 +1,32 @@
+"""Date understanding (BIG-bench): 369 questions with six dates to choose from; default split 258/111, template-wise 261/108.
+
+{"question": "Yesterday was April 30, 2021. What is the date today ...? ... Answer choices: (A) 06/12/2021, ...", "answer": "F"}
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cotdistill.answers.choice import Choice
+from cotdistill.contracts import AnswerKind
+from cotdistill.records import Question
+from cotdistill.tasks._benchmark import Benchmark, Hub
+from cotdistill.tasks._bigbench import bigbench_question
+from cotdistill.tasks._source import Row
+
+__all__ = ["DateUnderstanding"]
+
+
+class DateUnderstanding(Benchmark):
+    """Date understanding: which of six dates follows from a short description."""
+
+    name: ClassVar[str] = "date_understanding"
+    kind: ClassVar[AnswerKind] = Choice()
+    source: ClassVar[Hub | None] = Hub(
+        "tasksource/bigbench", "date_understanding", (("train", "train"), ("validation", "validation"))
+    )
+
+    def question(self, row: Row, id: str) -> Question:
+        if "multiple_choice_targets" in row.fields:
+            return bigbench_question(row, id, self.seed)
+        return super().question(row, id)

@@ -1,0 +1,24 @@
+"""MAWPS (Koncel-Kedziorski et al. 2016): 1,921 word problems in the five folds of Patel et al. 2021, which take the numbers
+out of the text; fold k tests on `cv_mawps/fold<k>/dev.csv`. The hub's MAWPS is another selection with its own split.
+
+    Question: "Bryan has number0 books in each of his number1 bookshelves ...", Numbers: "56.0 9.0", Answer: "504.0"
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cotdistill.tasks._benchmark import Hub
+from cotdistill.tasks._folds import FoldedBenchmark
+
+__all__ = ["Mawps"]
+
+_SPLITS = (("train", "train"), ("validation", "validation"), ("test", "test"))
+
+
+class Mawps(FoldedBenchmark):
+    """MAWPS: word problems of one equation, five-fold."""
+
+    name: ClassVar[str] = "mawps"
+    folder_name: ClassVar[str] = "cv_mawps"
+    source: ClassVar[Hub | None] = Hub("MU-NLPC/Calc-mawps", splits=_SPLITS)

@@ -1,0 +1,24 @@
+"""SingleEq (Koncel-Kedziorski et al. 2015): 508 word problems of one equation; the index file of Ho et al. deals 356/152.
+
+{"question": "Joan found 70 seashells on the beach. she gave Sam some of her seashells. ...", "answer": "43.0"}
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cotdistill.answers.number import Number
+from cotdistill.contracts import AnswerKind
+from cotdistill.tasks._benchmark import Benchmark, Hub
+
+__all__ = ["SingleEq"]
+
+
+class SingleEq(Benchmark):
+    """SingleEq: 508 word problems of one equation."""
+
+    name: ClassVar[str] = "single_eq"
+    kind: ClassVar[AnswerKind] = Number()
+    source: ClassVar[Hub | None] = Hub(
+        "HuggingFaceTB/math_tasks", splits=(("train", "train"),), data_files="data/mawps/singleeq.jsonl"
+    )

@@ -1,0 +1,26 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from cotdistill.errors import DataError
+from cotdistill.tasks.arc_challenge import ArcChallenge
+
+
+def test_letters_and_digits_as_labels(tmp_path: Path) -> None:
+    (tmp_path / "arc_challenge").mkdir()
+    rows = [
+        {"question": "Which?", "choices": {"text": ["x", "y", "z"], "label": labels}, "answerKey": labels[1]}
+        for labels in (["A", "B", "C"], ["1", "2", "3"])
+    ]
+    (tmp_path / "arc_challenge" / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    questions = list(ArcChallenge(data_dir=str(tmp_path)).questions("test"))
+    assert [question.answer for question in questions] == ["B", "B"]
+    assert questions[1].id == "arc_challenge/1" and questions[1].options == ("x", "y", "z")
+
+
+def test_choices_of_another_form_name_the_line(tmp_path: Path) -> None:
+    (tmp_path / "arc_challenge").mkdir()
+    (tmp_path / "arc_challenge" / "test.jsonl").write_text('{"question": "Which?", "choices": ["x"], "answerKey": "A"}')
+    with pytest.raises(DataError, match=r"test.jsonl:1: choices: not of the form"):
+        ArcChallenge(data_dir=str(tmp_path)).questions("test")
