@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
             self.send(200, json.dumps(behaviour.stats()).encode())
         elif path.endswith(b"/models"):
             self.send(200, json.dumps({"object": "list", "data": [{"id": "simulated", "object": "model"}]}).encode())
-        elif b"/files" in path or b"/batches" in path:
+        elif path.startswith((b"/v1/files", b"/v1/batches")):
             self.batch_api(method, path, body)
         else:
             self.send(404, error_body(f"no such path {path.decode()}", "not_found"))
@@ -246,6 +246,9 @@ class Connection(asyncio.Protocol):
             behaviour.batches[name]["ready"] += behaviour.options.batch_seconds
             behaviour.seen["batches"] += 1
             self.send(200, json.dumps({"id": name, "status": "validating"}).encode())
+        elif method == b"GET" and parts[-1] == "batches":
+            listed = [{"id": batch["id"], "input_file_id": batch["input"]} for batch in behaviour.batches.values()]
+            self.send(200, json.dumps({"object": "list", "data": listed}).encode())
         elif parts[-2] == "batches" and parts[-1] in behaviour.batches:
             self.send(200, json.dumps(self.batch_state(behaviour.batches[parts[-1]])).encode())
         elif parts[-1] == "content" and parts[-2] in behaviour.files:

@@ -26,6 +26,10 @@ class Price:
         fresh = prompt_tokens - cached_prompt_tokens
         return (fresh * self.input + cached_prompt_tokens * cached_price + completion_tokens * self.output) / 1e6
 
+    def halved(self) -> Price:
+        """What batches cost where the list price is for single requests."""
+        return Price(self.input / 2, self.output / 2, None if self.cached_input is None else self.cached_input / 2)
+
 
 def known_price(model: str, base_url: str) -> Price | None:
     """The list price of a model at its endpoint, or None where the package or the model is unknown."""

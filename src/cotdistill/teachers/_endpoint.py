@@ -14,6 +14,7 @@ The key is held by the HTTP session alone. It is cut out of every message, also 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 import time
@@ -35,6 +36,8 @@ __all__ = ["BadRequest", "Endpoint", "Limits"]
 
 _log = logging.getLogger("cotdistill.teachers")
 _Read = TypeVar("_Read")
+
+_JSON = {"Content-Type": "application/json"}
 
 CONNECT_S = 15.0
 """How long one connection may take to come about, in seconds."""
@@ -163,16 +166,21 @@ class Endpoint:
             url = self._urls[path] = URL(self.base_url + path)
         session = self._session or self._open()
         async with asyncio.timeout(self._limits.timeout_s):
-            async with session.post(url, data=body, allow_redirects=False) as response:
+            async with session.post(url, data=body, headers=_JSON, allow_redirects=False) as response:
                 headers = {} if response.status == 200 else _lower(response.headers)
                 return response.status, headers, await response.read()
 
-    async def request(self, method: str, path: str, data: Any = None) -> bytes:
+    async def request(self, method: str, path: str, body: Any = None, *, upload: str | None = None) -> bytes:
         """A side call (files and batches): one reply's body, tried again on anything that may pass."""
+        failure = _Failure("", "")
         for tries in range(1, self._limits.retries + 2):
             try:
                 session = self._session or self._open()
-                headers = {} if isinstance(data, bytes) else {"Content-Type": ""}
+                data: Any = json.dumps(body).encode() if body is not None else None
+                if upload is not None:
+                    data = aiohttp.FormData({"purpose": "batch"})
+                    data.add_field("file", upload, filename="requests.jsonl", content_type="application/jsonl")
+                headers = _JSON if upload is None else None
                 async with (
                     asyncio.timeout(self._limits.timeout_s),
                     session.request(method, self.base_url + path, data=data, headers=headers) as response,
@@ -185,7 +193,12 @@ class Endpoint:
                 failure = _Failure("connection broken", self._clean(f"{type(error).__name__}: {error}"))
             self.count(f"retried: {failure.kind}")
             await asyncio.sleep(backoff(tries) if failure.wait_s is None else failure.wait_s)
-        raise FatalTeacherError(f"{self.base_url}{path}: {failure.message} ({tries} tries)")
+        raise FatalTeacherError(f"{self.base_url}{path}: {failure.message} ({self._limits.retries + 1} tries)")
+
+    def judge_message(self, status: int, reply: bytes) -> str:
+        """Class and message of an error that may pass, as "class: message"; raises for one that will not."""
+        failure = self._judge(status, {}, reply)
+        return f"{failure.kind}: {failure.message}"
 
     def _judge(self, status: int, headers: Mapping[str, str], reply: bytes) -> _Failure:
         text, code = error_message(reply)
@@ -240,7 +253,7 @@ class Endpoint:
         return self._fatal
 
     def _open(self) -> aiohttp.ClientSession:
-        headers = {"Content-Type": "application/json", "User-Agent": "cotdistill", "Accept-Encoding": "identity"}
+        headers = {"User-Agent": "cotdistill", "Accept-Encoding": "identity"}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
         # Proxies are looked up once: aiohttp's own look-up at every request costs more than the request.

@@ -1,0 +1,88 @@
+"""The settings of an OpenAI-compatible endpoint, checked before anything is asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+
+from cotdistill.contracts import Teacher
+from cotdistill.errors import UserError
+
+__all__ = ["EndpointSettings"]
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
+_RESERVED = {"model", "messages", "prompt", "n", "temperature", "top_p", "stop", "stream", "seed"}
+
+
+class EndpointSettings(Teacher):
+    """What determines a reply (model to logprobs), how the endpoint may be used, batches, prices in dollars per million."""
+
+    model: str
+    base_url: str = "https://api.openai.com/v1"
+    api: Literal["chat", "completions"] = "chat"
+    key_env: str = "OPENAI_API_KEY"
+    system: str = ""
+    extra_body: Mapping[str, Any] = {}
+    omit: tuple[str, ...] = ()
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    prefill: bool = False
+    seed: int | None = None
+    logprobs: bool = False
+    samples_per_call: int = Field(16, ge=1)
+    max_in_flight: int = Field(128, ge=1)
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
+    timeout_s: float = Field(300.0, gt=0)
+    total_timeout_s: float = Field(3600.0, gt=0)
+    patience_s: float = Field(600.0, ge=0)
+    connect_patience_s: float = Field(10.0, ge=0)
+    retries: int = Field(6, ge=0)
+    batch: bool = False
+    batch_size: int = Field(50_000, ge=1)
+    batch_gather_s: float = Field(5.0, ge=0)
+    batch_poll_s: float = Field(30.0, gt=0)
+    input_price: float | None = Field(None, ge=0)
+    cached_input_price: float | None = Field(None, ge=0)
+    output_price: float | None = Field(None, ge=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{value!r} is no address; write it like http://localhost:8000/v1")
+        if parts.username or parts.password:
+            raise ValueError("a key does not belong into the address; put it into the variable named by `key_env`")
+        return value.rstrip("/")
+
+    @field_validator("extra_body")
+    @classmethod
+    def _check_extra(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        if taken := sorted(_RESERVED & value.keys()):
+            raise ValueError(f"{taken[0]!r} has a setting or is decided by the method; remove it from extra_body")
+        return value
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the endpoint is on this machine: it may do without a key, and costs nothing."""
+        return urlsplit(self.base_url).hostname in _LOOPBACK
+
+    def key(self) -> SecretStr | None:
+        """The key from the environment; None for a local endpoint without one.
+
+        Raises:
+            UserError: the endpoint needs a key and there is none; the message names the variable.
+        """
+        value = os.environ.get(self.key_env, "").strip()
+        if value:
+            return SecretStr(value)
+        if self.is_local:
+            return None
+        raise UserError(
+            f"teacher openai: no key for {self.base_url}; set the environment variable {self.key_env} "
+            "(or name another one in `key_env`)"
+        )
