@@ -97,6 +97,18 @@ def test_kill_and_run_again(stage: str, undisturbed: Path, tmp_path: Path) -> No
     assert arrived + paid == completions(run) == completions(undisturbed)
 
 
+def test_interrupt_says_how_to_go_on(undisturbed: Path, tmp_path: Path) -> None:
+    process = start(tmp_path)
+    while completions(tmp_path / "run") < 5 and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.decode().strip().splitlines() == ["stopped; what was finished is kept: the same command goes on from here"]
+    finish(tmp_path)
+    assert results(tmp_path / "run") == results(undisturbed)
+
+
 def test_second_call_does_nothing(undisturbed: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("done.json")}
     finish(undisturbed.parent)

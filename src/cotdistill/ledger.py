@@ -108,6 +108,11 @@ class Ledger:
         elapsed = time.time() - self.started
         return elapsed * (total - done) / done if done else None
 
+    def line(self) -> str:
+        """Tokens and money so far, short enough to stand beside a progress bar."""
+        money = f", ${self.money:.4f}" if any(spent.priced for spent in self.roles.values()) else ""
+        return f"{self.tokens:,} tokens{money}"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "seconds": round(time.time() - self.started, 3),

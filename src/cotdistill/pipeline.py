@@ -74,7 +74,7 @@ async def _generate(run: Run, task: Entry, method: MethodEntry, advance: Advance
             task.plugin.answer_kind,
             run.generate_unit(task, method).folder / "rationales.jsonl",
             in_flight=run.recipe.in_flight,
-            on_progress=lambda done: advance(1),
+            on_progress=lambda done: advance(1, run.ledger.line()),
         )
     return asdict(counts)
 
