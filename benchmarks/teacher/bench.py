@@ -170,12 +170,12 @@ FAULTS = (*FAULTS, "--share-empty", 0.01, "--share-wrong-type", 0.005)
 
 
 def faults(options: argparse.Namespace) -> dict[str, Any]:
-    """6.5 % of requests fail in six ways: time against a run without faults, at 0.5 s with a time-out of 5 s."""
+    """6.5 % of requests fail in six ways: time against a run without faults, at 0.5 s with a time-out of 3 s."""
     seconds: dict[str, float] = {}
     report: dict[str, Any] = {}
     for label, flags in (("without faults", ()), ("with faults", FAULTS)):
         with endpoint("--latency", 0.5, *flags) as server, scratch() as folder:
-            settings = {"base_url": server.base_url, "count": 10_000, "in_flight": 128, "timeout_s": 5.0}
+            settings = {"base_url": server.base_url, "count": 10_000, "in_flight": 128, "timeout_s": 3.0}
             result = run("ours", folder=str(folder), **settings)
         assert result is not None
         seconds[label] = result["seconds"]

@@ -312,6 +312,27 @@ def test_the_key_is_found_nowhere(
     assert all(KEY.encode() not in path.read_bytes() for path in files)
 
 
+WATCHED = """
+import sys
+from pathlib import Path
+calls = set()
+sys.addaudithook(lambda event, args: calls.add(args[1][:2]) if event == "socket.connect" else
+                 calls.add(args[:2]) if event == "socket.getaddrinfo" else None)
+sys.path.insert(0, sys.argv[1])
+from test_openai import generate, OpenAI
+generate(OpenAI(model="m", base_url=sys.argv[2]), Path(sys.argv[3]), 20)
+print(sorted(map(str, calls)))
+"""
+
+
+def test_nothing_is_called_but_the_endpoint_and_nothing_is_probed(simulated: Start, tmp_path: Path) -> None:
+    endpoint = simulated("--latency", "0")
+    command = [sys.executable, "-c", WATCHED, str(Path(__file__).parent), endpoint.base_url, str(tmp_path)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert result.stdout.strip() == str([str(("127.0.0.1", endpoint.port))])
+    assert endpoint.stats()["seen"]["requests"] == 20
+
+
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path
