@@ -169,8 +169,8 @@ def pick(row: Row, names: Sequence[str], meaning: str) -> Any:
     for name in names:
         if row.fields.get(name) is not None:
             return row.fields[name]
-    wanted = names[0] if len(names) == 1 else f"one of {', '.join(names)}"
-    raise DataError(f"{row.place}: no field {wanted!r} for the {meaning}; it has {', '.join(map(str, row.fields))}")
+    wanted = repr(names[0]) if len(names) == 1 else f"of {', '.join(names)}"
+    raise DataError(f"{row.place}: no field {wanted} for the {meaning}; it has {', '.join(map(str, row.fields))}")
 
 
 def text_of(row: Row, names: Sequence[str], meaning: str) -> str:
