@@ -123,14 +123,17 @@ class Asker:
         found: dict[int, Completion] = {}
         if target.log is not None:
             there = target.log.get(key, wanted[0], wanted[-1] - wanted[0] + 1)
-            found = {index: there[index] for index in wanted if index in there}
+            found = {index: there[index] for index in wanted if index in there} if there else {}
             self.ledger.saved(role, found.values())
-        under_way = {
-            index: self._under_way[key, index]
-            for index in wanted
-            if index not in found and (key, index) in self._under_way
-        }
-        missing = [index for index in wanted if index not in found and index not in under_way]
+        missing: list[int] = []
+        under_way: dict[int, asyncio.Future[_Outcome]] = {}
+        for index in wanted:
+            if index not in found:
+                future = self._under_way.get((key, index))
+                if future is None:
+                    missing.append(index)
+                else:
+                    under_way[index] = future
         if missing:
             found |= await self._fetch(role, target, request, request_json, key, missing)
         for index, future in under_way.items():
