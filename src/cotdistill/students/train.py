@@ -185,6 +185,7 @@ def _trainer(model: Any, inner: Any, data: Prepared, train: TrainSettings, work:
         warmup_steps=train.warmup,
         weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
+        use_cpu=not torch.accelerator.is_available(),
         bf16=_mixed(train),
         activation_checkpointing=train.gradient_checkpointing or None,
         logging_steps=max(1, train.steps(len(data.rows)) // 40),
