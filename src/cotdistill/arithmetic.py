@@ -56,6 +56,8 @@ class Equation:
     @property
     def holds(self) -> bool:
         """Whether both sides are equal, a decimal result being right where it is the exact one cut or rounded."""
+        if "%" in self.left and "%" not in self.right and self.right_value == self.left_value * 100:
+            return True
         return _is_written_as(self.left_value, self.right, self.right_value)
 
     @property
@@ -181,7 +183,7 @@ def _equations(text: str, tokens: list[Token]) -> Iterator[Equation]:
             continue
         first, last = tokens[left[0]], tokens[index - 1]
         start, result = tokens[index + 1].start, _result_end(tokens, index + 1)
-        yield Equation(
+        equation = Equation(
             left=text[first.start : last.end].strip(),
             right=text[start : right[1]].strip(),
             result=text[start:result].strip(),
@@ -193,6 +195,9 @@ def _equations(text: str, tokens: list[Token]) -> Iterator[Equation]:
             right_value=right[0],
             calculates=left[2] > 0,
         )
+        in_units = not left[2] and any(one.kind == "word" for one in tokens[left[0] : index])
+        if equation.holds or not (right[3] or in_units):
+            yield equation
 
 
 def _left_side(tokens: list[Token], equals: int) -> tuple[int, Fraction, int] | None:
@@ -218,22 +223,34 @@ def _left_side(tokens: list[Token], equals: int) -> tuple[int, Fraction, int] | 
 
 
 def _cut_off(tokens: list[Token], first: int) -> bool:
-    """Whether an operator before the expression shows that its beginning could not be read (as in 2x + 3 + 1)."""
-    if first == 0 or tokens[first - 1].kind != "operator":
+    """Whether what stands before the expression shows that its beginning could not be read.
+
+    So in 2x + 3 + 1, in the mixed number of 10 * 1 1/2, in the time 7:50 + 30.
+    """
+    if first == 0:
         return False
-    return first > 1 and tokens[first - 2].kind in ("number", "close", "word", "power")
+    before = tokens[first - 1]
+    earlier = tokens[first - 2].kind if first > 1 else ""
+    if before.kind == "operator":
+        return earlier in ("number", "close", "word", "power")
+    if before.text == ":":
+        return earlier == "number" and before.end == tokens[first].start
+    return before.kind == "number"
 
 
-def _right_side(tokens: list[Token], first: int) -> tuple[Fraction, int, int] | None:
-    """Value, end and operators of the expression that begins behind the sign of equality."""
+def _right_side(tokens: list[Token], first: int) -> tuple[Fraction, int, int, bool] | None:
+    """Value, end and operators of the expression behind the sign of equality, and whether something unreadable goes on
+    with it (= 30 + M trees)."""
     parser = Parser(tokens[first : first + LONGEST])
     try:
         value = parser.sum()
     except Unparsable:
         return None
-    if parser.kind(0) == "power":
+    behind = tokens[first + parser.position : first + parser.position + 2]
+    if behind and behind[0].kind in ("power", "word") and len(behind[0].text) == 1 and behind[0].start == parser.end:
         return None
-    return value, parser.end, parser.operators
+    goes_on = len(behind) > 1 and behind[0].kind == "operator" and behind[1].kind == "word"
+    return value, parser.end, parser.operators, goes_on
 
 
 def _result_end(tokens: list[Token], first: int) -> int:

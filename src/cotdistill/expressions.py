@@ -13,10 +13,10 @@ __all__ = ["LONGEST", "NUMBER", "Parser", "Token", "Unparsable", "evaluate", "nu
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?![\d])|\d+)(?:\.\d+)?|\.\d+"
 _TOKEN = re.compile(
-    rf"(?P<power>(?<=\d)\*\*(?=\d)|\^)|(?P<stop>\*\*|\n|-+>|[<>]+|==)|(?P<number>(?:[$£€]\s?)?(?:{NUMBER})%?)"
-    r"|(?P<operator>[-+*/×÷−·])|(?P<open>\()|(?P<close>\))|(?P<equals>=)|(?P<word>[^\W\d_]+)|(?P<other>[^\s])"
+    rf"(?P<power>(?<=\d)\*\*(?=\d)|\^)|(?P<stop>\*\*|\n|-+>|[<>]+|==)|(?P<number>(?:[$£€]\s?)?(?:{NUMBER})(?:\s?%)?)"
+    r"|(?P<operator>[-+*/×÷−–·])|(?P<open>\()|(?P<close>\))|(?P<equals>=)|(?P<word>[^\W\d_]+)|(?P<other>[^\s])"
 )
-_SIGNS = {"×": "*", "·": "*", "÷": "/", "−": "-", "x": "*", "X": "*", "of": "*"}
+_SIGNS = {"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "x": "*", "X": "*", "of": "*"}
 LONGEST = 60
 """Tokens an expression may have, and digits a number may have: what is longer is no arithmetic of a rationale."""
 
@@ -50,12 +50,34 @@ class Parser:
 
     def product(self) -> Fraction:
         value = self.operand()
-        while sign := self._operator("*/"):
-            factor = self.operand()
+        while sign := self._operator("*/") or ("*" if self._opens_factor() else ""):
+            factor = self._fraction() or self.operand()
             if sign == "/" and factor == 0:
                 raise Unparsable
             value = value * factor if sign == "*" else value / factor
         return value
+
+    def _opens_factor(self) -> bool:
+        """Whether a bracket touches what it multiplies, as in 5(6 + 3)."""
+        found = self.kind(0) == "open" and self._attached()
+        self.operators += found
+        return found
+
+    def _fraction(self) -> Fraction | None:
+        """A fraction written tight behind an operator that is not, as in 25 / 1/3: one operand."""
+        tokens = self.tokens[self.position : self.position + 3]
+        kinds = [token.kind for token in tokens]
+        if kinds != ["number", "operator", "number"] or tokens[1].text not in "/÷" or self._attached():
+            return None
+        if tokens[0].end != tokens[1].start or tokens[1].end != tokens[2].start:
+            return None
+        below = number_value(tokens[2].text)
+        if below == 0:
+            raise Unparsable
+        self.position += 3
+        self.end = tokens[2].end
+        self._pass_units()
+        return number_value(tokens[0].text) / below
 
     def operand(self) -> Fraction:
         negative = self._is_negative(0)
@@ -80,7 +102,12 @@ class Parser:
         if self.kind(0) == "word" and len(self.tokens[self.position].text) == 1 and self._attached():
             return
         words = 0
-        while words < 2 and self.kind(words) == "word" and not self._is_sign(words):
+        while (
+            words < 2
+            and self.kind(words) == "word"
+            and self._text(words) not in ("x", "X")
+            and not self._is_sign(words)
+        ):
             words += 1
         if words and (self.kind(words) in ("operator", "equals", "close", "") or self._is_sign(words)):
             self.position += words
@@ -107,7 +134,7 @@ class Parser:
         if self.kind(ahead) != "operator" or self.kind(ahead + 1) not in ("number", "open"):
             return False
         sign, operand = self.tokens[self.position + ahead : self.position + ahead + 2]
-        return sign.text in "-−" and sign.end == operand.start
+        return sign.text in "-−–" and sign.end == operand.start
 
     def _is_sign(self, ahead: int) -> bool:
         """Whether a word multiplies: 3 x 4, 20% of 50, 1/2 of 50; but not 3 of 5."""
@@ -123,6 +150,9 @@ class Parser:
         """Kind of the token that many places ahead; "" behind the last."""
         index = self.position + ahead
         return self.tokens[index].kind if index < len(self.tokens) else ""
+
+    def _text(self, ahead: int) -> str:
+        return self.tokens[self.position + ahead].text
 
     def _next(self) -> Token:
         if self.position >= len(self.tokens):
