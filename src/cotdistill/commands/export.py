@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """Write one Inspect log for each model, task and seed of a run; open them with `inspect view --log-dir`."""
+        import re
         from datetime import UTC, datetime
 
         from cotdistill.errors import StoreError
@@ -54,7 +55,7 @@ def register(app: typer.Typer) -> None:
                 settings=settings | {"student": cell.student.label},
             )
             stamp = moment.replace(":", "-")
-            task = cell.task.label.replace("_", "-").replace("/", "-")
+            task = re.sub(r"\W+|_", "-", cell.task.label)
             write_json(folder / f"{stamp}_{task}_{log['eval']['eval_id']}.json", log)
             written += 1
         typer.echo(f"wrote {written} logs to {folder}; open them with   inspect view --log-dir {folder}")
