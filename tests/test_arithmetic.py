@@ -1,4 +1,6 @@
+import json
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -143,6 +145,14 @@ def test_no_text_raises_and_correcting_twice_changes_nothing(text: str) -> None:
     completion(text)
     numbers(text)
     assert isinstance(corrected(text), str)
+
+
+def test_the_gold_solutions_of_gsm8k_are_almost_all_right(shared_data: Path) -> None:
+    """What is called wrong there was read: slips of the data, and writing that means something else."""
+    lines = (shared_data / "benchmarks" / "gsm8k" / "test.jsonl").read_text("utf-8").splitlines()
+    equations = [equation for line in lines for equation in find_equations(json.loads(line)["answer"])]
+    assert len(equations) > 7_000
+    assert sum(not equation.holds for equation in equations) / len(equations) < 0.003
 
 
 @pytest.mark.parametrize(("value", "text"), [("1/8", "0.125"), ("10/3", "3.33"), ("7", "7"), ("-5/2", "-2.5")])

@@ -56,8 +56,8 @@ class Equation:
     @property
     def holds(self) -> bool:
         """Whether both sides are equal, a decimal result being right where it is the exact one cut or rounded."""
-        if "%" in self.left and "%" not in self.right and self.right_value == self.left_value * 100:
-            return True
+        if "%" in self.left and "%" not in self.right:
+            return any(_is_written_as(self.left_value * scale, self.right, self.right_value) for scale in (1, 100))
         return _is_written_as(self.left_value, self.right, self.right_value)
 
     @property
