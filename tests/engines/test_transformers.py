@@ -128,6 +128,14 @@ def test_a_prompt_that_does_not_fit_is_an_error_and_never_cut(tmp_path: Path) ->
     assert fits.prompt_tokens + fits.completion_tokens <= 256
 
 
+def test_a_row_at_the_end_of_the_context_does_not_disturb_the_others(tmp_path: Path) -> None:
+    engine = load(tiny_checkpoint(tmp_path, "gpt2"))
+    full = Request("3" * 245, max_tokens=400)
+    others = [Request(f"Q: Is coin {number} heads up?", max_tokens=40) for number in range(12)]
+    together = engine.generate([(request, 0) for request in (full, *others)])
+    assert [c.text for c in together] == [engine.generate([(request, 0)])[0].text for request in (full, *others)]
+
+
 def test_a_chat_prompt_needs_a_chat_template(tmp_path: Path) -> None:
     folder = tiny_checkpoint(tmp_path, "qwen2")
     chat = Request((Message("user", "Is the coin heads up?"),), max_tokens=5)

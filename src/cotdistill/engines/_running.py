@@ -18,6 +18,7 @@ from transformers import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from cotdistill.engines import _cache
+from cotdistill.engines._loading import context_limit
 
 __all__ = ["CausalRunner", "EncoderDecoderRunner", "Runner", "runner_for"]
 
@@ -73,6 +74,8 @@ class CausalRunner:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._device = model.device
+        limit = context_limit(model)
+        self._last_position = torch.iinfo(torch.long).max if limit is None else limit - 1
         accepted = inspect.signature(model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         self._extra = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
@@ -114,7 +117,9 @@ class CausalRunner:
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         ids_B1 = torch.tensor(tokens, device=self._device)[:, None]
         self._mask_BS = torch.nn.functional.pad(self._mask_BS, (0, 1), value=1)
-        logits_BV = self._forward(ids_B1, self._mask_BS, self._positions_B[:, None], self._cache)
+        # A finished row rides along until it is dropped, and may have no position left: what it reads is not used.
+        positions_B1 = self._positions_B.clamp(max=self._last_position)[:, None]
+        logits_BV = self._forward(ids_B1, self._mask_BS, positions_B1, self._cache)
         self._positions_B = self._positions_B + 1
         return logits_BV
 
