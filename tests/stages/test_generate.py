@@ -13,7 +13,7 @@ import pytest
 from cotdistill.asking import Asker
 from cotdistill.completion_log import CompletionLog
 from cotdistill.contracts import AnswerKind, Ask, Method
-from cotdistill.errors import BudgetSpent, FatalTeacherError
+from cotdistill.errors import BudgetSpent, DataError, FatalTeacherError
 from cotdistill.ledger import Budget
 from cotdistill.records import Question, Rationale, Request
 from cotdistill.stages import generate
@@ -144,6 +144,22 @@ def test_an_interrupt_cancels_what_is_under_way(tmp_path: Path) -> None:
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(main())
+
+
+def test_a_bad_line_among_the_questions_loses_nothing_that_was_asked(tmp_path: Path) -> None:
+    def some_bad() -> Iterator[Question]:
+        yield from questions(5)
+        raise DataError("questions.jsonl:6: no JSON")
+
+    async def main() -> None:
+        with CompletionLog(tmp_path / "log.sqlite") as log:
+            async with Asker({"teacher": Scripted(latency_s=0.1).open()}, log) as ask:
+                await generate_rationales(some_bad(), TwoCalls(), ask, AnswerKind(), tmp_path / "r.jsonl")
+
+    with pytest.raises(DataError, match=r"questions.jsonl:6"):
+        asyncio.run(main())
+    with CompletionLog(tmp_path / "log.sqlite") as log:
+        assert len({entry.request["prompt"] for entry in log.entries()}) == 6
 
 
 def test_an_error_of_the_program_itself_is_not_swallowed(tmp_path: Path) -> None:

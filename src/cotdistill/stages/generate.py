@@ -103,13 +103,16 @@ class _Run:
                 stopped.append(error)
 
         try:
-            for position, question in enumerate(questions):
-                await places.acquire()
-                if stopped:
-                    break
-                task = asyncio.create_task(self._annotate(position, question))
-                tasks.add(task)
-                task.add_done_callback(finished)
+            try:
+                for position, question in enumerate(questions):
+                    await places.acquire()
+                    if stopped:
+                        break
+                    task = asyncio.create_task(self._annotate(position, question))
+                    tasks.add(task)
+                    task.add_done_callback(finished)
+            except CotdistillError as error:  # the questions' file is wrong further down: keep what is under way
+                stopped.append(error)
             while tasks and not stopped:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
                 await asyncio.sleep(0)
