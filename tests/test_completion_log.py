@@ -209,6 +209,19 @@ def test_a_missing_or_newer_file_is_refused(tmp_path: Path) -> None:
         CompletionLog(Path("/proc/none/log.sqlite"))
 
 
+def test_what_was_on_its_way_when_its_caller_was_cancelled_is_kept_all_the_same(tmp_path: Path) -> None:
+    async def cancelled_put(log: CompletionLog) -> None:
+        putting = asyncio.create_task(log.put("ab" * 32, IDENTITY_JSON, json_of(Request("Q")), [Completion("kept")]))
+        await asyncio.sleep(0)
+        putting.cancel()
+
+    log = CompletionLog(tmp_path / "log.sqlite")
+    asyncio.run(cancelled_put(log))
+    log.close()
+    with CompletionLog(tmp_path / "log.sqlite") as again:
+        assert again.get("ab" * 32, 0, 1)[0].text == "kept"
+
+
 def test_prune_by_model_and_age(tmp_path: Path) -> None:
     with CompletionLog(tmp_path / "log.sqlite") as log:
         put(log, 1, samples=2)

@@ -240,6 +240,8 @@ class CompletionLog:
     def close(self) -> None:
         """Commit what is pending and close the file."""
         if self._pending:
+            self._database.execute("PRAGMA busy_timeout=30000")
+            self._lock_patience_s = 0.0
             self._commit_pending()
         self._database.close()
 
@@ -274,11 +276,11 @@ class CompletionLog:
 
     def _wait_for_lock(self, error: sqlite3.Error) -> bool:
         """Whether another process holds the file and there is patience left; then the commit is tried again soon."""
-        if error.sqlite_errorcode & 0xFF not in _BUSY:
+        if _code(error) not in _BUSY:
             return False
         now = time.monotonic()
         self._busy_since = self._busy_since or now
-        if now - self._busy_since > self._lock_patience_s:
+        if now - self._busy_since >= self._lock_patience_s:
             return False
         self._scheduled = True
         asyncio.get_running_loop().call_later(random.uniform(0.002, 0.03), self._commit_pending)
@@ -364,8 +366,12 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
     return database
 
 
+def _code(error: Exception) -> int:
+    """SQLite's primary result code; 0 for an error that SQLite itself did not raise."""
+    return int(vars(error).get("sqlite_errorcode", 0)) & 0xFF
+
+
 def _explain(path: Path, error: Exception) -> str:
-    code = error.sqlite_errorcode & 0xFF if isinstance(error, sqlite3.Error) and error.args else 0
     saved = f"what was committed before is safe: `cotdistill cache export {path}` reads it"
     advice = {
         sqlite3.SQLITE_FULL: f"the disk is full; free some space and run again; {saved}",
@@ -376,5 +382,5 @@ def _explain(path: Path, error: Exception) -> str:
         sqlite3.SQLITE_LOCKED: f"another process keeps it locked; end that one and run again; {saved}",
         sqlite3.SQLITE_NOTADB: "it is no completion log; move it away, or name another file",
         sqlite3.SQLITE_CORRUPT: f"the file is damaged; {saved} as far as it is whole; then move it away",
-    }.get(code, "check the path")
+    }.get(_code(error), "check the path")
     return f"completion log {path}: {error}; {advice}"
