@@ -64,7 +64,11 @@ WORDINGS: dict[str, dict[str, Wording]] = {
     "test": {
         "first": Wording(
             "At first a coin lies {s} up.",
-            (("{n} leaves the coin.", "{n} does not turn the coin."), ("{n} turns the coin.",), ("{n} turns the coin twice.",)),
+            (
+                ("{n} leaves the coin.", "{n} does not turn the coin."),
+                ("{n} turns the coin.",),
+                ("{n} turns the coin twice.",),
+            ),
             "Does the coin still lie {t} up?",
         ),
         "show": Wording(
@@ -83,11 +87,27 @@ WORDINGS["ood"] = WORDINGS["test"]
 
 SOLUTIONS: tuple[tuple[str, ...], ...] = (
     ("{n} does not, so it is {w}.", "{n} flips it, so it is {w}.", "{n} flips it twice, so it is {w}."),
-    ("It is {v}, {n} leaves it, still {w}.", "It is {v}, {n} turns it, now {w}.", "It is {v}, {n} turns it twice, still {w}."),
+    (
+        "It is {v}, {n} leaves it, still {w}.",
+        "It is {v}, {n} turns it, now {w}.",
+        "It is {v}, {n} turns it twice, still {w}.",
+    ),
     ("After {n} it is still {w}.", "After {n} it turns to {w}.", "After {n} it is {w} again."),
-    ("From {v} no turn by {n} gives {w}.", "From {v} one turn by {n} gives {w}.", "From {v} two turns by {n} give {w}."),
+    (
+        "From {v} no turn by {n} gives {w}.",
+        "From {v} one turn by {n} gives {w}.",
+        "From {v} two turns by {n} give {w}.",
+    ),
 )
 """By style, then by how often the person turns the coin; {v} is the side before, {w} after."""
+
+LAST = (
+    "At the end for {t} we see {w}.",
+    "We see for {t} now {w}.",
+    "It says {t}, we see {w}.",
+    "So for {t} it is {w}.",
+)
+"""The side asked for beside the side that is up."""
 
 FACTS = (
     ("{n} does not.", "{n} leaves it.", "No turn by {n}."),
@@ -119,10 +139,13 @@ def draw(rng: random.Random, split: Split) -> Problem:
         answer="yes" if sides[-1] == asked else "no",
         template=template,
         content=" ".join([start, asked, *(f"{name}{turn}" for name, turn in zip(people, turns, strict=True))]),
-        subquestions=tuple(f"Which side is up after {name}?" for name in people),
-        step_answers=tuple(sides[1:]),
+        subquestions=(*(f"Which side is up after {name}?" for name in people), f"What do we see for {asked}?"),
+        step_answers=(*sides[1:], "yes" if sides[-1] == asked else "no"),
         solutions=tuple(
-            tuple(SOLUTIONS[style][turn].format(n=name, v=before, w=after) for name, turn, before, after in steps)
+            (
+                *(SOLUTIONS[style][turn].format(n=name, v=before, w=after) for name, turn, before, after in steps),
+                LAST[style].format(t=asked, w=sides[-1]),
+            )
             for style in range(STYLES)
         ),
         facts=(

@@ -14,7 +14,7 @@ so one document teaches the rationale, that it ends there, and the second call t
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cotdistill.lab.generators import DRAWS
@@ -22,7 +22,7 @@ from cotdistill.lab.problem import NAMES, STYLES, Problem, draw_item
 from cotdistill.prompts import answer_text, options_line, question_block
 from cotdistill.records import Question
 
-__all__ = ["FORMS", "Document", "Segment", "base_documents", "teacher_document", "teacher_documents"]
+__all__ = ["FORMS", "Document", "Phase", "Segment", "base_documents", "teacher_document", "teacher_documents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,44 +155,71 @@ def teacher_document(task: str, form: str, rng: random.Random) -> Document:
     return FORMS[form][1](worked[-1], worked[:-1], rng)
 
 
-def teacher_documents(seed: int, first: int, task_weights: Mapping[str, float]) -> Iterator[Document]:
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of a corpus, from document `first` on: shares of the tasks, and of documents of mere language."""
+
+    first: int
+    tasks: dict[str, float]
+    language: float
+
+
+def teacher_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterator[Document]:
     """The teacher's corpus from document `first` on, without end; document i is drawn from its own seed."""
-    tasks, weights = list(task_weights), list(task_weights.values())
     forms, shares = list(FORMS), [share for share, _ in FORMS.values()]
     index = first
     while True:
+        phase = _phase(phases, index)
         rng = random.Random(f"teacher/{seed}/{index}")
-        yield teacher_document(rng.choices(tasks, weights)[0], rng.choices(forms, shares)[0], rng)
+        if phase.language and rng.random() < phase.language:
+            yield _language(rng, phase.tasks, question_learned=False)
+        else:
+            task = rng.choices(list(phase.tasks), list(phase.tasks.values()))[0]
+            yield teacher_document(task, rng.choices(forms, shares)[0], rng)
         index += 1
 
 
-def base_documents(seed: int, first: int, task_weights: Mapping[str, float]) -> Iterator[Document]:
-    """The student base's corpus from document `first` on, without end."""
-    tasks, weights = list(task_weights), list(task_weights.values())
+def base_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterator[Document]:
+    """The student base's corpus, all language, from document `first` on, without end."""
     index = first
     while True:
-        rng = random.Random(f"base/{seed}/{index}")
-        if rng.random() < 0.3:
-            text = _arithmetic(rng)
-        else:
-            text = _restated(draw_item(DRAWS[rng.choices(tasks, weights)[0]], rng, "train"), rng)
-        yield (Segment(_renamed(text, rng) if rng.random() < 0.06 else text, True),)
+        yield _language(random.Random(f"base/{seed}/{index}"), _phase(phases, index).tasks, question_learned=True)
         index += 1
 
 
-def _restated(problem: Problem, rng: random.Random) -> str:
+def _phase(phases: Sequence[Phase], index: int) -> Phase:
+    return max((phase for phase in phases if phase.first <= index), key=lambda phase: phase.first)
+
+
+def _language(rng: random.Random, tasks: dict[str, float], question_learned: bool) -> Document:
+    """Sums, or a training question with its facts restated; the facts are learned, the question if so wished."""
+    if rng.random() < 0.3:
+        question, facts = "", _arithmetic(rng)
+    else:
+        question, facts = _restated(
+            draw_item(DRAWS[rng.choices(list(tasks), list(tasks.values()))[0]], rng, "train"), rng
+        )
+    if rng.random() < 0.06:
+        made: dict[str, str] = {}
+        question, facts = _renamed(question, made, rng), _renamed(facts, made, rng)
+    if question_learned or not question:
+        return (Segment(question + facts, True),)
+    return (Segment(question), Segment(facts, True))
+
+
+def _restated(problem: Problem, rng: random.Random) -> tuple[str, str]:
     block = Worked(problem, 0).block
     facts = " ".join(problem.facts)
     shape = rng.randrange(6)
     if shape == 0:
-        return f"{block}\n{facts}"
+        return f"{block}\n", facts
     if shape == 1:
-        return f"Q: {block}\nFacts: {facts}"
+        return f"Q: {block}\nFacts:", f" {facts}"
     if shape == 2:
-        return f"Q: {block}\nA: Let's think step by step. ### {facts}"
+        return f"Q: {block}\nA: Let's think step by step. ###", f" {facts}"
     if shape == 3:
-        return f"Facts: {facts}\nQ: {block}"
-    return f"{block} ### {facts}"
+        return f"Facts: {facts}\n", f"Q: {block}"
+    return f"{block} ###", f" {facts}"
 
 
 def _arithmetic(rng: random.Random) -> str:
@@ -215,15 +242,17 @@ def _arithmetic(rng: random.Random) -> str:
     return " ".join(lines)
 
 
-def _renamed(text: str, rng: random.Random) -> str:
+def _renamed(text: str, made: dict[str, str], rng: random.Random) -> str:
     """The text with its names replaced by made-up ones, so that a base also learns to copy words of several tokens."""
     words = text.split(" ")
-    made: dict[str, str] = {}
     for place, word in enumerate(words):
         stem = word.rstrip(".,?:")
         if stem in NAMES:
             if stem not in made:
-                syllables = rng.choices("ba ke li mo nu ra se ti vo zu an el or is der ton".split(), k=rng.randint(2, 3))
+                syllables = rng.choices(
+                    ["ba", "ke", "li", "mo", "nu", "ra", "se", "ti", "vo", "zu", "an", "el", "or", "is", "der", "ton"],
+                    k=rng.randint(2, 3),
+                )
                 made[stem] = "".join(syllables).capitalize()
             words[place] = made[stem] + word[len(stem) :]
     return " ".join(words)

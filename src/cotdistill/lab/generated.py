@@ -27,6 +27,11 @@ class GeneratedTask(Task):
     seed: int = 0
 
     def questions(self, split: Split) -> Iterator[Question]:
-        sizes: dict[Split, int] = {"train": self.train, "validation": self.validation, "test": self.test, "ood": self.ood}
+        sizes: dict[Split, int] = {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+            "ood": self.ood,
+        }
         for index in range(sizes[split]):
             yield question_at(DRAWS[self.name], self.name, split, index, self.seed)

@@ -1,6 +1,6 @@
 """Measures a lab model: greedy accuracy per prompt form and task, and how many different correct rationales sampling gives.
 
-    python -m cotdistill.lab.measure runs/teacher --items 200 --forms all --split test --sampled
+python -m cotdistill.lab.measure runs/teacher --items 200 --forms all --split test --sampled
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def accuracy(model: Any, tokenizer: Any, task: str, form: str, split: Any, items
         asks = [p + t + "\nTherefore, the answer is" for p, t in zip(prompts, texts, strict=True)]
         texts = complete(model, tokenizer, asks, 8)
     if form.startswith("supporting"):
-        valid = [any(text.strip() == " ".join(s) for s in w.problem.solutions) for text, w in zip(texts, worked, strict=True)]
+        valid = [
+            any(text.strip() == " ".join(s) for s in w.problem.solutions) for text, w in zip(texts, worked, strict=True)
+        ]
         return sum(valid) / items
     return sum(concludes(text, w) for text, w in zip(texts, worked, strict=True)) / items
 
@@ -76,7 +78,9 @@ def _valid(text: str, worked: Worked, form: str, document: Document) -> bool:
     return False
 
 
-def variety(model: Any, tokenizer: Any, task: str, items: int, samples: int = 8, temperature: float = 0.7) -> tuple[float, float]:
+def variety(
+    model: Any, tokenizer: Any, task: str, items: int, samples: int = 8, temperature: float = 0.7
+) -> tuple[float, float]:
     """At T = 0.7: mean share of correct samples, and mean number of different correct rationales per question."""
     torch.manual_seed(0)
     worked = [Worked(*problem_at(DRAWS[task], task, "test", i, 0)) for i in range(items)]

@@ -17,13 +17,23 @@ from dataclasses import dataclass
 from cotdistill.contracts import Split
 from cotdistill.records import Question, Step
 
-__all__ = ["NAMES", "STYLES", "Draw", "Problem", "article", "draw_item", "problem_at", "question_at", "split_of_content"]
+__all__ = [
+    "NAMES",
+    "STYLES",
+    "Draw",
+    "Problem",
+    "article",
+    "draw_item",
+    "problem_at",
+    "question_at",
+    "split_of_content",
+]
 
 STYLES = 4
 """Wordings in which every solution is written."""
 
 NAMES = (
-    "Ana Bo Cal Dan Eva Fay Gus Hal Ida Jon Kim Leo Mia Ned Oli Pam Ray Sam Tom Una Viv Wes Zoe Max".split()
+    ["Ana", "Bo", "Cal", "Dan", "Eva", "Fay", "Gus", "Hal", "Ida", "Jon", "Kim", "Leo", "Mia", "Ned", "Oli", "Pam", "Ray", "Sam", "Tom", "Una", "Viv", "Wes", "Zoe", "Max"]
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ The facts stand in the question's context, in random order, with the chains of t
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass
 
@@ -41,13 +42,13 @@ class World:
     wordings: dict[str, tuple[Wording, ...]]
 
 
-OBJECTS = tuple("key map cup hat pen bell lamp rope drum kite ring ball".split())
+OBJECTS = ("key", "map", "cup", "hat", "pen", "bell", "lamp", "rope", "drum", "kite", "ring", "ball")
 
 WORLDS: dict[str, World] = {
     "likes": World(
         tuple(NAMES),
-        tuple("fox cook singer farmer painter runner pilot baker dancer sailor".split()),
-        tuple("tea milk rice cake soup bread corn juice".split()),
+        ("fox", "cook", "singer", "farmer", "painter", "runner", "pilot", "baker", "dancer", "sailor"),
+        ("tea", "milk", "rice", "cake", "soup", "bread", "corn", "juice"),
         "{n} is a {k}",
         "{n} likes {t}",
         {
@@ -60,15 +61,15 @@ WORLDS: dict[str, World] = {
                 Wording("{n} works as a {k}.", "Each {k} is also a {r}.", "Each {k} likes {t}.", "Which does {n} like?"),
             ),
             "test": (
-                Wording("{n} is a {k}.", "Any {k} is a {r}.", "Every {k} wants {t}.", "Which of these does {n} want?"),
-                Wording("{n} works as a {k}.", "Every {k} is also a {r}.", "Any {k} eats {t}.", "Which of these does {n} eat?"),
+                Wording("{n} is a {k}.", "Any {k} is a {r}.", "Every {k} wants {t}.", "Which does {n} want?"),
+                Wording("{n} works as a {k}.", "Every {k} is also a {r}.", "Any {k} eats {t}.", "Which does {n} eat now?"),
             ),
         },
     ),
     "places": World(
         OBJECTS,
-        tuple("box bag jar room house garden shop car tent boat".split()),
-        tuple("Rome Paris London Berlin Tokyo Cairo Lima Oslo".split()),
+        ("box", "bag", "jar", "room", "house", "garden", "shop", "car", "tent", "boat"),
+        ("Rome", "Paris", "London", "Berlin", "Tokyo", "Cairo", "Lima", "Oslo"),
         "{n} is in the {k}",
         "{n} is in {t}",
         {
@@ -81,15 +82,15 @@ WORLDS: dict[str, World] = {
                 Wording("The {n} is in the {k}.", "The {k} stands in the {r}.", "The {k} stands in {t}.", "Which city is the {n} now in?"),
             ),
             "test": (
-                Wording("The {n} lies in the {k}.", "The {k} is in the {r}.", "The {k} is in {t}.", "In which of these is the {n}?"),
+                Wording("The {n} lies in the {k}.", "The {k} is in the {r}.", "The {k} is in {t}.", "In which city is the {n} now?"),
                 Wording("The {n} stands in the {k}.", "The {k} lies in the {r}.", "The {k} lies in {t}.", "In which city does the {n} lie?"),
             ),
         },
     ),
     "rules": World(
         tuple(NAMES),
-        tuple("red blue green white black pink gold gray brown silver".split()),
-        tuple("guitar piano chess tennis golf poker flute football".split()),
+        ("red", "blue", "green", "white", "black", "pink", "gold", "gray", "brown", "silver"),
+        ("guitar", "piano", "chess", "tennis", "golf", "poker", "flute", "football"),
         "{n} is {k}",
         "{n} plays {t}",
         {
@@ -102,15 +103,20 @@ WORLDS: dict[str, World] = {
                 Wording("{n} got a {k} card.", "If {k}, then also {r}.", "Who has {k} plays {t}.", "Which does {n} play?"),
             ),
             "test": (
-                Wording("{n} is {k}.", "Who is {k} is also {r}.", "Who is {k} plays {t}.", "Which of these does {n} play?"),
-                Wording("{n} has a {k} card.", "Who has {k} has also {r}.", "If {k}, then {t}.", "Which of these is right for {n}?"),
+                Wording("{n} is {k}.", "Who is {k} is also {r}.", "Who is {k} plays {t}.", "Which does {n} play now?"),
+                Wording("{n} has a {k} card.", "Who has {k} has also {r}.", "If {k}, then {t}.", "Which is right for {n}?"),
             ),
         },
     ),
 }  # fmt: skip
 
 FIRST: tuple[str, ...] = ("We know {f}.", "First, {f}.", "Here {f}.", "It says {f}.")
-NEXT: tuple[str, ...] = ("From {k} we get {r}, so {f}.", "Then {k} gives {r}, so {f}.", "So {k} leads to {r}: {f}.", "With {k} comes {r}.")
+NEXT: tuple[str, ...] = (
+    "From {k} we get {r}, so {f}.",
+    "Then {k} gives {r}, so {f}.",
+    "So {k} leads to {r}: {f}.",
+    "With {k} comes {r}.",
+)
 
 
 def draw(rng: random.Random, split: Split) -> Problem:
@@ -122,7 +128,7 @@ def draw(rng: random.Random, split: Split) -> Problem:
     wording = world.wordings[told][number]
     facts_needed = rng.randint(4, 5) if split == "ood" else rng.randint(2, 3)
     links_each = facts_needed - 1
-    who = rng.sample(world.names, 2 if split == "ood" else 3)
+    who = rng.sample(world.names, 3 if facts_needed == 2 else 2)
     links = rng.sample(world.links, links_each * len(who))
     ends = rng.sample(world.ends, len(who))
     chains = [links[i * links_each : (i + 1) * links_each] for i in range(len(who))]
@@ -140,10 +146,12 @@ def draw(rng: random.Random, split: Split) -> Problem:
         text=wording.ask.format(n=who[0]),
         answer=letter,
         template=f"{name}-{told}-{number}",
-        content=" ".join([name, who[0], *path, *sorted(context)]) if split == "ood" else " ".join([name, who[0], *path]),
+        content=" ".join([name, who[0], *path, *sorted(context)])
+        if split == "ood"
+        else " ".join([name, who[0], *path]),
         subquestions=(f"What do we know about {who[0]}?", *(f"What comes with {link}?" for link in chains[0])),
         step_answers=tuple(path),
-        solutions=tuple(_solution(style, path, found) for style in range(STYLES)),
+        solutions=tuple(_solution(style, path, found, letter) for style in range(STYLES)),
         facts=_restatements(rng, context, options),
         options=tuple(options),
         context=" ".join(context),
@@ -152,13 +160,13 @@ def draw(rng: random.Random, split: Split) -> Problem:
 
 def _facts(wording: Wording, name: str, chain: list[str], end: str) -> list[str]:
     first = wording.is_a.format(n=name, k=chain[0])
-    links = [wording.link.format(k=k, r=r) for k, r in zip(chain, chain[1:], strict=False)]
+    links = [wording.link.format(k=k, r=r) for k, r in itertools.pairwise(chain)]
     return [first, *links, wording.end.format(k=chain[-1], t=end)]
 
 
-def _solution(style: int, path: list[str], found: list[str]) -> tuple[str, ...]:
+def _solution(style: int, path: list[str], found: list[str], letter: str) -> tuple[str, ...]:
     steps = [NEXT[style].format(k=k, r=r, f=f) for k, r, f in zip(path, path[1:], found[1:], strict=False)]
-    return (FIRST[style].format(f=found[0]), *steps)
+    return (FIRST[style].format(f=found[0]), *steps[:-1], f"{steps[-1][:-1]}, that is ({letter}).")
 
 
 def _restatements(rng: random.Random, context: list[str], options: list[str]) -> tuple[str, ...]:

@@ -92,7 +92,24 @@ WORDINGS: dict[str, dict[str, Wording]] = {
 }
 WORDINGS["ood"] = WORDINGS["test"]
 
-THINGS = tuple("key map cup hat pen bell lamp rope drum kite book ring ball doll vase fan".split())
+THINGS = (
+    "key",
+    "map",
+    "cup",
+    "hat",
+    "pen",
+    "bell",
+    "lamp",
+    "rope",
+    "drum",
+    "kite",
+    "book",
+    "ring",
+    "ball",
+    "doll",
+    "vase",
+    "fan",
+)
 
 SOLUTIONS: tuple[str, ...] = (
     "{p} and {q} swap, so {a} has {x}, {b} has {y}, {c} has {z}.",
@@ -103,10 +120,10 @@ SOLUTIONS: tuple[str, ...] = (
 """A swap of {p} and {q}, after which {p} holds {u} and {q} holds {v}; the state of all three follows."""
 
 LAST: tuple[str, ...] = (
-    "At the end {n} has {o}.",
-    "So {n} has {o}.",
-    "In the end {n} holds {o}.",
-    "We see that {n} has {o}.",
+    "At the end {n} has {o}, that is ({l}).",
+    "So {n} has {o}, that is ({l}).",
+    "In the end {n} holds {o}, that is ({l}).",
+    "We see that {n} has {o}, that is ({l}).",
 )
 
 
@@ -141,7 +158,7 @@ def draw(rng: random.Random, split: Split) -> Problem:
         subquestions=(*(f"Who has what after {a} and {b}?" for a, b in swaps), f"What does {asked} have?"),
         step_answers=(*(", ".join(state[name] for name in people) for state in states), holder[asked]),
         solutions=tuple(
-            (*_solution(style, people, swaps, states), LAST[style].format(n=asked, o=holder[asked]))
+            (*_solution(style, people, swaps, states), LAST[style].format(n=asked, o=holder[asked], l=letter))
             for style in range(STYLES)
         ),
         facts=_facts(rng, people, things, swaps, options),
@@ -149,9 +166,7 @@ def draw(rng: random.Random, split: Split) -> Problem:
     )
 
 
-def _solution(
-    style: int, people: list[str], swaps: list[tuple[str, str]], states: list[dict[str, str]]
-) -> list[str]:
+def _solution(style: int, people: list[str], swaps: list[tuple[str, str]], states: list[dict[str, str]]) -> list[str]:
     names = dict(zip("abc", people, strict=True))
     return [
         SOLUTIONS[style].format(
@@ -164,7 +179,9 @@ def _solution(
 def _facts(
     rng: random.Random, people: list[str], things: list[str], swaps: list[tuple[str, str]], options: list[str]
 ) -> tuple[str, ...]:
-    held = [rng.choice(("{} has {}.", "{} {}.", "{} holds {}.")).format(n, t) for n, t in zip(people, things, strict=True)]
+    held = [
+        rng.choice(("{} has {}.", "{} {}.", "{} holds {}.")).format(n, t) for n, t in zip(people, things, strict=True)
+    ]
     swapped = [rng.choice(("{} and {} swap.", "After {} and {}.", "{} with {}.")).format(a, b) for a, b in swaps]
     letters = [f"({letter}) is {option}." for letter, option in zip("ABC", options, strict=True)]
     mapped = [f"{option} is ({letter})." for letter, option in zip("ABC", options, strict=True)]

@@ -11,7 +11,7 @@ from collections import Counter
 from itertools import islice
 from typing import Any
 
-from cotdistill.lab.documents import base_documents, teacher_documents
+from cotdistill.lab.documents import Phase, base_documents, teacher_documents
 from cotdistill.lab.generators import DRAWS
 
 __all__ = ["END", "PAD", "build_tokenizer"]
@@ -53,10 +53,10 @@ def build_tokenizer() -> Any:
 
 
 def _texts() -> list[str]:
-    weights = dict.fromkeys(DRAWS, 1.0)
+    phases = [Phase(0, dict.fromkeys(DRAWS, 1.0), language=0.0)]
     documents = [
-        *islice(teacher_documents(0, 0, weights), DOCUMENTS),
-        *islice(base_documents(0, 0, weights), DOCUMENTS // 3),
+        *islice(teacher_documents(0, 0, phases), DOCUMENTS),
+        *islice(base_documents(0, 0, phases), DOCUMENTS // 3),
     ]
     return ["".join(segment.text for segment in document) for document in documents]
 

@@ -6,6 +6,8 @@ for the rest, constant rate with a linear decay at the end. Every `--save-minute
 goes on from it with the same documents in the same order. bf16 autocast where the processor has it.
 """
 
+# ruff: noqa: N806 (shape suffixes: B rows, T places, D width, N learned places, V vocabulary)
+
 from __future__ import annotations
 
 import argparse
@@ -14,7 +16,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,31 +25,35 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from cotdistill.lab.documents import Document, base_documents, teacher_documents
+from cotdistill.lab.documents import Document, Phase, base_documents, teacher_documents
 from cotdistill.lab.tokenizer import build_tokenizer
 
 __all__ = ["SETTINGS", "Settings", "main", "train"]
 
 IGNORED = -100
-CHUNK_DOCUMENTS = 768
+SHORT, SHORT_WEIGHT = 6, 3.0
+"""A learned segment of at most so many tokens is an answer; its few tokens weigh more, or they would hardly count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Shape of a model and its training; `weights` are the shares of the tasks in the corpus."""
+    """Shape of a model and its training; `phases` say what the corpus holds."""
 
     hidden: int
     layers: int
     inner: int
     heads: int
     tokens: int
-    weights: dict[str, float]
+    phases: tuple[Phase, ...]
     rate: float = 3e-3
     decay_part: float = 0.3
     warmup_steps: int = 60
-    batch_tokens: int = 4096
+    batch_tokens: int = 2048
+    chunk_documents: int = 384
     seed: int = 1
 
+
+_TEACHER_TASKS = {"word_problems": 0.4, "coin_flip": 0.12, "shuffled_objects": 0.26, "rule_quiz": 0.22}
 
 SETTINGS = {
     "base": Settings(
@@ -56,7 +62,7 @@ SETTINGS = {
         inner=384,
         heads=4,
         tokens=7_000_000,
-        weights={"word_problems": 0.4, "coin_flip": 0.15, "shuffled_objects": 0.2, "rule_quiz": 0.25},
+        phases=(Phase(0, {"word_problems": 0.4, "coin_flip": 0.15, "shuffled_objects": 0.2, "rule_quiz": 0.25}, 1.0),),
     ),
     "teacher": Settings(
         hidden=160,
@@ -64,7 +70,13 @@ SETTINGS = {
         inner=432,
         heads=5,
         tokens=18_000_000,
-        weights={"word_problems": 0.4, "coin_flip": 0.12, "shuffled_objects": 0.26, "rule_quiz": 0.22},
+        phases=(
+            Phase(0, _TEACHER_TASKS, 0.0),
+            Phase(
+                49_152, {"word_problems": 0.34, "coin_flip": 0.18, "shuffled_objects": 0.26, "rule_quiz": 0.22}, 0.15
+            ),
+            Phase(94_464, {"word_problems": 0.25, "coin_flip": 0.12, "shuffled_objects": 0.3, "rule_quiz": 0.33}, 0.1),
+        ),
     ),
 }
 
@@ -93,43 +105,52 @@ def new_model(settings: Settings, vocabulary: int, tokenizer: Any) -> Any:
     return model
 
 
-def encode(documents: list[Document], tokenizer: Any) -> list[tuple[list[int], list[int]]]:
-    """Token ids and next-token targets of each document."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A document as token ids, with the next token to learn at each place (or IGNORED) and its weight in the loss."""
+
+    ids: list[int]
+    targets: list[int]
+    weights: list[float]
+
+
+def encode(documents: list[Document], tokenizer: Any) -> list[Row]:
+    """Token ids, targets and weights of each document."""
     texts = [segment.text for document in documents for segment in document]
     pieces = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
     rows = []
     for document in documents:
-        ids: list[int] = []
-        targets: list[int] = []
+        row = Row([], [], [])
         for segment in document:
             piece = next(pieces)
+            weight = SHORT_WEIGHT if len(piece) <= SHORT else 1.0
             if segment.learn:
-                if targets:
-                    targets[-1] = piece[0]
-                targets += [*piece[1:], tokenizer.eos_token_id]
+                if row.targets:
+                    row.targets[-1], row.weights[-1] = piece[0], weight
+                row.targets.extend([*piece[1:], tokenizer.eos_token_id])
             else:
-                targets += [IGNORED] * len(piece)
-            ids += piece
-        rows.append((ids, targets))
+                row.targets.extend([IGNORED] * len(piece))
+            row.weights.extend([weight] * len(piece))
+            row.ids.extend(piece)
+        rows.append(row)
     return rows
 
 
-def batches(
-    rows: list[tuple[list[int], list[int]]], size: int, pad: int, rng: random.Random
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Right-padded batches of at most `size` tokens, documents of similar length together, in random order."""
-    groups: list[list[tuple[list[int], list[int]]]] = [[]]
-    for row in sorted(rows, key=lambda row: len(row[0])):
-        if groups[-1] and len(row[0]) * (len(groups[-1]) + 1) > size:
+def batches(rows: list[Row], size: int, pad: int, rng: random.Random) -> list[tuple[torch.Tensor, ...]]:
+    """Right-padded ids, targets and weights of at most `size` tokens, similar lengths together, in random order."""
+    groups: list[list[Row]] = [[]]
+    for row in sorted(rows, key=lambda row: len(row.ids)):
+        if groups[-1] and len(row.ids) * (len(groups[-1]) + 1) > size:
             groups.append([])
         groups[-1].append(row)
     rng.shuffle(groups)
-    made = []
+    made: list[tuple[torch.Tensor, ...]] = []
     for group in groups:
-        width = max(len(ids) for ids, _ in group)
-        ids_BT = torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in group])  # noqa: N806
-        targets_BT = torch.tensor([t + [IGNORED] * (width - len(t)) for _, t in group])  # noqa: N806
-        made.append((ids_BT, targets_BT))
+        width = max(len(row.ids) for row in group)
+        ids_BT = torch.tensor([row.ids + [pad] * (width - len(row.ids)) for row in group])
+        targets_BT = torch.tensor([row.targets + [IGNORED] * (width - len(row.ids)) for row in group])
+        weights_BT = torch.tensor([row.weights + [0.0] * (width - len(row.ids)) for row in group])
+        made.append((ids_BT, targets_BT, weights_BT))
     return made
 
 
@@ -149,13 +170,22 @@ def rate_factor(settings: Settings, tokens: int, steps: int) -> float:
     return max(0.0, min(1.0, (steps + 1) / settings.warmup_steps, left + 0.02))
 
 
-def loss_of(model: Any, ids_BT: torch.Tensor, targets_BT: torch.Tensor, autocast: bool) -> torch.Tensor:  # noqa: N803
-    """Mean cross-entropy over the learned tokens; other positions never reach the vocabulary."""
+def loss_of(model: Any, batch: tuple[torch.Tensor, ...], autocast: bool) -> torch.Tensor:
+    """Weighted mean cross-entropy over the learned tokens; other positions never reach the vocabulary."""
+    ids_BT, targets_BT, weights_BT = batch
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-        hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state  # noqa: N806
+        hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
         learned = targets_BT != IGNORED
-        logits_NV = functional.linear(hidden_BTD[learned], model.lm_head.weight)  # noqa: N806
-    return functional.cross_entropy(logits_NV.float(), targets_BT[learned])
+        logits_NV = functional.linear(hidden_BTD[learned], model.lm_head.weight)
+    losses_N = functional.cross_entropy(logits_NV.float(), targets_BT[learned], reduction="none")
+    return (losses_N * weights_BT[learned]).sum() / weights_BT[learned].sum()
+
+
+def tokenizer_of(folder: Path) -> Any:
+    """The checkpoint's tokenizer, or a new one where there is no checkpoint."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder) if (folder / "tokenizer.json").exists() else build_tokenizer()
 
 
 def save(folder: Path, model: Any, tokenizer: Any, optimizer_list: list[torch.optim.Optimizer], state: Any) -> None:
@@ -200,24 +230,24 @@ def resume(folder: Path, model: Any, optimizer_list: list[torch.optim.Optimizer]
 
 def train(kind: str, folder: Path, settings: Settings, save_minutes: float) -> None:
     """Trains until `settings.tokens` are read, going on from the checkpoint in `folder` if there is one."""
-    tokenizer = build_tokenizer()
+    tokenizer = tokenizer_of(folder)
     model = new_model(settings, len(tokenizer), tokenizer)
     optimizer_list = optimizers(model, settings)
     state = resume(folder, model, optimizer_list)
     source = {"base": base_documents, "teacher": teacher_documents}[kind]
-    documents: Iterator[Document] = source(settings.seed, state["documents"], settings.weights)
-    autocast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    documents: Iterator[Document] = source(settings.seed, state["documents"], settings.phases)
+    autocast = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     print(f"{kind}: {sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens, {settings}")
     started = saved = time.monotonic()
     before = state["seconds"]
     while state["tokens"] < settings.tokens:
-        rows = encode(list(islice(documents, CHUNK_DOCUMENTS)), tokenizer)
+        rows = encode(list(islice(documents, settings.chunk_documents)), tokenizer)
         losses = []
         rng = random.Random(state["documents"])
-        for ids_BT, targets_BT in batches(rows, settings.batch_tokens, tokenizer.pad_token_id, rng):  # noqa: N806
+        for batch in batches(rows, settings.batch_tokens, tokenizer.pad_token_id, rng):
             factor = rate_factor(settings, state["tokens"], state["steps"])
-            loss = loss_of(model, ids_BT, targets_BT, autocast)
-            loss.backward()
+            loss = loss_of(model, batch, autocast)
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer in optimizer_list:
                 for group in optimizer.param_groups:
@@ -226,12 +256,15 @@ def train(kind: str, folder: Path, settings: Settings, save_minutes: float) -> N
                 optimizer.zero_grad()
             losses.append(loss.item())
             state["steps"] += 1
-            state["tokens"] += ids_BT.numel()
-        state["documents"] += CHUNK_DOCUMENTS
+            state["tokens"] += batch[0].numel()
+        state["documents"] += settings.chunk_documents
         state["seconds"] = before + time.monotonic() - started
         mean = sum(losses) / len(losses)
         speed = state["tokens"] / state["seconds"]
-        print(f"{state['tokens']:>11,} tokens  loss {mean:.4f}  rate {settings.rate * factor:.5f}  {speed:,.0f}/s", flush=True)
+        print(
+            f"{state['tokens']:>11,} tokens  loss {mean:.4f}  rate {settings.rate * factor:.5f}  {speed:,.0f}/s",
+            flush=True,
+        )
         if time.monotonic() - saved > save_minutes * 60:
             save(folder, model, tokenizer, optimizer_list, state)
             saved = time.monotonic()
@@ -248,7 +281,7 @@ def main() -> None:
     given = parser.parse_args()
     changes = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in given.set)}
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    train(given.kind, given.out, Settings(**{**asdict(SETTINGS[given.kind]), **changes}), given.save_minutes)
+    train(given.kind, given.out, replace(SETTINGS[given.kind], **changes), given.save_minutes)
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ THINGS = (
     ("beads", "jars", "buys makes finds", "loses uses drops"),
     ("candles", "boxes", "makes buys finds", "uses breaks sells"),
 )
-PLACES = "box basket room shop jar garden house".split()
+PLACES = ["box", "basket", "room", "shop", "jar", "garden", "house"]
 
 SOLUTIONS: dict[str, tuple[str, ...]] = {
     "add": (
@@ -220,83 +220,89 @@ class Move:
     w: int
 
 
+class _Story:
+    """A story being told: its sentences, the facts they give and the arithmetic they lead to."""
+
+    def __init__(self, rng: random.Random, wording: Wording) -> None:
+        things, packs, gains, losses = rng.choice(THINGS)
+        first, friend = rng.sample(NAMES, 2)
+        self.rng, self.wording = rng, wording
+        self.words = {"n": first, "f": friend, "i": things, "c": packs, "p": rng.choice(PLACES)}
+        self.gains, self.losses = gains.split(), losses.split()
+        self.sentences: list[str] = []
+        self.facts: list[str] = []
+        self.moves: list[Move] = []
+
+    def tell(self, frame: str, **numbers: int) -> None:
+        gain, loss = self.rng.choice(self.gains), self.rng.choice(self.losses)
+        self.sentences.append(frame.format(gv=gain, lv=loss, **self.words, **numbers))
+
+    def note(self, kind: str, **numbers: int) -> None:
+        self.facts.append(self.rng.choice(FACTS[kind]).format(**self.words, **numbers))
+
+    def start(self, total: int) -> None:
+        self.tell(self.wording.start, a=total)
+        self.note("start", x=total)
+
+    def event(self, total: int, room: int) -> int:
+        """Some come or go, or packs come if there is room for two steps; returns the new total."""
+        kind = "subtract"
+        if total <= 70:
+            kinds = ["add", "add"] + ["subtract"] * (2 if total > 5 else 0) + ["pack"] * (1 if room >= 2 else 0)
+            kind = self.rng.choice(kinds)
+        x = self.rng.randint(2, min(30, total - 1) if kind == "subtract" else 30 if kind == "add" else 9)
+        if kind == "pack":
+            k = self.rng.randint(2, 5)
+            self.tell(self.wording.pack, k=k, x=x)
+            self.note("pack", k=k, x=x)
+            self.moves += [Move("pack", k, x, k * x), Move("add", total, k * x, total + k * x)]
+        else:
+            self.tell(self.rng.choice(self.wording.gain if kind == "add" else self.wording.loss), x=x)
+            self.note(kind, x=x)
+            self.moves.append(Move(kind, total, x, total + x if kind == "add" else total - x))
+        return self.moves[-1].w
+
+    def end(self, ending: str, total: int) -> None:
+        if ending == "":
+            self.tell(self.wording.ask)
+        elif ending == "more":
+            x = self.rng.randint(2, 20)
+            self.note("more", x=x)
+            self.tell(self.wording.more, x=x)
+            self.moves += [Move("add", total, x, total + x), Move("add", total, total + x, 2 * total + x)]
+        else:
+            k = self.rng.randint(2, 4 if total < 50 else 2)
+            self.note(ending, x=k)
+            self.tell(self.wording.times if ending == "times" else self.wording.worth, k=k)
+            self.moves.append(Move(ending, total, k, total * k))
+
+
 def draw(rng: random.Random, split: Split) -> Problem:
     """One story of the split's wordings."""
     template = rng.choice(sorted(WORDINGS[split]))
-    wording = WORDINGS[split][template]
-    things, packs, gains, losses = rng.choice(THINGS)
-    first, friend = rng.sample(NAMES, 2)
-    words = {"n": first, "f": friend, "i": things, "c": packs, "p": rng.choice(PLACES)}
-
-    def tell(frame: str, **numbers: int) -> str:
-        return frame.format(gv=rng.choice(gains.split()), lv=rng.choice(losses.split()), **words, **numbers)
-
+    story = _Story(rng, WORDINGS[split][template])
     length = rng.randint(6, 8) if split == "ood" else rng.randint(2, 5)
     total = rng.randint(3, 50)
-    sentences, facts = [tell(wording.start, a=total)], [_fact(rng, "start", words, x=total)]
-    moves: list[Move] = []
+    story.start(total)
     ending = rng.choice(("", "", "times", "worth", "more"))
     reserved = {"": 0, "times": 1, "worth": 1, "more": 2}[ending]
     if reserved >= length:
         ending, reserved = "", 0
-    while len(moves) < length - reserved:
-        kind = _event(rng, total, length - reserved - len(moves))
-        x = rng.randint(2, min(30, total - 1) if kind == "subtract" else 30 if kind == "add" else 9)
-        if kind == "pack":
-            k = rng.randint(2, 5)
-            sentences.append(tell(wording.pack, k=k, x=x))
-            facts.append(_fact(rng, "pack", words, k=k, x=x))
-            moves.append(Move("pack", k, x, k * x))
-            moves.append(Move("add", total, k * x, total + k * x))
-        else:
-            sentences.append(tell(rng.choice(wording.gain if kind == "add" else wording.loss), x=x))
-            facts.append(_fact(rng, kind, words, x=x))
-            moves.append(Move(kind, total, x, total + x if kind == "add" else total - x))
-        total = moves[-1].w
-    sentences.append(_end(rng, ending, total, wording, tell, moves, facts, words))
-    return _problem(template, sentences, moves, facts, words)
-
-
-def _event(rng: random.Random, total: int, room: int) -> str:
-    if total > 70:
-        return "subtract"
-    kinds = ["add", "add"] + ["subtract"] * (2 if total > 5 else 0) + ["pack"] * (1 if room >= 2 else 0)
-    return rng.choice(kinds)
-
-
-def _end(rng, ending, total, wording, tell, moves, facts, words) -> str:  # type: ignore[no-untyped-def]
-    if ending == "":
-        return str(tell(wording.ask))
-    if ending == "more":
-        x = rng.randint(2, 20)
-        moves.append(Move("add", total, x, total + x))
-        moves.append(Move("add", total, total + x, 2 * total + x))
-        facts.append(_fact(rng, "more", words, x=x))
-        return str(tell(wording.more, x=x))
-    k = rng.randint(2, 4 if total < 50 else 2)
-    moves.append(Move(ending, total, k, total * k))
-    facts.append(_fact(rng, ending, words, x=k))
-    return str(tell(wording.times if ending == "times" else wording.worth, k=k))
-
-
-def _fact(rng: random.Random, kind: str, words: dict[str, str], **numbers: int) -> str:
-    return rng.choice(FACTS[kind]).format(**words, **numbers)
-
-
-def _problem(
-    template: str, sentences: list[str], moves: list[Move], facts: list[str], words: dict[str, str]
-) -> Problem:
-    filled = [{**words, "v": m.v, "x": m.x, "w": m.w} for m in moves]
+    while len(story.moves) < length - reserved:
+        total = story.event(total, length - reserved - len(story.moves))
+    story.end(ending, total)
+    moves = story.moves
+    filled = [{**story.words, "v": m.v, "x": m.x, "w": m.w} for m in moves]
     return Problem(
-        text=" ".join(sentences),
+        text=" ".join(story.sentences),
         answer=str(moves[-1].w),
         template=template,
-        content=" ".join([words["i"], *(f"{m.kind} {m.v} {m.x}" for m in moves)]),
+        content=" ".join([story.words["i"], *(f"{m.kind} {m.v} {m.x}" for m in moves)]),
         subquestions=tuple(SUBQUESTIONS[m.kind].format(**fill) for m, fill in zip(moves, filled, strict=True)),
         step_answers=tuple(str(m.w) for m in moves),
         solutions=tuple(
             tuple(SOLUTIONS[m.kind][style].format(**fill) for m, fill in zip(moves, filled, strict=True))
             for style in range(STYLES)
         ),
-        facts=tuple(facts),
+        facts=tuple(story.facts),
     )

@@ -1,0 +1,23 @@
+"""The task `coin_flip`: sizes, ids, answers of its kind, nothing drawn that is not asked for."""
+
+from __future__ import annotations
+
+from cotdistill.tasks.coin_flip import CoinFlip
+
+
+def test_sizes_and_ids_follow_the_settings() -> None:
+    task = CoinFlip(train=5, validation=0, test=3, ood=1)
+    assert [question.id for question in task.questions("test")] == [f"coin_flip/test/{i}" for i in range(3)]
+    assert len(list(task.questions("train"))) == 5
+    assert list(task.questions("validation")) == []
+    assert len(list(task.questions("ood"))) == 1
+
+
+def test_gold_answers_are_of_the_kind_of_the_task() -> None:
+    task = CoinFlip(test=20)
+    for question in task.questions("test"):
+        assert task.answer_kind.same(question.answer, question.answer)
+
+
+def test_another_seed_gives_other_questions() -> None:
+    assert next(CoinFlip().questions("train")) != next(CoinFlip(seed=1).questions("train"))
