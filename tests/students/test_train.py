@@ -70,7 +70,7 @@ def test_adapters_learn_and_are_merged(tmp_path: Path, family: Family) -> None:
     assert (result.checkpoint / "adapter" / "adapter_model.safetensors").exists()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["gpt2", "t5"])
 @pytest.mark.parametrize("kill_at", [3, 4, 7])
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, family: Family, kill_at: int) -> None:
     settings = student(tmp_path, family)

@@ -87,6 +87,8 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._last_save = time.monotonic()
+        if not state.is_world_process_zero:
+            return
         keep = {state.global_step}
         if any("epoch" in entry for entry in self.history):
             keep.add(self.best()["step"])
@@ -95,6 +97,8 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
                 shutil.rmtree(folder)
 
     def _note(self) -> None:
+        if not self._trainer.is_world_process_zero():
+            return
         seconds = self.earlier_seconds + time.monotonic() - self._began
         partial = self._work / "history.json.partial"
         partial.write_text(json.dumps({"seconds": seconds, "history": self.history}), encoding="utf-8")

@@ -25,7 +25,7 @@ import transformers
 from cotdistill.contracts import Engine
 from cotdistill.engines._loading import context_limit, load_model, load_tokenizer
 from cotdistill.engines._text import TextCodec
-from cotdistill.errors import MissingExtra
+from cotdistill.errors import MissingExtra, UserError
 from cotdistill.progress import Advance
 from cotdistill.records import Example
 from cotdistill.students._data import Batches, Collator, Prepared, fingerprint_text, prepare, vanishing
@@ -100,9 +100,12 @@ def train_role(
     lost = vanishing((text for example in examples[:_SAMPLE] for text in (example.prompt, example.target)), codec)
     for line in _remarks(data, lost):
         (say or _silent)(line)
-    resume = _resumable(work, _fingerprint(examples, student, train, start, seed))
     inner, model = model, _adapted(model, student.lora)
     trainer = _trainer(model, inner, data, train, work, seed)
+    if trainer.is_fsdp_enabled and score is not None and train.selection == "accuracy":
+        raise UserError("a model sharded by FSDP cannot answer between epochs: set `train.selection` to loss or last")
+    with trainer.args.main_process_first():
+        resume = _resumable(work, _fingerprint(examples, student, train, start, seed))
     validation = (
         prepare(validation_examples, codec, context=context_limit(inner), **limits) if validation_examples else None
     )
@@ -135,6 +138,7 @@ def train_role(
     if trainer.is_world_process_zero():
         _write(model, inner, tokenizer, work / f"checkpoint-{best['step']}", out, result)
         shutil.rmtree(work)
+    trainer.accelerator.wait_for_everyone()
     return result
 
 

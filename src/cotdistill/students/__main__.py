@@ -1,0 +1,43 @@
+"""Trains one role by itself, so that torchrun or `accelerate launch` can spread it over processes (DDP, FSDP).
+
+    torchrun --nproc-per-node 8 -m cotdistill.students examples.jsonl settings.yaml out
+
+`examples.jsonl` holds `Example` records, `settings.yaml` has `student`, `train` and `seed` as a recipe does. `batch_size`
+is that of one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import yaml
+
+from cotdistill.records import Example
+from cotdistill.store import read_records
+from cotdistill.students.settings import StudentSettings, TrainSettings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="cotdistill.students", description="Train one role on a file of examples.")
+    parser.add_argument("examples", type=Path)
+    parser.add_argument("settings", type=Path)
+    parser.add_argument("out", type=Path)
+    options = parser.parse_args()
+    from cotdistill.students.train import train_role
+
+    settings = yaml.safe_load(options.settings.read_text("utf-8"))
+    result = train_role(
+        list(read_records(options.examples, Example)),
+        StudentSettings(**settings.get("student", {})),
+        TrainSettings(**settings.get("train", {})),
+        options.out,
+        settings.get("seed", 0),
+        say=lambda line: print(line, flush=True),
+    )
+    print(json.dumps({key: value for key, value in result.to_json().items() if key != "history"}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
