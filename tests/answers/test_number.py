@@ -131,3 +131,28 @@ def test_hostile_text_takes_linear_time(text: str) -> None:
     began = time.perf_counter()
     NUMBER.extract(text)
     assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Here is how to get the answer:\n\n1. Subtract 3 from 8.\nSo there are 5 pens.", "5"),
+        ("So x = 6. Therefore, our answer is correct.", "6"),
+        ("4 + 3 = 7. (Note that the answer is not a whole number, so we round.) We get 8.", "8"),
+        ("Either way, the answer is the same: 12 pens.", "12"),
+        ("The easiest way to arrive at this answer is to use multiplication. 7 x 3 = 21.", "21"),
+        ("79 regular bottles minus 53 diet bottles is 26", "26"),
+        ("He has 4 pens (7-3).", "3"),
+        ("The answer is minus 4.", "-4"),
+        ("step 1 ----> 22 pens are 6 less", "6"),
+        ("The answer is 178 is incorrect, the answer is 162", "162"),
+        ("The answer is 2:45 am", None),
+        ("The answer is 0.33 or 0.3333", "0.3333"),
+        ("The answer is 2x + 3y = 60", None),
+        ("The answer is 2x = 12, so x = 6.", "6"),
+        ("The answer is fifty-two point six two.", "52.62"),
+        ("The answer is five six.", None),
+    ],
+)
+def test_a_conclusion_is_told_from_a_remark(text: str, expected: str | None) -> None:
+    assert NUMBER.extract(text) == expected

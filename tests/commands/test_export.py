@@ -39,5 +39,5 @@ def test_one_log_for_each_model(recipe: str, tmp_path: Path) -> None:
     assert "wrote 1 logs" in told and "inspect view --log-dir" in told
     (path,) = (tmp_path / "logs").glob("*_custom-answer-number_*.json")
     log = json.loads(path.read_text())
-    assert log["eval"]["task_args"]["method"] == "zero_shot_cot"
+    assert log["eval"]["task_args"]["method"] == "zero_shot_cot role=teacher"
     assert len(log["samples"]) == log["results"]["total_samples"] == 2

@@ -33,7 +33,21 @@ DEFAULT_MARKERS = (
 )
 """The usual markers; where the caller names none, the built-in patterns also knows their variants ("the final answer would be", ...)."""
 
-_SYMBOLS = ("-->", "####")
+_ARROW = re.compile(r"(?<!-)-->(?=[^\n]{0,80}(?:\n|$))")
+_PROCEDURE = re.compile(
+    r"\b(?:(?:get|gets|getting|find|finding|derive|deriving|reach|reaching|arriv(?:e|ing)\s+at|check|checking|double-check|verify|"
+    r"calculat(?:e|ing)|confirm|solve\s+for|work(?:ing)?\s+out|explain|justify)\s+"
+    r"(?:(?:the|our|this|that|your|my|an|to|same|final|correct)\s+){0,3})$",
+    re.IGNORECASE,
+)
+"""Words before "answer" that make it the goal of the text that follows, not its result ("Here is how to get the answer: ...")."""
+_REMARK = re.compile(
+    r"[\s*\"']*(?:(?:also|indeed|really|therefore|not|simply)\s+)*(?:(?:correct|right|valid|wrong|incorrect|reasonable|confirmed|verified|"
+    r"consistent|different|the\s+same|given(?:\s+below)?|an?\s+(?:\w+\s+)?(?:number|integer|decimal|fraction)|negative|positive)"
+    r"(?=\s*(?:[.,;!:)]|$|because\b|since\b|as\b))|to\s+(?:use|divide|multiply|subtract|add|take|find|count|look|compare)\b)",
+    re.IGNORECASE,
+)
+"""What follows "the answer is" and says something about the answer instead of giving it."""
 _ANSWER = re.compile(
     r"""\banswers?\s*(?:\([^()\n]{1,40}\)\s*)?(?:[^\S\n]+(?:to|for|of)\s[^.:\n]{1,60}?\s)?
         (?:[*_"']{0,3}\s*[:：][*_"']{0,3}|\s*=|\s+(?:is|are|was|would\ be|should\ be|must\ be|will\ be)\b(?:\s*:)?)
@@ -74,19 +88,19 @@ def _marker_ends(text: str, markers: Sequence[str]) -> list[int]:
     """Where each marker of the text ends, in order. Words are found by `str.find`, several times faster than by a pattern."""
     if markers:
         return [found.end() for found in _pattern(tuple(markers)).finditer(text)]
-    ends = []
-    for symbol in _SYMBOLS:
-        at = text.find(symbol)
-        while at >= 0:
-            ends.append(at + len(symbol))
-            at = text.find(symbol, ends[-1])
+    ends = [arrow.end() for arrow in _ARROW.finditer(text)] if "-->" in text else []
+    at = text.find("####")
+    while at >= 0:
+        ends.append(at + 4)
+        at = text.find("####", at + 4)
     lower = text.lower()
     if len(lower) != len(text):
         lower = "".join(small if len(small := letter.lower()) == 1 else letter for letter in text)
     for word, pattern in _WORDS_ASCII if text.isascii() else _WORDS:
         at = lower.find(word)
         while at >= 0:
-            if found := pattern.match(text, at):
+            found = pattern.match(text, at)
+            if found and not _REMARK.match(text, found.end()) and not _PROCEDURE.search(text[max(0, at - 48) : at]):
                 ends.append(found.end())
             at = lower.find(word, at + len(word))
     return sorted(ends) if len(ends) > 1 else ends

@@ -39,7 +39,7 @@ _DENIED = re.compile(
     r"(?:n['’]t\b|not\b|\s+(?:\w+\s+)?(?:not|wrong|incorrect|false|eliminated|out|impossible|unlikely|(?:also\s+)?(?:an?\s+)?possib(?:le|ility))\b)"
 )
 _LINK = re.compile(
-    r"[\s,/&;)(\].\[\"'*]*(?:(?:and|or|and/or|either|possibly|maybe|perhaps|option|choice)[\s,]*)*[\s(\[\"'*]*$", re.I
+    r"[\s,/&;:)(\].\[\"'*]*(?:(?:and|or|and/or|either|possibly|maybe|perhaps|option|choice)[\s,]*)*[\s(\[\"'*]*$", re.I
 )
 _LATEX = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*")
 _LISTED_BEFORE = re.compile(r"(?<![A-Za-z0-9'])[A-Z]\)?\s*(?:[,/]\s*(?:or|and)?|\bor|\band)\s*$")
