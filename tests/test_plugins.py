@@ -71,7 +71,9 @@ def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         del sys.modules[name]
 
 
-@pytest.mark.parametrize(("kind", "base"), [("task", Task), ("teacher", Teacher), ("method", Method), ("filter", Filter)])
+@pytest.mark.parametrize(
+    ("kind", "base"), [("task", Task), ("teacher", Teacher), ("method", Method), ("filter", Filter)]
+)
 def test_another_package_adds_a_plugin(other_package: Path, kind: str, base: type) -> None:
     assert f"other_{kind}" in plugins.names(f"{kind}s")
     assert plugins.summary(f"{kind}s", f"other_{kind}").endswith(".")
@@ -92,7 +94,10 @@ def test_class_named_directly(other_package: Path) -> None:
     [
         ("fine_tune_cott", "methods: no 'fine_tune_cott'; did you mean 'fine_tune_cot'?"),
         ("zzz", "methods: no 'zzz'; there are answer_only"),
-        ({"name": "fine_tune_cot", "sample": 8}, "methods fine_tune_cot: unknown setting 'sample'; did you mean 'samples'?"),
+        (
+            {"name": "fine_tune_cot", "sample": 8},
+            "methods fine_tune_cot: unknown setting 'sample'; did you mean 'samples'?",
+        ),
         ({"name": "fine_tune_cot", "samples": "many"}, "methods fine_tune_cot: samples"),
         ({"samples": 8}, "needs a `name`"),
         ("no_such_module:Class", "cannot load 'no_such_module:Class'"),

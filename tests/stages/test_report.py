@@ -8,7 +8,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cotdistill.stages.report import Block, Figure, ReportData, Row, Trace, markdown, page, terminal_tables, write_report
+from cotdistill.stages.report import (
+    Block,
+    Figure,
+    ReportData,
+    Row,
+    Trace,
+    markdown,
+    page,
+    terminal_tables,
+    write_report,
+)
 from cotdistill.store import read_json
 
 HOSTILE = "<script>alert('x')</script> | `code` ``` [link](javascript:x) {{ 7 * 7 }} </pre>"
@@ -19,7 +29,14 @@ def data() -> ReportData:
     cot = Figure(0.66, 0.60, 0.71, 300, 1, 0.0, 61.5, difference=0.57, p=0.0001)
     return ReportData(
         name="demo " + HOSTILE,
-        blocks=(Block("test", ("words",), (Row("answer-only", {"words": answer_only}), Row(HOSTILE, {"words": cot})), "answer-only"),),
+        blocks=(
+            Block(
+                "test",
+                ("words",),
+                (Row("answer-only", {"words": answer_only}), Row(HOSTILE, {"words": cot})),
+                "answer-only",
+            ),
+        ),
         curation=(
             {
                 "task": "words",
