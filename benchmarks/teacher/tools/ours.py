@@ -87,4 +87,11 @@ class _NoLog:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(json.loads(sys.argv[1])))))
+    told = json.loads(sys.argv[1])
+    factory = None
+    if told.get("uvloop"):
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        print(json.dumps(runner.run(main(told))))
