@@ -18,7 +18,8 @@ def test_five_folds(shared_data: Path) -> None:
 
 def test_numbers_are_put_back(shared_data: Path) -> None:
     (first, *_) = Mawps(data_dir=str(shared_data)).questions("test")
-    assert "56 books in each of his 9 bookshelves" in first.text
+    assert "number0" not in first.text
+    assert {"56", "9"} <= set(first.text.split())
     assert (first.answer, first.meta["operation"]) == ("504", "multiplication")
 
 

@@ -1,6 +1,6 @@
 """AddSub (Hosseini et al. 2014): 395 word problems of addition and subtraction; the index file of Ho et al. deals 276/119.
 
-{"question": "Joan found 70 seashells on the beach . she gave Sam some of her seashells . ...", "answer": "43"}
+{"question": "Ina had 12 pens . She lent Olaf some of them . ...", "answer": "5"}   (the form; the words are ours)
 """
 
 from __future__ import annotations

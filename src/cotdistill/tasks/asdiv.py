@@ -4,8 +4,8 @@
 as number0, number1); `subset: all` reads `asdiv/ASDiv.xml`, leaves out the problems whose answer is not one number (ratios,
 pairs, lists), and deals five folds by the seed.
 
-    <Problem ID="nluds-0001" Grade="1"><Body>Seven red apples and ...</Body><Question>How many ...?</Question>
-      <Solution-Type>Addition</Solution-Type><Answer>9 (apples)</Answer><Formula>7+2=9</Formula></Problem>
+    <Problem ID="..." Grade="2"><Body>Ina has 4 pens and ...</Body><Question>How many ...?</Question>
+      <Solution-Type>...</Solution-Type><Answer>6 (pens)</Answer><Formula>4+2=6</Formula></Problem>
 """
 
 from __future__ import annotations

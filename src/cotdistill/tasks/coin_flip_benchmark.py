@@ -1,6 +1,6 @@
 """Coin flip (Wei et al. 2022; the 500 questions of Kojima et al. and Ho et al. 2023): four people, split 350/150.
 
-{"question": "A coin is heads up. Whitney flips the coin. ... Is the coin still heads up? ...", "answer": "yes"}
+{"question": "A coin lies heads up; four people flip it or do not. ...?", "answer": "yes"}
 
 The split "ood" holds longer questions (six and eight people) made of the training questions' names. The lab's own generated
 task is `coin_flip`; this one is the published data set.
@@ -43,12 +43,13 @@ def _names(text: str) -> list[str]:
     return re.findall(r"(\w[\w'-]*) (?:flips|does not flip)", text)
 
 
-def _make(names: list[str], draw: random.Random) -> tuple[str, str, str]:
+def _make(names: list[str], draw: random.Random, like: str) -> tuple[str, str, str]:
     flips = [draw.random() < 0.5 for _ in names]
     actions = " ".join(
         f"{name} {'flips' if flip else 'does not flip'} the coin." for name, flip in zip(names, flips, strict=True)
     )
-    text = f'A coin is heads up. {actions} Is the coin still heads up? Note that "flip" here means "reverse".'
+    told = r"(?:\w[\w'-]* (?:flips|does not flip) the coin\.\s*)+"
+    text = re.sub(told, f"{actions} ", like)
     count = sum(flips)
     answer = "yes" if count % 2 == 0 else "no"
     parity = "even" if count % 2 == 0 else "odd"

@@ -1,7 +1,6 @@
 """GSM8K (Cobbe et al. 2021): 7,473 + 1,319 grade-school word problems with worked solutions, official split.
 
-    {"question": "Natalia sold clips to 48 of her friends ...",
-     "answer": "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\\n... = <<48+24=72>>72 clips ...\\n#### 72"}
+    {"question": "Ina packs 6 boxes of 4 pens and ...", "answer": "That is 6*4 = <<6*4=24>>24 pens.\\n...\\n#### 30"}
 
 The Socratic form writes `sub-question ** solution` on each line. Local files: `gsm8k/train.jsonl`, `gsm8k/test.jsonl` and,
 where there are any, `gsm8k/train_socratic.jsonl`, `gsm8k/test_socratic.jsonl`; hub: openai/gsm8k, configurations main and socratic.

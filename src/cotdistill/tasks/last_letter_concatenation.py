@@ -1,6 +1,6 @@
 """Last-letter concatenation (Wei et al. 2022; the 500 questions of Kojima et al. and Ho et al. 2023): four names, split 350/150.
 
-{"question": "Take the last letters of each words in \"Whitney Erika Tj Benito\" and concatenate them.", "answer": "yajo"}
+{"question": "Which word do the last letters of the names Ina Olaf Peer Una make? ...", "answer": "afra"}
 
 The split "ood" holds longer questions (six and eight names) made of the training questions' names.
 """
@@ -42,8 +42,8 @@ def _names(text: str) -> list[str]:
     return quoted[1].split() if quoted else []
 
 
-def _make(names: list[str], draw: random.Random) -> tuple[str, str, str]:
-    text = f'Take the last letters of each words in "{" ".join(names)}" and concatenate them.'
+def _make(names: list[str], draw: random.Random, like: str) -> tuple[str, str, str]:
+    text = re.sub(r'"[^"]+"', f'"{" ".join(names)}"', like)
     answer = "".join(name[-1] for name in names)
     steps = " ".join(f'The last letter of "{name}" is "{name[-1]}".' for name in names)
     return text, answer, f'{steps} Concatenating them is "{answer}".'

@@ -1,7 +1,7 @@
 """MAWPS (Koncel-Kedziorski et al. 2016): 1,921 word problems in the five folds of Patel et al. 2021, which take the numbers
 out of the text; fold k tests on `cv_mawps/fold<k>/dev.csv`. The hub's MAWPS is another selection with its own split.
 
-    Question: "Bryan has number0 books in each of his number1 bookshelves ...", Numbers: "56.0 9.0", Answer: "504.0"
+    Question: "Ina packs number0 boxes of number1 pens ...", Numbers: "6.0 4.0", Answer: "24.0"
 """
 
 from __future__ import annotations

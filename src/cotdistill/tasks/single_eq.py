@@ -1,6 +1,6 @@
 """SingleEq (Koncel-Kedziorski et al. 2015): 508 word problems of one equation; the index file of Ho et al. deals 356/152.
 
-{"question": "Joan found 70 seashells on the beach. she gave Sam some of her seashells. ...", "answer": "43.0"}
+{"question": "Ina had 12 pens. She lent Olaf some of them. ...", "answer": "5.0"}   (the form; the words are ours)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """StrategyQA (Geva et al. 2021): 2,290 yes/no questions with facts; the index file of Ho et al. deals 1,603/687.
 
-{"question": "Could Sainsbury's buy Tesco?", "answer": "No", "rationale": "Sainsbury is a business worth ..."}
+{"question": "Can a pen outweigh a whale?", "answer": "No", "rationale": "A pen weighs ..."}
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """SVAMP (Patel et al. 2021): 1,000 one-step word problems with varied wording; the index file of Ho et al. deals 700/300.
 
-{"question": "Each pack of dvds costs 76 dollars. ...", "answer": "51.0"}; on the hub: Body, Question, Answer, Type
+{"question": "A box of pens is sold for 9 euros. ...", "answer": "7.0"}; on the hub: Body, Question, Answer, Type
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tracking shuffled objects (BIG-bench, three objects): 750 questions; the index file of Ho et al. deals 525/225.
 
-{"question": "Alice, Bob, and Claire are playing a game. ... Answer choices: (A) orange ball, (B) ...", "answer": "C"}
+{"question": "Three people hold a pen, a cup and a hat and swap them ... Answer choices: (A) pen, (B) ...", "answer": "C"}
 """
 
 from __future__ import annotations
