@@ -29,7 +29,7 @@ TWO_CALLS = {
     "answer_completion": " No.",
 }
 OPTIONS = {
-    "instruction": "Q: The sun is responsible for Answer choices: A: rain, B: warmth",
+    "instruction": "Q: The moon is made of Answer choices: A: rain, B: warmth",
     "output": " It is hot. The answer is B: warmth",
 }
 SEVERAL = {"instruction": "Ana has 3 apples and finds 8. How many?\n", "output": ["3 + 8 = 11.", "8 and 3 give 11."]}
@@ -70,7 +70,7 @@ def test_two_calls(tmp_path: Path) -> None:
 
 
 def test_options_match_however_they_are_written(tmp_path: Path) -> None:
-    block = question_block(Question("q", "The sun is responsible for", options=("rain", "warmth")))
+    block = question_block(Question("q", "The moon is made of", options=("rain", "warmth")))
     assert ask(file(tmp_path, OPTIONS), cot(block)) == [" It is hot."]
 
 
