@@ -18,7 +18,7 @@ OPTIONS = ("pond", "forest", "vitamin C", "rural area", "dark")
         ("(A) pond is wrong. (B) forest is right.", "B"), (r"\boxed{B}", "B"), (r"\boxed{\text{(B)}}", "B"), ("A dog barks", None),
         ("The answer is A dog", None), ("The answer is A because of x", "A"), ("None of these", None), ("answer is F", None), ("BAD", None),
         ("The best place for this is surely a deep forest", "B"), ("the answer is B: forest", "B"), ("Among A through E, the answer is D. \n", "D"),
-        ("Answer: C\n\nQ: more (A)\nA: The answer is D", "C"), ("", None), ("The answer is (Ｂ)", None), ("1. (A) no\n2. The answer is E", "E"),
+        ("Answer: C\n\nQ: more (A)\nA: The answer is D", "C"), ("", None), ("The answer is (Ｂ)", "B"), ("1. (A) no\n2. The answer is E", "E"),
         ("(E) dark is probably not the answer. A pond is wet, so the answer could be (A).", "A"),
     ],
 )  # fmt: skip

@@ -24,22 +24,24 @@ _SIMPLE = r"(?: \d+ (?:\.\d+)? )"
 
 NUMERAL = re.compile(
     rf"""
-    (?P<sign> (?<![{_LETTER}\d)\]}}%.^-]) [-+] (?=[$€£¥₹]?\s?\.?\d) | (?:(?<![\w)][ ])(?<![\w)])|(?<=\bis[ ])|(?<=was[ ])|(?<=[ ]be[ ])|(?<=[ ]of[ ])|(?<=[ ]to[ ])) [mM]inus\s+
+    (?P<sign> (?<![{_LETTER}\d)\]}}%.^-]) [-+] (?=[$€£¥₹]?\s?\.?\d) | (?:(?<=\bis[ ])|(?<==[ ])) -[ ](?=[$€£¥₹]?\.?\d) | (?:(?<![\w)][ ])(?<![\w)])|(?<=\bis[ ])|(?<=was[ ])|(?<=[ ]be[ ])|(?<=[ ]of[ ])|(?<=[ ]to[ ])) [mM]inus\s+
              | \b[nN]egative\s+ )?
     (?: [$€£¥₹] \s? (?P<inner>-)? )?
     (?<![{_LETTER}\d^]) (?<!\^\{{) (?<!\d[.,:/']) (?<!\d[.,]\s-)
     (?: (?P<whole>\d+) (?:\s+|-|\s+and\s+) (?P<part>\d+ \s?/\s? \d+) (?![\d/.])
       | (?P<numerator>{_SIMPLE}) \s?/\s? (?P<denominator>{_SIMPLE}) (?!\.?\d) (?!\s?/\s?\d)
+      | (?P<ten>10) \s? \^ \s? \{{? (?P<tenth>-?\d+) \}}? (?!\s?\^)
       | (?P<number>{_UNSIGNED})
         (?: [eE](?P<exponent>[-+]?\d+) (?![{_LETTER}\d])
           | \s? (?:[x×*·]|\\times|\\cdot) \s? 10 \s? \^ \s? \{{? (?P<power>[-+]?\d+) \}}? )?
-        (?: [ -] (?P<scale>[hH]undred|[tT]housand|[mM]illion|[bB]illion|[tT]rillion) \b )? )
+        (?: [ -] (?P<scale>[hH]undred|[tT]housand|[mM]illion|[bB]illion|[tT]rillion) \b | (?P<suffix>[kKMB]) (?![{_LETTER}\d]) )? )
     (?! \d | :\d | \.\d | \s?\^ | ,\d | /\d+/\d )
     """,
     re.VERBOSE,
 )
 
-_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "k": 3, "m": 6, "b": 9}
+_CURRENCY = re.compile("[$€£¥₹]")
 _MOST_DIGITS = 1000
 _MOST_EXPONENT = 1000
 _DATE_PART = re.compile(r"\d{1,4}\s?/\s?\d{1,2}$")
@@ -73,10 +75,16 @@ def _plain_latex(found: re.Match[str]) -> str:
 
 def canonical(found: re.Match[str]) -> str | None:
     """Canonical form of a match of NUMERAL; None where it is no number after all (a date, 5/0, an absurd exponent)."""
-    digits, numerator = found["number"], found["numerator"]
+    digits, numerator = found["number"] or found["ten"], found["numerator"]
     sign = "-" if found["inner"] or (found["sign"] or "+").strip().lower() in ("-", "minus", "negative") else ""
     if digits is not None:
-        shift = int((found["exponent"] or found["power"] or "0")[:6]) + _SCALES.get((found["scale"] or "").lower(), 0)
+        power = found["exponent"] or found["power"] or "0"
+        if found["ten"]:
+            digits, power = "1", found["tenth"]
+        scale = (found["scale"] or found["suffix"] or "").lower()
+        if scale in ("m", "b") and not _CURRENCY.search(found[0]):
+            scale = ""
+        shift = int(power[:6]) + _SCALES.get(scale, 0)
         if not shift and digits.isdigit():
             plain = digits.lstrip("0") or "0"
         elif abs(shift) > _MOST_EXPONENT or len(digits) > _MOST_DIGITS:

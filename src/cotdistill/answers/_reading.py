@@ -164,6 +164,7 @@ def sentence(text: str) -> str:
 
 def _digit_table() -> dict[int, str]:
     table = {code: str(unicodedata.decimal(chr(code))) for code in range(0x80, 0x1FBFF) if chr(code).isdecimal()}
+    table |= {code: chr(code - 0xFEE0) for code in (*range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
     table |= {ord("−"): "-", ord("－"): "-", ord("﹣"): "-", ord("‐"): "-", ord("‑"): "-"}
     table |= {
         ord("＋"): "+",
@@ -190,5 +191,5 @@ _DIGITS = _digit_table()
 
 
 def ascii_digits(text: str) -> str:
-    """The text with every script's decimal digits, signs and separators written in ASCII ("٣٫٥" and "３．５" become "3.5")."""
+    """The text with every script's decimal digits, signs and separators, and wide letters, in ASCII ("٣٫٥", "３．５": "3.5")."""
     return text if text.isascii() else text.translate(_DIGITS)

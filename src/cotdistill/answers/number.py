@@ -36,6 +36,10 @@ _DIGIT = re.compile(r"\d")
 _OPERATION = re.compile(
     r"\s*(?:[^\W\d]+\s+){0,2}[)\]]?\s*(?:[-+*/×÷x·−]|\\times|\\div|\\cdot)\s*[$(€£]*\d", re.IGNORECASE
 )
+_LEADING_MINUS = re.compile(r"^[^\S\n]*-[^\S\n]+(?=[$€£]?[\d.])")
+_SHARE_OF = re.compile(
+    r"\b(?:half|thirds?|quarters?|twice|double|triple)(?:\s+of)?(?:\s+the)?\s*[$€£]?$", re.IGNORECASE
+)
 _COEFFICIENT = re.compile(r"[xyz]\b")
 _SOLVED = re.compile(r"(?<![\w)])[A-Za-z]\s*=\s*(?=[-+$]*\.?\d)")
 _OTHER_WRITING = re.compile(
@@ -107,6 +111,7 @@ def _candidates(text: str, start: int = 0) -> Iterator[tuple[re.Match[str], str]
 
 def _first(tail: str) -> str | None:
     """First number of the conclusion; the result where it is written as a calculation; nothing where it is left open."""
+    tail = _LEADING_MINUS.sub(" -", tail, count=1)
     for found, number in _candidates(tail):
         if negated(tail, found.start()):
             continue
@@ -115,6 +120,8 @@ def _first(tail: str) -> str | None:
             return spelled
         if _COEFFICIENT.match(tail, found.end()):
             return _solved(tail)
+        if _SHARE_OF.search(before):
+            return NO_ANSWER
         if _OPERATION.match(tail, found.end()):
             return _result(tail[found.start() :])
         return _most_exact(tail, found, number)
