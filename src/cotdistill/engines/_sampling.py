@@ -34,6 +34,8 @@ def choose(
     Args:
         logits_BV: float32, rows × vocabulary.
     """
+    if logits_BV.device.type == "mps":  # has no float64
+        logits_BV = logits_BV.cpu()
     tokens_B = logits_BV.argmax(dim=-1)
     sampled = [row for row, temperature in enumerate(temperatures) if temperature > 0]
     if sampled:

@@ -55,7 +55,7 @@ class TextCodec:
         """Token ids of a whole prompt, with the special tokens the model's family puts around it and no end token
         where a completion follows."""
         plain = isinstance(prompt, str) and not self.chat
-        ids: list[int] = self.tokenizer(self.prompt_text(prompt), add_special_tokens=plain)["input_ids"]
+        ids: list[int] = self.tokenizer(self.prompt_text(prompt), add_special_tokens=plain, verbose=False)["input_ids"]
         if not self.encoder_decoder:
             while ids and ids[-1] == self.tokenizer.eos_token_id and len(ids) > 1:
                 ids = ids[:-1]
@@ -114,7 +114,7 @@ class TextCodec:
         return [isinstance(token, str) and token.startswith(marks) for token in tokens]
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] if text else []
         return ids
 
     @cached_property

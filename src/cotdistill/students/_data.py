@@ -80,10 +80,13 @@ def prepare(
     rows: list[Tokens] = []
     keys: dict[tuple[str, str], int] = {}
     cut = left_out = 0
+    last: str | None = None
+    prompt: list[int] = []
     for number, example in enumerate(examples):
         if not example.target.strip():
             raise DataError(f"training example {number} has an empty target (prompt {example.prompt[:60]!r})")
-        prompt = codec.prompt_ids(example.prompt)
+        if example.prompt != last:  # the examples of a question usually follow each other
+            last, prompt = example.prompt, codec.prompt_ids(example.prompt)
         target = [*codec.target_ids(example.prompt, example.target), end]
         room = max_target if context is None or codec.encoder_decoder else min(max_target, context - len(prompt))
         if len(prompt) > max_prompt or room < 1 or (context is not None and len(prompt) > context):
