@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 from cotdistill.tasks.tracking_shuffled_objects import TrackingShuffledObjects
@@ -19,3 +20,15 @@ def test_rows_of_the_hub(tmp_path: Path) -> None:
     assert all(question.options["ABC".index(question.answer or "")] == "x" for question in questions)
     assert len({question.answer for question in questions}) == 3
     assert questions[0].text == "Which?"
+
+
+def test_longer_questions_are_answered_by_carrying_the_swaps_out(shared_data: Path) -> None:
+    task = TrackingShuffledObjects(data_dir=str(shared_data))
+    ood = list(task.questions("ood"))
+    assert [question.meta["length"] for question in ood] == [5] * 100 + [7] * 100
+    for question in [*ood, *task.questions("test")]:
+        holds = dict(zip(("Alice", "Bob", "Claire"), question.options, strict=True))
+        for one, other in re.findall(r"(?:First|Then|Finally), (\w+) and (\w+) ", question.text):
+            holds[one], holds[other] = holds[other], holds[one]
+        (who,) = re.findall(r"At the end of [\w ]+, (\w+) ", question.text)
+        assert question.options["ABC".index(question.answer or "")] == holds[who]

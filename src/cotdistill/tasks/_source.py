@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -144,10 +145,9 @@ def hub_rows(hub: str, config: str | None, split: str, data_files: str | None = 
     """
     try:
         import datasets
-        from huggingface_hub.utils import logging as hub_logging
     except ImportError as error:
         raise MissingExtra("data sets from a hub need the package datasets: pip install datasets") from error
-    hub_logging.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         loaded = datasets.load_dataset(hub, config, split=split, data_files=data_files)
     except (OSError, ValueError, RuntimeError) as error:
