@@ -82,6 +82,23 @@ def test_an_engine_that_breaks_tells_everyone_who_waits_and_goes_on() -> None:
     asyncio.run(run())
 
 
+def test_an_interrupted_run_does_not_wait_for_the_batch(tmp_path: Path) -> None:
+    engine = TransformersEngine().load(tiny_checkpoint(tmp_path, "t5"))
+
+    async def run() -> None:
+        model = BatchedModel(engine)
+        asked = asyncio.create_task(
+            model.complete(Request("Q: Is it?", max_tokens=1_000_000, temperature=2.0), range(4))
+        )
+        await asyncio.sleep(0.2)
+        assert not asked.done()
+        await model.close()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+
+    asyncio.run(asyncio.wait_for(run(), timeout=30))
+
+
 @pytest.mark.parametrize("family", ["llama", "t5"])
 def test_questions_asked_while_a_batch_runs_join_it_and_get_the_same_answers(tmp_path: Path, family: Any) -> None:
     engine = TransformersEngine(batch_size=6).load(tiny_checkpoint(tmp_path, family))

@@ -46,7 +46,11 @@ class _Wanted:
 
 
 class BatchedModel:
-    """A `Model` over an engine. `rules` are applied to every completion (see `contracts.TokenRule`)."""
+    """A `Model` over an engine.
+
+    `rules` are applied to every completion (see `contracts.TokenRule`) where the engine has a decoding loop of ours; other
+    engines know no rules, and a strategy that brings some has to put right what they write.
+    """
 
     def __init__(self, engine: Engine, *, rules: Sequence[TokenRule] = ()) -> None:
         self._engine = engine
@@ -55,6 +59,7 @@ class BatchedModel:
             deque()
         )  # filled by the event loop, emptied by the worker: append and popleft only
         self._taken: list[_Wanted] = []
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cotdistill-engine")
 
@@ -67,6 +72,8 @@ class BatchedModel:
         Raises:
             QuestionFailed: the engine refused this request; others of its batch are answered.
         """
+        if self._closing:
+            raise RuntimeError("this model is closed")
         loop = asyncio.get_running_loop()
         wanted = [_Wanted(request, index, loop.create_future()) for index in sample_indices]
         self._pending.extend(wanted)
@@ -80,22 +87,29 @@ class BatchedModel:
         return [result for result in results if isinstance(result, Completion)]
 
     async def close(self) -> None:
-        """Waits for the running batch and ends the worker thread."""
+        """Ends the worker thread after the step it is at; what someone still waits for is cancelled (Ctrl-C)."""
+        self._closing = True
         if self._task is not None:
             await self._task
+        for one in [*self._taken, *self._pending]:
+            one.future.cancel()
         self._thread.shutdown(wait=True)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         answer = self._answer_live if isinstance(self._engine, _LiveEngine) else self._answer
-        while self._pending:
+        while self._pending and not self._closing:
             count = -1
             while count != len(self._pending):
                 count = len(self._pending)
                 await asyncio.sleep(_QUIET_SECONDS)
             self._taken = []
             batch = loop.run_in_executor(self._thread, answer, loop)
-            await asyncio.wait([batch])
+            try:
+                await asyncio.wait([batch])
+            except asyncio.CancelledError:
+                self._closing = True  # the event loop ends: so must the thread
+                raise
             error = batch.exception()
             if error is not None:  # whatever the engine raised belongs to those who wait
                 _fail(self._taken, error)
@@ -107,7 +121,6 @@ class BatchedModel:
         return batch
 
     def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
-        assert not self._rules, f"{type(self._engine).__name__} has no decoding loop of ours, so it takes no rules"
         self._answer_all(loop, self._take())
 
     def _answer_all(self, loop: asyncio.AbstractEventLoop, batch: list[_Wanted]) -> None:
@@ -131,7 +144,7 @@ class BatchedModel:
         assert isinstance(self._engine, _LiveEngine)
         decoder = self._engine.decoder(self._rules)
         self._add(loop, decoder, self._take(), 0)
-        while decoder.busy:
+        while decoder.busy and not self._closing:
             for slot, completion in decoder.step():
                 loop.call_soon_threadsafe(_resolve, self._taken[slot].future, completion)
             if self._pending:

@@ -31,6 +31,7 @@ _TEXTS = (
 
 def tiny_checkpoint(folder: Path, family: Family, *, texts: Sequence[str] = (), seed: int = 0) -> Path:
     """Writes a checkpoint whose tokenizer is trained on `texts` (and a few of ours); returns the folder."""
+    transformers.utils.logging.disable_progress_bar()
     tokenizer = _tokenizer(family, [*_TEXTS, *texts])
     torch.manual_seed(seed)
     config = _config(family, tokenizer)
