@@ -128,3 +128,28 @@ def test_not_utf8_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_bytes(b'{"question": "a", "answer": 1}\n{"question": "\xff", "answer": 1}\n')
     with pytest.raises(DataError, match=r"q.jsonl:2: not UTF-8"):
         Custom(path=str(tmp_path / "q.jsonl")).questions("test")
+
+
+def test_a_folder_with_a_file_for_each_split(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write_jsonl(tmp_path / f"{split}.jsonl", [row | {"id": index} for index, row in enumerate(numbers(10))])
+    task = Custom(path=str(tmp_path), validation=2)
+    parts = {split: [question.id for question in task.questions(split)] for split in ("train", "validation", "test")}
+    assert [len(ids) for ids in parts.values()] == [8, 2, 10]
+    assert parts["test"][0] == "test/0", "ids that stand in two files are told apart by the split"
+    with pytest.raises(DataError, match="holds no train, validation or test file"):
+        Custom(path=str(tmp_path.parent / tmp_path.name / ".."), validation=2).questions("train")
+
+
+def test_hub_data_sets_are_read_by_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    from cotdistill.tasks._source import hub_rows
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    for split in ("train", "test"):
+        write_jsonl(tmp_path / f"{split}.jsonl", numbers(3))
+    rows = list(hub_rows(str(tmp_path), None, "test"))
+    assert [row.fields["answer"] for row in rows] == [1, 2, 3]
+    with pytest.raises(DataError, match=r"split validation\): .*check the id and the network"):
+        list(hub_rows(str(tmp_path), None, "validation"))

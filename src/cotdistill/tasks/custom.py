@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from cotdistill.contracts import AnswerKind, Split, Task
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._options import letter_of
-from cotdistill.tasks._source import Row, hub_rows, pick, rows, text_of
+from cotdistill.tasks._source import Row, hub_rows, local_file, pick, rows, text_of
 from cotdistill.tasks._splitting import Splits, by_share, by_template, carve_validation
 
 __all__ = ["Custom"]
@@ -37,7 +38,7 @@ class Custom(Task):
     """Your own questions from a JSONL, CSV or Parquet file or a hub data set."""
 
     path: str | dict[_Name, str]
-    """One file or hub id, or one for each split."""
+    """One file or hub id, one for each split, or a folder with a file for each."""
     answer: str | dict[str, Any] = "number"
     """Kind of answer: number, choice, yes_no, text, date, math_expression, or {name: …, settings}."""
     columns: dict[str, str] = Field(default_factory=dict)
@@ -102,6 +103,8 @@ class Custom(Task):
         Raises:
             DataError: a file is missing or malformed, a column is missing, or an answer is none of its kind.
         """
+        if isinstance(self.path, str) and Path(self.path).expanduser().is_dir():
+            return self._parts(_folder_files(Path(self.path).expanduser()))
         if isinstance(self.path, str) and (_is_file(self.path) or not _is_hub(self.path)):
             questions = self._read(self.path, rows(Path(self.path).expanduser()))
             if not questions:
@@ -110,10 +113,15 @@ class Custom(Task):
                 dealt = by_template(questions, self.shares.get("test", 0.2), self.seed)
                 return carve_validation(dealt, self.shares.get("validation", 0.1), self.seed)
             return by_share(questions, self.shares, self.seed)
-        parts = (
-            self.path if isinstance(self.path, dict) else dict.fromkeys(_hub_splits(self.path, self.config), self.path)
-        )
-        splits: Splits = {name: self._read(name, self._rows(source, name)) for name, source in parts.items()}
+        if isinstance(self.path, dict):
+            return self._parts(self.path)
+        return self._parts(dict.fromkeys(_hub_splits(self.path, self.config), self.path))
+
+    def _parts(self, sources: Mapping[_Name, str]) -> Splits:
+        splits: Splits = {name: self._read(name, self._rows(source, name)) for name, source in sources.items()}
+        ids = [question.id for part in splits.values() for question in part]
+        if len(set(ids)) < len(ids):
+            splits = {name: [replace(one, id=f"{name}/{one.id}") for one in part] for name, part in splits.items()}
         return carve_validation(splits, self.validation, self.seed)
 
     def _rows(self, source: str, split: str) -> Iterator[Row]:
@@ -169,6 +177,14 @@ def _kind_name(answer: str | Mapping[str, Any]) -> str:
 
 def _is_file(source: str) -> bool:
     return Path(source).expanduser().exists()
+
+
+def _folder_files(folder: Path) -> dict[_Name, str]:
+    names: tuple[_Name, ...] = ("train", "validation", "test", "ood")
+    found = {name: str(path) for name in names if (path := local_file(folder, name)) is not None}
+    if not found:
+        raise DataError(f"{folder}: holds no train, validation or test file; name a file, or put train.jsonl in it")
+    return found
 
 
 def _is_hub(source: str) -> bool:
