@@ -34,13 +34,12 @@ DEFAULT_MARKERS = (
 """The usual markers; where the caller names none, the built-in patterns also knows their variants ("the final answer would be", ...)."""
 
 _ARROW = re.compile(r"(?<!-)-->(?=[^\n]{0,80}(?:\n|$))")
-_PROCEDURE = re.compile(
-    r"\b(?:(?:get|gets|getting|find|finding|derive|deriving|reach|reaching|arriv(?:e|ing)\s+at|check|checking|double-check|verify|"
-    r"calculat(?:e|ing)|confirm|solve\s+for|work(?:ing)?\s+out|explain|justify)\s+"
-    r"(?:(?:the|our|this|that|your|my|an|to|same|final|correct)\s+){0,3})$",
-    re.IGNORECASE,
+_GOALS = frozenset(
+    "get gets getting find finding derive deriving reach reaching at check checking double-check verify calculate calculating "  # noqa: SIM905
+    "confirm for out explain justify".split()
 )
 """Words before "answer" that make it the goal of the text that follows, not its result ("Here is how to get the answer: ...")."""
+_ARTICLES = frozenset(("the", "our", "this", "that", "your", "my", "an", "to", "same", "final", "correct"))
 _REMARK = re.compile(
     r"[\s*\"']*(?:(?:also|indeed|really|therefore|not|simply)\s+)*(?:(?:correct|right|valid|wrong|incorrect|reasonable|confirmed|verified|"
     r"consistent|different|the\s+same|given(?:\s+below)?|an?\s+(?:\w+\s+)?(?:number|integer|decimal|fraction)|negative|positive)"
@@ -100,10 +99,18 @@ def _marker_ends(text: str, markers: Sequence[str]) -> list[int]:
         at = lower.find(word)
         while at >= 0:
             found = pattern.match(text, at)
-            if found and not _REMARK.match(text, found.end()) and not _PROCEDURE.search(text[max(0, at - 48) : at]):
+            if found and not _REMARK.match(text, found.end()) and not _is_goal(lower[max(0, at - 48) : at]):
                 ends.append(found.end())
             at = lower.find(word, at + len(word))
     return sorted(ends) if len(ends) > 1 else ends
+
+
+def _is_goal(before: str) -> bool:
+    """Whether the words before "answer" (lower case) end in a verb of seeking, articles aside."""
+    words = before.split()
+    while words and words[-1] in _ARTICLES:
+        words.pop()
+    return bool(words) and words[-1] in _GOALS
 
 
 def reply(text: str, markers: Sequence[str] = ()) -> str:

@@ -27,7 +27,7 @@ from cotdistill.records import NO_ANSWER
 
 __all__ = ["Number"]
 
-_NEAR, _FAR = 64, 512
+_WINDOWS = (40, 128, 512)
 """Characters read from the end before the whole text is; answers stand at the end."""
 _REACH = 16
 """What belongs to a number may begin so many characters before its first digit, or before a window that cuts it."""
@@ -165,7 +165,7 @@ def _result(calculation: str) -> str | None:
 
 def _last(text: str) -> str | None:
     """Last number of the text that is asserted; ordinals ("the 3rd day") and list numbers ("2. Then") do not count."""
-    for window in (_NEAR, _FAR, len(text)):
+    for window in (*_WINDOWS, len(text)):
         start = max(0, len(text) - window)
         for found, number in reversed(list(_candidates(text, start))):
             whole = not start or found.start() >= start + _REACH
