@@ -176,7 +176,7 @@ def faults(options: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {}
     for label, flags in (("without faults", ()), ("with faults", FAULTS)):
         with endpoint("--latency", 0.5, *flags) as server, scratch() as folder:
-            settings = {"base_url": server.base_url, "count": 10_000, "in_flight": 128, "timeout_s": 3.0}
+            settings = {"base_url": server.base_url, "count": 20_000, "in_flight": 128, "timeout_s": 3.0}
             result = run("ours", folder=str(folder), **settings)
         assert result is not None
         seconds[label] = result["seconds"]
@@ -190,7 +190,7 @@ def faults(options: argparse.Namespace) -> dict[str, Any]:
 
 def kill(options: argparse.Namespace) -> dict[str, Any]:
     """20 × kill -9 at random moments, then to the end: what was lost, what was asked again, whether the file is the same."""
-    rng, count, in_flight = random.Random(1), 20_000, 64
+    rng, count, in_flight = random.Random(1), 30_000, 64
     with endpoint("--latency", 0.05, "--count-prompts") as server, scratch() as folder:
         undisturbed, killed = folder / "a", folder / "b"
         run("ours", base_url=server.base_url, count=count, in_flight=in_flight, folder=str(undisturbed))
@@ -201,7 +201,10 @@ def kill(options: argparse.Namespace) -> dict[str, Any]:
         lost, kept = 0, 0
         for _ in range(20):
             process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
-            time.sleep(rng.uniform(0.8, 2.0))
+            deadline = time.monotonic() + 30
+            while _kept(killed) == kept and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, 0.9))
             seen = _kept(killed)
             process.kill()
             process.wait()

@@ -64,7 +64,7 @@ async def main(options: dict[str, Any]) -> dict[str, Any]:
                     ask,
                     AnswerKind(),
                     folder / "rationales.jsonl",
-                    in_flight=options["in_flight"],
+                    in_flight=512,  # questions at a time, the recipe's default; requests are limited by the teacher
                 )
                 report = {"answered": counts.rationales, "failed": counts.failed}
             except CotdistillError as error:

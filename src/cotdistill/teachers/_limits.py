@@ -109,7 +109,7 @@ class Pace:
 
 def backoff(tries: int, *, base_s: float = 0.5, most_s: float = 30.0) -> float:
     """Seconds to wait after so many failures: full jitter over an exponentially growing span."""
-    return random.uniform(0, min(most_s, base_s * 2.0**tries))
+    return random.uniform(0, min(most_s, base_s * 2.0 ** (tries - 1)))
 
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
