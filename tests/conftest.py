@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Property tests draw the same examples every time, keep no database beside the code, and do not fail on a busy machine.
+settings.register_profile("cotdistill", deadline=None, derandomize=True, database=None)
+settings.load_profile("cotdistill")
 
 
 @pytest.fixture(scope="session")
