@@ -37,8 +37,6 @@ __all__ = ["BadRequest", "Endpoint", "Limits"]
 _log = logging.getLogger("cotdistill.teachers")
 _Read = TypeVar("_Read")
 
-_JSON = {"Content-Type": "application/json"}
-
 CONNECT_S = 15.0
 """How long one connection may take to come about, in seconds."""
 
@@ -166,7 +164,7 @@ class Endpoint:
             url = self._urls[path] = URL(self.base_url + path)
         session = self._session or self._open()
         async with asyncio.timeout(self._limits.timeout_s):
-            async with session.post(url, data=body, headers=_JSON, allow_redirects=False) as response:
+            async with session.post(url, data=body, allow_redirects=False) as response:
                 headers = {} if response.status == 200 else _lower(response.headers)
                 return response.status, headers, await response.read()
 
@@ -177,10 +175,12 @@ class Endpoint:
             try:
                 session = self._session or self._open()
                 data: Any = json.dumps(body).encode() if body is not None else None
+                headers = {}
                 if upload is not None:
-                    data = aiohttp.FormData({"purpose": "batch"})
-                    data.add_field("file", upload, filename="requests.jsonl", content_type="application/jsonl")
-                headers = _JSON if upload is None else None
+                    form = aiohttp.FormData({"purpose": "batch"})
+                    form.add_field("file", upload, filename="requests.jsonl", content_type="application/jsonl")
+                    data = form()
+                    headers["Content-Type"] = data.headers["Content-Type"]
                 async with (
                     asyncio.timeout(self._limits.timeout_s),
                     session.request(method, self.base_url + path, data=data, headers=headers) as response,
@@ -253,7 +253,7 @@ class Endpoint:
         return self._fatal
 
     def _open(self) -> aiohttp.ClientSession:
-        headers = {"User-Agent": "cotdistill", "Accept-Encoding": "identity"}
+        headers = {"User-Agent": "cotdistill", "Accept-Encoding": "identity", "Content-Type": "application/json"}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
         # Proxies are looked up once: aiohttp's own look-up at every request costs more than the request.
