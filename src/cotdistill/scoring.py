@@ -1,8 +1,8 @@
 """Scores any file of completions: our own rules, or a published evaluator's, or both side by side.
 
 A row has `question`, `completion`, `gold`, and where the teacher was called twice, `answer_completion`, the reply to the
-second call; other names are mapped by `columns`. `completion` is the whole text. Options are taken from `options` or out
-of the question's text. One row of a file:
+second call; other names are mapped by `columns`. `completion` is the whole text. Options of a choice are taken from `options`
+or out of the question's text; nothing else needs the question. One row of a file:
 
     {"question": "... Answer Choices: (A) pond (B) forest", "completion": "... the answer is B.", "answer_completion": " B.", "gold": "B"}
 """
@@ -16,6 +16,7 @@ from typing import Any
 
 from cotdistill import plugins
 from cotdistill.answers._compat import HO_PREFIXES, CompatName, PublishedEvaluator, family
+from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerKind, Task
 from cotdistill.errors import DataError, PluginError
 from cotdistill.prompts import ANSWER_SENTENCE
@@ -139,7 +140,7 @@ def _item(
     second = row.fields.get(columns.get("answer_completion", "answer_completion"))
     second = None if second is None else str(second)
     gold = text_of(row, (columns.get("gold", "gold"), "answer"), "gold answer")
-    options = _options(row, columns)
+    options = _options(row, columns, isinstance(kind, Choice))
     scores = {}
     for name, evaluator in evaluators.items():
         if evaluator is None:
@@ -161,14 +162,13 @@ def _read(completion: str, second: str | None) -> str:
     return completion if second is None else f"{ANSWER_SENTENCE} {second}"
 
 
-def _options(row: Row, columns: Mapping[str, str]) -> tuple[str, ...]:
+def _options(row: Row, columns: Mapping[str, str], wanted: bool) -> tuple[str, ...]:
     given = row.fields.get(columns.get("options", "options"))
     if isinstance(given, list | tuple):
         return tuple(str(option) for option in given)
-    question = row.fields.get(columns.get("question", "question"))
-    if question is None:
-        pick(row, (columns.get("question", "question"),), "question")
-    return split_options(str(question))[1]
+    if not wanted:
+        return ()
+    return split_options(str(pick(row, (columns.get("question", "question"),), "question")))[1]
 
 
 def summary(items: Iterable[Item], rules: str) -> dict[str, Any]:

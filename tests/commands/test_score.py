@@ -41,6 +41,15 @@ def test_shows_differences(completions: str) -> None:
     assert [item["index"] for item in as_json["differences"]] == [0, 1]
 
 
+def test_every_item_is_written(completions: str, tmp_path: Path) -> None:
+    run(completions, "--task", "multiarith", "--compat", "kojima2022", "--out", str(tmp_path / "items.jsonl"))
+    items = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
+    assert [item["kojima2022"] for item in items] == [
+        {"prediction": "5", "verdict": "wrong"},
+        {"prediction": "7", "verdict": "correct"},
+    ]
+
+
 def test_columns_are_mapped(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     path.write_text("question,output,gold\nWhich?,The answer is 3.,3\n")

@@ -31,6 +31,10 @@ def register(app: typer.Typer) -> None:
                 help="`differences`: items that our rules and the evaluator read differently.", show_default=False
             ),
         ] = None,
+        out: Annotated[
+            Path | None,
+            typer.Option(help="Write what was read from each item, one JSON line each.", show_default=False),
+        ] = None,
         column: Annotated[
             list[str] | None, typer.Option(help="Map a field to your column: completion=output.", show_default=False)
         ] = None,
@@ -46,6 +50,7 @@ def register(app: typer.Typer) -> None:
         """Score a file of completions and print n, correct, accuracy, no_answer."""
         from cotdistill.errors import DataError
         from cotdistill.scoring import score_rows, summary
+        from cotdistill.store import write_jsonl
 
         if compat not in (None, "kojima2022", "ho2023"):
             raise DataError(f"--compat {compat}: there are kojima2022 and ho2023")
@@ -61,6 +66,8 @@ def register(app: typer.Typer) -> None:
         if show == "differences":
             rules = ["ours", compat or "kojima2022"]
         items = list(score_rows(file, task, rules, columns, template, tuple(marker or ())))
+        if out is not None:
+            write_jsonl(out, (item.to_json() for item in items))
         _print(items, summary(items, compat or "ours"), rules, json)
 
 
