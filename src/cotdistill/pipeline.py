@@ -25,7 +25,7 @@ from cotdistill.records import Answer, Question, Rationale
 from cotdistill.run import Cell, Run
 from cotdistill.stages.curate import curate_rationales
 from cotdistill.stages.evaluate import Cell as ScoredCell
-from cotdistill.stages.evaluate import evaluate_answers, score_grid
+from cotdistill.stages.evaluate import evaluate_answers, score_grid, strata
 from cotdistill.stages.generate import generate_rationales
 from cotdistill.stages.infer import answer_questions
 from cotdistill.stages.report import terminal_tables, write_report
@@ -125,7 +125,7 @@ def _training(run: Run, cell: Cell, questions: Sequence[Question]) -> Training:
         kind=cell.task.plugin.answer_kind,
         filters=run.filters(cell.method),
         questions=questions,
-        validation=list(run.questions(cell.task, "validation")),
+        validation=list(run.questions(cell.task, run.selection_split(cell.method))),
         open_ask=partial(run.open_ask, student=cell.student),
         load_role=run.load_role(cell.student),
         progress=run.progress,
@@ -179,13 +179,25 @@ def evaluate(run: Run) -> None:
         write_jsonl(folder / "scored.jsonl", (verdict.to_json() for verdict in verdicts))
         where = {"task": cell.task.label, "method": cell.method.label, "strategy": strategy.label, "split": split}
         student = "" if cell.method.plugin.prompted_role == "teacher" else cell.student.label
-        scored.append(ScoredCell.of(verdicts, seed=cell.seed, student=student, **where))
+        selection = "oracle_test" if run.selection_split(cell.method) == "test" else "validation"
+        scored.append(ScoredCell.of(verdicts, seed=cell.seed, student=student, selection=selection, **where))
         figures = cell.method.plugin.measures(zip(run.questions(cell.task, split), answers, strict=True))
         if figures:
             measures.append({**where, "student": student, "seed": cell.seed, **figures})
-    scores = score_grid(scored, run.baseline).to_json()
-    write_json(run.folder / "scores.json", {**scores, "measures": measures})
+    scores = score_grid(scored, run.baseline)
+    groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+        (task.label, split): strata(run.questions(task, split)) for task, split in run.evaluated()
+    }
+    by_group = [
+        {name: _rows_of(scores.by_group(index, keys)) for name, keys in groups[row.task, row.split].items()}
+        for index, row in enumerate(scores.rows)
+    ]
+    write_json(run.folder / "scores.json", {**scores.to_json(), "by_group": by_group, "measures": measures})
     write_json(run.folder / "contamination.json", _contamination(run))
+
+
+def _rows_of(groups: dict[Any, dict[str, float]]) -> list[dict[str, Any]]:
+    return [{"group": group, **figures} for group, figures in groups.items()]
 
 
 def _contamination(run: Run) -> dict[str, Any]:

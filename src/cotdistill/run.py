@@ -103,6 +103,10 @@ class Run:
                 for strategy in self.recipe.strategies:
                     yield cell, split, strategy
 
+    def evaluated(self) -> Iterator[tuple[Entry, Split]]:
+        """Every task with every evaluated split."""
+        return itertools.product(self.recipe.tasks, self.recipe.evaluate_on)
+
     @property
     def baseline(self) -> str:
         """Label of the method that all others are compared with: answer-only where the recipe has it."""
@@ -134,6 +138,10 @@ class Run:
             )
         return chosen
 
+    def selection_split(self, method: MethodEntry) -> Split:
+        """The split whose accuracy chooses the epoch that is kept."""
+        return "test" if method.train.selection == "oracle_test" else "validation"
+
     def filters(self, method: MethodEntry) -> list[tuple[str, Filter]]:
         return [(entry.name, entry.plugin) for entry in method.filters]
 
@@ -158,7 +166,7 @@ class Run:
     def train_unit(self, cell: Cell) -> Unit:
         made_from = {
             "curate": self.curate_unit(cell.task, cell.method).fingerprint,
-            "validation": self.digest(cell.task.label, "validation"),
+            "validation": self.digest(cell.task.label, self.selection_split(cell.method)),
             "student": cell.student.settings.model_dump(mode="json"),
             "student_files": checkpoint_stamp(cell.student.settings.model),
             "train": cell.method.train.model_dump(mode="json"),

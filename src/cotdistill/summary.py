@@ -8,6 +8,7 @@ from typing import Any
 
 from cotdistill.errors import StoreError
 from cotdistill.prompts import question_block
+from cotdistill.published import Place, beside, load_published
 from cotdistill.records import Answer, Verdict
 from cotdistill.run import Run
 from cotdistill.stages.evaluate import Scored, ScoreRow
@@ -28,7 +29,8 @@ def report_data(run: Run) -> ReportData:
     path = run.folder / "scores.json"
     if not path.exists():
         raise StoreError(f"{path} is missing: run the stages up to `evaluate` first")
-    rows = [ScoreRow.from_json(row) for row in read_json(path)["rows"]]
+    scores = read_json(path)
+    rows = [ScoreRow.from_json(row) for row in scores["rows"]]
     environment = read_json(run.folder / "environment.json")
     return ReportData(
         name=run.recipe.name,
@@ -36,6 +38,8 @@ def report_data(run: Run) -> ReportData:
         curation=tuple(_curation(run)),
         spent=tuple(_spent(run)),
         notes=tuple(_notes(run)),
+        by_steps=_by_steps(run, rows, scores["by_group"]),
+        published=_published(run, rows),
         traces=tuple(_traces(run)),
         environment={key: environment[key] for key in ("python", "machine", "cores", "seeds")}
         | {name: environment["packages"].get(name, "not installed") for name in ("torch", "transformers")},
@@ -73,6 +77,48 @@ def _figure(row: ScoreRow) -> Figure:
         difference=row.difference,
         p=row.p_corrected,
     )
+
+
+def _by_steps(run: Run, rows: list[ScoreRow], by_group: list[dict[str, Any]]) -> tuple[tuple[str, ...], ...]:
+    """Accuracy by number of gold steps, a line for each row of the first split; nothing where all have the same number."""
+    lines = []
+    steps: list[Any] = []
+    for row, groups in zip(rows, by_group, strict=True):
+        figures = {one["group"]: one for one in groups["steps"]}
+        if row.split == run.recipe.evaluate_on[0] and len(figures) > 1:
+            steps += [step for step in figures if step not in steps]
+            lines.append((f"{row.task}, {_label(run, row)}", figures))
+    steps.sort(key=lambda step: (isinstance(step, str), step))
+    cells = ((label, *(_share(figures.get(step)) for step in steps)) for label, figures in lines)
+    return (("", *(f"{step} steps" for step in steps)), *cells) if lines else ()
+
+
+def _share(figure: dict[str, float] | None) -> str:
+    return f"{100 * figure['accuracy']:.0f} (n={figure['n']})" if figure else ""
+
+
+def _published(run: Run, rows: list[ScoreRow]) -> tuple[tuple[str, ...], ...]:
+    """Published accuracies beside ours, where task, split, student, method and samples are the same."""
+    tasks = {task.label: task for task in run.recipe.tasks}
+    students = {student.label: student for student in run.recipe.students}
+    methods = {method.label: method for method in run.recipe.methods}
+    placed = []
+    for row in rows:
+        task, method, student = tasks[row.task], methods[row.method], students.get(row.student)
+        model = str(student.settings.model) if student is not None else ""
+        samples = str(method.settings.get("samples", ""))
+        split = str(task.settings.get("split", "default"))
+        placed.append((row, Place(str(task.name), split, model, str(method.name), samples)))
+    found = beside(placed, load_published())
+    lines = (
+        (
+            f"{one.published.source}, {one.published.table}: {one.published.task}, {one.published.student}, {one.published.method}",
+            f"{one.published.value:.1f}",
+            f"{one.ours:.1f} [{one.ours_low:.1f}, {one.ours_high:.1f}]",
+        )
+        for one in found
+    )
+    return (("figure", "published", "ours"), *lines) if found else ()
 
 
 def _curation(run: Run) -> Iterator[dict[str, Any]]:

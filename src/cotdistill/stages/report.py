@@ -81,6 +81,10 @@ class ReportData(Record):
     curation: tuple[dict[str, Any], ...] = ()
     spent: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    by_steps: tuple[tuple[str, ...], ...] = ()
+    """A table, its header first: accuracy by number of gold steps."""
+    published: tuple[tuple[str, ...], ...] = ()
+    """A table, its header first: published figures and ours for the same task, split and student."""
     traces: tuple[Trace, ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)
 
@@ -122,6 +126,8 @@ def markdown(data: ReportData) -> str:
         parts += ["## Rationales kept and dropped", "", *_md_table(_CURATION, map(_curation_cells, data.curation)), ""]
     if data.spent:
         parts += ["## What it cost", "", *_md_table(("what", "how much"), data.spent), ""]
+    for title, table in _further(data):
+        parts += [f"## {title}", "", *_md_table(table[0], table[1:]), ""]
     if data.notes:
         parts += ["## Notes", "", *(f"- {_md(note)}" for note in data.notes), ""]
     if data.traces:
@@ -141,9 +147,15 @@ def page(data: ReportData) -> str:
     return template.get_template("report.html.jinja").render(
         data=data,
         tables=[(block, _header(block), list(_cells(block)), _baseline_note(block)) for block in data.blocks],
+        further=_further(data),
         curation_header=_CURATION,
         curation=[_curation_cells(one) for one in data.curation],
     )
+
+
+def _further(data: ReportData) -> list[tuple[str, tuple[tuple[str, ...], ...]]]:
+    tables = [("Accuracy in % by number of steps", data.by_steps), ("Published and ours", data.published)]
+    return [(title, table) for title, table in tables if table]
 
 
 _CURATION = ("task", "method", "questions", "candidates", "kept", "questions kept", "dropped because", "failed because")

@@ -107,7 +107,7 @@ def _train_role(
         models = {name: training.load_role(path) for name, path in earlier.items() if name != role} | {role: engine}
         return asyncio.run(_validation_accuracy(training, models))
 
-    by_accuracy = last and training.settings.selection == "accuracy" and training.validation
+    by_accuracy = last and training.settings.selection in ("accuracy", "oracle_test") and training.validation
     settings = training.settings
     steps = settings.epochs * math.ceil(len(examples) / (settings.batch_size * settings.gradient_accumulation))
     total = min(steps, settings.max_steps or steps)
