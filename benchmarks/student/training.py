@@ -144,9 +144,9 @@ def main() -> None:
         tokens = sum(len(row["input_ids"]) for row in rows(folder, data))
         print(f"{len(data)} examples, {tokens} tokens, {targets} of them learnt; {torch.get_num_threads()} threads")
         runs = {
-            "ours": lambda: ours(folder, data),
+            "ours, packs of 4": lambda: ours(folder, data, pack=4),
             "ours, every prompt anew": lambda: ours(folder, data, share_prompts=False),
-            "ours, bfloat16": lambda: ours(folder, data, precision="bfloat16"),
+            "ours, packs of 4, bfloat16": lambda: ours(folder, data, pack=4, precision="bfloat16"),
             "transformers Trainer": lambda: plain(folder, data),
         }
         if options.trl:

@@ -83,10 +83,16 @@ class TrainSettings(_Settings):
     """A longer target is cut (and then has no end token) and counted."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """bfloat16 is mixed precision; auto takes it on accelerators that have it."""
-    selection: Literal["accuracy", "loss", "last"] = "accuracy"
-    """Which epoch is kept: by validation accuracy, by the loss on validation examples, or the last."""
+    selection: Literal["accuracy", "loss", "last", "oracle_test"] = "accuracy"
+    """Which epoch is kept: by validation accuracy, by the loss on validation examples, or the last.
+
+    "oracle_test" selects on the test split, as published tables did; every table names it, and no other use is honest.
+    """
     share_prompts: bool = True
-    """Compute a prompt once for all targets of its question that are in the same batch."""
+    """Compute a prompt once for all its targets in the same batch."""
+    pack: int | None = Field(None, ge=1)
+    """Examples of one question to keep together in a batch; by default `batch_size` / 16, so that a batch holds 16 questions.
+    More is faster and learns less per epoch (docs/students.md)."""
     gradient_checkpointing: bool = False
     save_minutes: float = Field(10.0, gt=0)
     """Besides each epoch's end, a checkpoint to resume from is written this often."""

@@ -36,6 +36,8 @@ from cotdistill.students.settings import LoraSettings, StudentSettings, TrainSet
 
 __all__ = ["TrainResult", "train_role"]
 
+_QUESTIONS = 16
+"""Questions that a batch should hold at least: with fewer, the examples of a step say too much of the same."""
 _SAMPLE = 2_000
 """Examples looked at for characters that the tokenizer loses."""
 
@@ -113,7 +115,7 @@ def train_role(
         trainer,
         work,
         save_seconds=60 * train.save_minutes,
-        score=_scorer(inner, codec, score if train.selection == "accuracy" else None),
+        score=_scorer(inner, codec, score if train.selection in ("accuracy", "oracle_test") else None),
         validation=validation.rows if validation is not None and train.selection == "loss" else (),
         on_progress=on_progress,
     )
@@ -174,7 +176,7 @@ def _adapted(model: Any, lora: LoraSettings | None) -> Any:
 
 def _trainer(model: Any, inner: Any, data: Prepared, train: TrainSettings, work: Path, seed: int) -> TargetTrainer:
     share = train.share_prompts and not train.gradient_checkpointing and world()[1] == 1 and can_share(inner)
-    pack = max(2, train.batch_size // 4) if share else 1
+    pack = (train.pack or max(1, train.batch_size // _QUESTIONS)) if share else 1
     batches = Batches(data.rows, train.batch_size, pack, seed, rank=world()[0], world=world()[1])
     arguments = transformers.TrainingArguments(
         output_dir=str(work),
