@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/methods/speed.py            # about 4 minutes on one core; results in README.md
 
 Socratic CoT (two models in turn) against plain CoT of the same model, in milliseconds per generated token over all questions; the
-calculator's decode-time rule against decoding without it, at batch 32, interleaved, medians of `--repeats`.
+calculator's decode-time rule against decoding without it, at batch 32, interleaved, medians of `--repeats`. Times are processor
+seconds of the whole process, so that a machine shared with others gives usable figures.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def train(method: Method, questions: Sequence[Question], student: StudentSetting
 async def answer(
     method: Method, strategy: Strategy, questions: Sequence[Question], engines: Mapping[str, Engine]
 ) -> tuple[float, list[Answer]]:
-    """Seconds and answers for all questions at once."""
+    """Processor seconds and answers for all questions at once."""
     models = {role: BatchedModel(engine, rules=strategy.rules) for role, engine in engines.items()}
     async with Asker(models) as ask:
 
@@ -64,9 +65,9 @@ async def answer(
         async def one(question: Question) -> Answer:
             return await strategy.run(solve, question, ask, KIND)
 
-        started = time.perf_counter()
+        started = time.process_time()
         answers = [found async for _, found in stream_map(one, questions, 512)]
-        return time.perf_counter() - started, answers
+        return time.process_time() - started, answers
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def test_post_hoc_carries_results_on_but_not_into_numbers_of_the_question(run: R
 
 
 def test_later_turns_build_on_corrected_ones(run: Run) -> None:
-    decomposer = {"3 + 8 = 11. |": " done", "Next sub-question": " How many then?"}
+    decomposer = {"3 + 8 = 11. |": " done", "Ana": " How many then?"}
     answer = run(Calculator(mode="post_hoc"), SocraticCot(), decomposer=decomposer, solver=" 3 + 8 = 12. --> 12")
     assert answer.answer == "11"
     assert "3 + 8 = 11." in answer.trace[-1]["prompt"]

@@ -6,13 +6,14 @@ with other kinds of layers (sliding window, recurrent) keep transformers' layers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-__all__ = ["drop_columns", "expand_rows", "merge", "mergeable", "new_cache", "select_rows"]
+__all__ = ["drop_columns", "expand_rows", "fill", "merge", "mergeable", "new_cache", "row_states", "select_rows"]
 
 _STRIDE = 64
 
@@ -102,6 +103,30 @@ def merge(cache: Any, other: Any) -> None:
             torch.cat([_padded(layer.keys, width), _padded(guest.keys, width)]),
             torch.cat([_padded(layer.values, width), _padded(guest.values, width)]),
         )
+
+
+def row_states(cache: Any, row: int, columns: torch.Tensor) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
+    """Copies of a row's keys and values (heads × columns × dimension) at these columns, layer by layer."""
+    return tuple((layer.keys[row][:, columns], layer.values[row][:, columns]) for layer in cache.layers)
+
+
+def fill(
+    cache: Any, rows: Sequence[tuple[tuple[torch.Tensor, torch.Tensor], ...] | None], lengths: Sequence[int]
+) -> None:
+    """Makes an empty cache begin with the first columns of what is known of each row, to the right of its columns."""
+    like = next(layers for layers in rows if layers is not None)
+    width = max(lengths)
+    for place, layer in enumerate(cache.layers):
+        both = []
+        for side in (0, 1):
+            heads, _, dimension = like[place][side].shape
+            states = like[place][side].new_zeros((len(rows), heads, width, dimension))
+            for row, (known, length) in enumerate(zip(rows, lengths, strict=True)):
+                if known is not None:
+                    states[row, :, width - length :] = known[place][side][:, :length]
+            both.append(states)
+        layer.lazy_initialization(*both)
+        layer.set(*both)
 
 
 def _padded(states: torch.Tensor, width: int) -> torch.Tensor:

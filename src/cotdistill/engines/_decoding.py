@@ -112,6 +112,9 @@ class Decoder:
         stay = [place for place, row in enumerate(self._running) if not row.done]
         dead = len(self._running) - len(stay)
         if dead and (not stay or dead * dead_share >= len(self._running)):
+            for place, row in enumerate(self._running):
+                if row.done and not self._codec.encoder_decoder:
+                    self._runner.remember(place, (*row.prompt, *row.tokens[:-1]))
             self._running = [self._running[place] for place in stay]
             self._runner.keep(stay)
 
@@ -137,14 +140,24 @@ class Decoder:
             joining.append(self._waiting.popleft())
         if not joining:
             return []
+        known = [self._runner.knows(row.prompt) for row in joining]
+        done: list[tuple[int, Completion]] = []
+        # Prompts whose beginning is known are short work: they do not wait for the others to be computed from the start.
+        for group in (
+            [row for row, is_known in zip(joining, known, strict=True) if is_known is kind] for kind in (True, False)
+        ):
+            if group:
+                done += self._start(group)
+        self._compact(_DEAD_SHARE)
+        return done
+
+    def _start(self, joining: list[Row]) -> list[tuple[int, Completion]]:
         logits_NV = self._runner.admit([row.prompt for row in joining])
         for row in joining:
             if row.request.temperature > 0:
                 row.uniforms = random_numbers(row.request, row.sample_index, row.limit + 1)
-        done = self._advance(joining, logits_NV)
         self._running += joining
-        self._compact(_DEAD_SHARE)
-        return done
+        return self._advance(joining, logits_NV)
 
     def _advance(self, rows: list[Row], logits_BV: torch.Tensor) -> list[tuple[int, Completion]]:
         size = len(self._codec.tokenizer)

@@ -19,6 +19,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from cotdistill.engines import _cache
 from cotdistill.engines._loading import context_limit
+from cotdistill.engines._prefixes import Known, PrefixStore
 
 __all__ = ["CausalRunner", "EncoderDecoderRunner", "Runner", "runner_for"]
 
@@ -45,10 +46,18 @@ class Runner(Protocol):
         """Drops all other rows."""
         ...
 
+    def knows(self, prompt: tuple[int, ...]) -> bool:
+        """Whether the beginning of a prompt need not be computed again."""
+        ...
 
-def runner_for(model: Any) -> Runner:
+    def remember(self, row: int, tokens: tuple[int, ...]) -> None:
+        """Keeps what was computed for the tokens of a row that is about to be dropped."""
+        ...
+
+
+def runner_for(model: Any, prefixes: PrefixStore | None = None) -> Runner:
     """The runner for this model's family."""
-    return EncoderDecoderRunner(model) if model.config.is_encoder_decoder else CausalRunner(model)
+    return EncoderDecoderRunner(model) if model.config.is_encoder_decoder else CausalRunner(model, prefixes)
 
 
 def _unique(prompts: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], list[int]]:
@@ -71,8 +80,9 @@ def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
 class CausalRunner:
     """Forward passes of a decoder-only model."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, prefixes: PrefixStore | None = None) -> None:
         self._model = model
+        self._prefixes = prefixes or PrefixStore(0)
         self._device = model.device
         limit = context_limit(model)
         self._last_position = torch.iinfo(torch.long).max if limit is None else limit - 1
@@ -92,20 +102,13 @@ class CausalRunner:
     def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
         unique, rows = _unique(prompts)
         cache = _cache.new_cache(self._model.config)
-        shared = _common_prefix(unique) if len(unique) > 1 and _cache.mergeable(cache) else 0
-        mask_US = torch.zeros((len(unique), 0), dtype=torch.long, device=self._device)
-        if shared >= _SHARED_PREFIX and self._takes_positions:
-            prefix = torch.tensor([unique[0][:shared]], device=self._device)
-            self._forward(prefix, torch.ones_like(prefix), torch.arange(shared, device=self._device)[None], cache)
-            _cache.expand_rows(cache, torch.zeros(len(unique), dtype=torch.long, device=self._device))
-            mask_US = mask_US.new_ones((len(unique), shared))
-        else:
-            shared = 0
-        rest = [prompt[shared:] for prompt in unique]
+        lengths, mask_US = self._begun(cache, unique)
+        rest = [prompt[length:] for prompt, length in zip(unique, lengths, strict=True)]
         width = max(len(ids) for ids in rest)
         ids_US = torch.tensor([[0] * (width - len(ids)) + list(ids) for ids in rest], device=self._device)
         real_US = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in rest], device=self._device)
-        positions_US = (shared + real_US.cumsum(-1) - 1).clamp(min=0)
+        first_U1 = torch.tensor(lengths, device=self._device)[:, None]
+        positions_US = (first_U1 + real_US.cumsum(-1) - 1).clamp(min=0)
         mask_US = torch.cat([mask_US, real_US], dim=1)
         logits_UV = self._forward(ids_US, mask_US, positions_US, cache)
         rows_N = torch.tensor(rows, device=self._device)
@@ -113,6 +116,36 @@ class CausalRunner:
             _cache.expand_rows(cache, rows_N)
         self._join(cache, mask_US[rows_N], positions_US[rows_N, -1] + 1)
         return logits_UV[rows_N]
+
+    def _begun(self, cache: Any, unique: Sequence[tuple[int, ...]]) -> tuple[list[int], torch.Tensor]:
+        """Fills the cache with beginnings that are known or common to all; how many tokens of each prompt, and their mask."""
+        found = [self._prefixes.find(prompt) for prompt in unique] if self._can_reuse(cache) else []
+        lengths = [length for _, length in found]
+        width = max(lengths, default=0)
+        if width:
+            _cache.fill(cache, [known.layers if known else None for known, _ in found], lengths)
+            columns = torch.arange(width, device=self._device)
+            return lengths, (columns >= width - torch.tensor(lengths, device=self._device)[:, None]).long()
+        shared = _common_prefix(unique) if len(unique) > 1 and _cache.mergeable(cache) else 0
+        mask_US = torch.zeros((len(unique), 0), dtype=torch.long, device=self._device)
+        if shared < _SHARED_PREFIX or not self._takes_positions:
+            return [0] * len(unique), mask_US
+        prefix = torch.tensor([unique[0][:shared]], device=self._device)
+        self._forward(prefix, torch.ones_like(prefix), torch.arange(shared, device=self._device)[None], cache)
+        _cache.expand_rows(cache, torch.zeros(len(unique), dtype=torch.long, device=self._device))
+        return [shared] * len(unique), mask_US.new_ones((len(unique), shared))
+
+    def knows(self, prompt: tuple[int, ...]) -> bool:
+        return self._prefixes.on and self._prefixes.find(prompt)[1] > 0
+
+    def remember(self, row: int, tokens: tuple[int, ...]) -> None:
+        if not self._can_reuse(self._cache):
+            return
+        columns = self._mask_BS[row].nonzero()[: len(tokens), 0]
+        self._prefixes.put(Known(tokens, _cache.row_states(self._cache, row, columns)))
+
+    def _can_reuse(self, cache: Any) -> bool:
+        return self._prefixes.on and self._takes_positions and _cache.mergeable(cache)
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         ids_B1 = torch.tensor(tokens, device=self._device)[:, None]
@@ -162,6 +195,12 @@ class EncoderDecoderRunner:
         starts = (model.generation_config.decoder_start_token_id, model.config.decoder_start_token_id)
         self._start = next(start for start in (*starts, model.config.pad_token_id) if start is not None)
         self._keep_none()
+
+    def knows(self, prompt: tuple[int, ...]) -> bool:
+        return False
+
+    def remember(self, row: int, tokens: tuple[int, ...]) -> None:
+        pass
 
     def _keep_none(self) -> None:
         self._cache: Any = None

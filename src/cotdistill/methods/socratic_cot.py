@@ -8,7 +8,8 @@ was really produced (`iterative`), or one model writes both in one go (`unified`
     GSM8K, GPT-2 large:  answer only 4.62 · gold-step CoT 14.1 · Socratic 21.1   (from secondary sources)
 
 `sub_questions: gold` gives the solver the gold sub-questions: the upper bound of the paper's section 5.
-Ours, where the paper is silent: students separate steps by " | ", because T5's vocabulary has no newline.
+Ours, where the paper is silent: students separate steps by " | ", because T5's vocabulary has no newline. The decomposer goes on
+behind the last " |", the solver behind the sub-question's " **", so each turn's prompt begins with most of the one before.
 """
 
 from __future__ import annotations
@@ -170,7 +171,7 @@ def _lines(steps: Sequence[Step]) -> str:
 
 
 def _decomposer_prompt(question: Question, steps: Sequence[Step]) -> str:
-    return _BETWEEN.join([question_block(question), *(_pair(step) for step in steps), "Next sub-question:"])
+    return _BETWEEN.join([question_block(question), *(_pair(step) for step in steps), ""]).rstrip()
 
 
 def _solver_prompt(question: Question, steps: Sequence[Step], asked: str) -> str:
