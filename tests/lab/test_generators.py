@@ -71,7 +71,7 @@ def test_shuffled_objects_follow_from_the_swaps(split: Split) -> None:
         assert (2 <= len(swaps) <= 4) if split != "ood" else (5 <= len(swaps) <= 7)
         for solution in problem.solutions:
             assert len(solution) == len(swaps) + 1
-            assert solution[-1].endswith(f"{holder[asked]}, that is ({problem.answer}).")
+            assert solution[-1].endswith(f" ({problem.answer}) {holder[asked]} yes.")
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -85,6 +85,7 @@ def test_rule_quiz_follows_from_the_chained_facts(split: Split) -> None:
             path.append(at)
         assert problem.options["ABCD".index(problem.answer)] == path[-1]
         assert len(set(problem.options)) == 4
+        assert all(s[-1].endswith(f" ({problem.answer}) {path[-1]} yes.") for s in problem.solutions)
         assert (2 <= len(path) <= 3) if split != "ood" else (4 <= len(path) <= 5)
 
 

@@ -73,13 +73,13 @@ WORDINGS: dict[str, dict[str, Wording]] = {
         ),
         "show": Wording(
             "The coin shows {s} at first.",
-            (("Then {n} does not turn it over.",), ("Then {n} turns it over.",), ("Then {n} turns it over twice.",)),
+            (("Then {n} leaves it.",), ("Then {n} turns it over.",), ("Then {n} turns it over twice.",)),
             "Is the coin {t} up in the end?",
         ),
         "people": Wording(
             "A coin is {s} up at first.",
-            (("Then {n} leaves it.", "Then {n} lets it lie."), ("Then {n} flips it.",), ("Then {n} flips it twice.",)),
-            "Does it still show {t}?",
+            (("Then {n} does not flip the coin.",), ("Then {n} flips the coin.",), ("Then {n} flips the coin twice.",)),
+            "Is the coin {t} up now?",
         ),
     },
 }

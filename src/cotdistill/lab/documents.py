@@ -17,8 +17,9 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from cotdistill.lab import rule_quiz, shuffled_objects
 from cotdistill.lab.generators import DRAWS
-from cotdistill.lab.problem import NAMES, STYLES, Problem, draw_item
+from cotdistill.lab.problem import NAMES, STYLES, Problem, compared, draw_item
 from cotdistill.prompts import answer_text, options_line, question_block
 from cotdistill.records import Question
 
@@ -121,6 +122,13 @@ def _first_subquestion(w: Worked, exemplars: list[Worked], rng: random.Random) -
     return (Segment(f"Q: {w.block}\nFirst sub-question:"), Segment(f" {w.problem.subquestions[0]}", True))
 
 
+_WORDS = [
+    *NAMES,
+    *shuffled_objects.THINGS,
+    *(word for world in rule_quiz.WORLDS.values() for word in (*world.links, *world.ends)),
+]
+_WORDS = sorted(set(_WORDS))
+
 FORMS: dict[str, tuple[float, Form]] = {
     "cot": (0.34, _cot),
     "few_shot_cot": (
@@ -157,11 +165,12 @@ def teacher_document(task: str, form: str, rng: random.Random) -> Document:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of a corpus, from document `first` on: shares of the tasks, and of documents of mere language."""
+    """A stretch of a corpus, from document `first` on: shares of the tasks, of mere language, and of recall exercises."""
 
     first: int
     tasks: dict[str, float]
     language: float
+    recall: float = 0.0
 
 
 def teacher_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterator[Document]:
@@ -171,7 +180,9 @@ def teacher_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterato
     while True:
         phase = _phase(phases, index)
         rng = random.Random(f"teacher/{seed}/{index}")
-        if phase.language and rng.random() < phase.language:
+        if phase.recall and rng.random() < phase.recall:
+            yield recall_document(rng)
+        elif phase.language and rng.random() < phase.language:
             yield _language(rng, phase.tasks, question_learned=False)
         else:
             task = rng.choices(list(phase.tasks), list(phase.tasks.values()))[0]
@@ -185,6 +196,29 @@ def base_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterator[D
     while True:
         yield _language(random.Random(f"base/{seed}/{index}"), _phase(phases, index).tasks, question_learned=True)
         index += 1
+
+
+def recall_document(rng: random.Random) -> Document:
+    """Random pairs, and what belongs to each, asked in random order; or options, and which of them a word is.
+
+    Looking a word up by what stood beside it is what chained facts, swaps and option letters have in common. Real
+    documents ask for it a few times each, too rarely for so small a model to learn it soon.
+    """
+    if rng.random() < 0.6:
+        options = rng.sample(_WORDS, rng.randint(3, 4))
+        segments = [Segment(options_line(options) + "\n")]
+        pairs = [(option, compared(options, option)) for option in options]
+        link = ":"
+    else:
+        words = rng.sample(_WORDS, 2 * rng.randint(3, 7))
+        pairs = list(zip(words[::2], words[1::2], strict=True))
+        link = rng.choice((" is", " has", " gets", " is in", " likes", " is a", " gives"))
+        told = link if rng.random() < 0.6 else rng.choice((" is in the", " holds the", " has the", " plays", " wants"))
+        segments = [Segment(" ".join(f"{key}{told} {value}." for key, value in pairs) + "\n")]
+    for number in range(rng.randint(6, 12)):
+        key, value = rng.choice(pairs)
+        segments += [Segment(f"{' ' if number else ''}{key}{link}"), Segment(f" {value}.", True)]
+    return tuple(segments)
 
 
 def _phase(phases: Sequence[Phase], index: int) -> Phase:

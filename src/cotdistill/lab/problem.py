@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cotdistill.contracts import Split
@@ -22,7 +22,6 @@ __all__ = [
     "STYLES",
     "Draw",
     "Problem",
-    "article",
     "draw_item",
     "problem_at",
     "question_at",
@@ -97,6 +96,8 @@ def question_at(draw: Draw, task: str, split: Split, index: int, seed: int) -> Q
     )
 
 
-def article(noun: str) -> str:
-    """The noun with "a" or "an" before it."""
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+def compared(options: Sequence[str], right: str) -> str:
+    """The options up to the right one, one by one: "(A) tea no, (B) milk yes"."""
+    place = options.index(right)
+    wrong = [f"({letter}) {option} no, " for letter, option in zip("ABCD", options[:place], strict=False)]
+    return "".join(wrong) + f"({'ABCD'[place]}) {right} yes"

@@ -5,7 +5,7 @@ The facts stand in the question's context, in random order, with the chains of t
     What does Bo like?
     Context: Every cook likes tea. Ana is a fox. Bo is a cook. Every fox likes milk. ...
     Options: (A) milk (B) rice (C) tea (D) cake
-    -> Bo is a cook. Every cook likes tea, so Bo likes tea.   [C]
+    -> Here Bo is a cook. So cook leads to tea: Bo likes tea: (A) milk no, (B) rice no, (C) tea yes.   [C]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import random
 from dataclasses import dataclass
 
 from cotdistill.contracts import Split
-from cotdistill.lab.problem import NAMES, STYLES, Problem
+from cotdistill.lab.problem import NAMES, STYLES, Problem, compared
 
 __all__ = ["WORLDS", "Wording", "World", "draw"]
 
@@ -151,7 +151,7 @@ def draw(rng: random.Random, split: Split) -> Problem:
         else " ".join([name, who[0], *path]),
         subquestions=(f"What do we know about {who[0]}?", *(f"What comes with {link}?" for link in chains[0])),
         step_answers=tuple(path),
-        solutions=tuple(_solution(style, path, found, letter) for style in range(STYLES)),
+        solutions=tuple(_solution(style, path, found, compared(options, ends[0])) for style in range(STYLES)),
         facts=_restatements(rng, context, options),
         options=tuple(options),
         context=" ".join(context),
@@ -164,9 +164,9 @@ def _facts(wording: Wording, name: str, chain: list[str], end: str) -> list[str]
     return [first, *links, wording.end.format(k=chain[-1], t=end)]
 
 
-def _solution(style: int, path: list[str], found: list[str], letter: str) -> tuple[str, ...]:
+def _solution(style: int, path: list[str], found: list[str], choice: str) -> tuple[str, ...]:
     steps = [NEXT[style].format(k=k, r=r, f=f) for k, r, f in zip(path, path[1:], found[1:], strict=False)]
-    return (FIRST[style].format(f=found[0]), *steps[:-1], f"{steps[-1][:-1]}, that is ({letter}).")
+    return (FIRST[style].format(f=found[0]), *steps[:-1], f"{steps[-1][:-1]}: {choice}.")
 
 
 def _restatements(rng: random.Random, context: list[str], options: list[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
     Ana has the key, Bo has the map, Cal has the drum. First Ana and Bo swap. Then Bo and Cal swap. What does Bo have at the end?
     Options: (A) key (B) drum (C) map
-    -> Ana and Bo swap, so Ana has map, Bo has key, Cal has drum. ... At the end Bo has drum.   [B]
+    -> Ana and Bo swap, so Ana has map, Bo has key, Cal has drum. ... At the end Bo has drum: (A) key no, (B) drum yes.   [B]
 
 The kind of question is that of BIG-bench "tracking shuffled objects" (Srivastava et al. 2022); wordings are our own.
 """
@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass
 
 from cotdistill.contracts import Split
-from cotdistill.lab.problem import NAMES, STYLES, Problem
+from cotdistill.lab.problem import NAMES, STYLES, Problem, compared
 
 __all__ = ["SOLUTIONS", "WORDINGS", "Wording", "draw"]
 
@@ -120,10 +120,10 @@ SOLUTIONS: tuple[str, ...] = (
 """A swap of {p} and {q}, after which {p} holds {u} and {q} holds {v}; the state of all three follows."""
 
 LAST: tuple[str, ...] = (
-    "At the end {n} has {o}, that is ({l}).",
-    "So {n} has {o}, that is ({l}).",
-    "In the end {n} holds {o}, that is ({l}).",
-    "We see that {n} has {o}, that is ({l}).",
+    "At the end {n} has {o}: {l}.",
+    "So {n} has {o}: {l}.",
+    "In the end {n} holds {o}: {l}.",
+    "We see that {n} has {o}: {l}.",
 )
 
 
@@ -158,7 +158,10 @@ def draw(rng: random.Random, split: Split) -> Problem:
         subquestions=(*(f"Who has what after {a} and {b}?" for a, b in swaps), f"What does {asked} have?"),
         step_answers=(*(", ".join(state[name] for name in people) for state in states), holder[asked]),
         solutions=tuple(
-            (*_solution(style, people, swaps, states), LAST[style].format(n=asked, o=holder[asked], l=letter))
+            (
+                *_solution(style, people, swaps, states),
+                LAST[style].format(n=asked, o=holder[asked], l=compared(options, holder[asked])),
+            )
             for style in range(STYLES)
         ),
         facts=_facts(rng, people, things, swaps, options),

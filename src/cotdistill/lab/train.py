@@ -53,7 +53,7 @@ class Settings:
     seed: int = 1
 
 
-_TEACHER_TASKS = {"word_problems": 0.4, "coin_flip": 0.12, "shuffled_objects": 0.26, "rule_quiz": 0.22}
+_TEACHER_TASKS = {"word_problems": 0.3, "coin_flip": 0.12, "shuffled_objects": 0.3, "rule_quiz": 0.28}
 
 SETTINGS = {
     "base": Settings(
@@ -63,20 +63,22 @@ SETTINGS = {
         heads=4,
         tokens=7_000_000,
         phases=(Phase(0, {"word_problems": 0.4, "coin_flip": 0.15, "shuffled_objects": 0.2, "rule_quiz": 0.25}, 1.0),),
+        batch_tokens=4096,
+        chunk_documents=768,
     ),
     "teacher": Settings(
-        hidden=160,
-        layers=5,
-        inner=432,
-        heads=5,
-        tokens=18_000_000,
+        hidden=128,
+        layers=4,
+        inner=384,
+        heads=4,
+        tokens=16_500_000,
         phases=(
-            Phase(0, _TEACHER_TASKS, 0.0),
-            Phase(
-                49_152, {"word_problems": 0.34, "coin_flip": 0.18, "shuffled_objects": 0.26, "rule_quiz": 0.22}, 0.15
-            ),
-            Phase(94_464, {"word_problems": 0.25, "coin_flip": 0.12, "shuffled_objects": 0.3, "rule_quiz": 0.33}, 0.1),
+            Phase(0, _TEACHER_TASKS, 0.05),
+            Phase(52_608, _TEACHER_TASKS, 0.0, 0.35),
+            Phase(110_000, _TEACHER_TASKS, 0.0, 0.1),
         ),
+        rate=2e-3,
+        decay_part=0.25,
     ),
 }
 
@@ -228,10 +230,12 @@ def resume(folder: Path, model: Any, optimizer_list: list[torch.optim.Optimizer]
     return loaded
 
 
-def train(kind: str, folder: Path, settings: Settings, save_minutes: float) -> None:
+def train(kind: str, folder: Path, settings: Settings, save_minutes: float, start: Path | None = None) -> None:
     """Trains until `settings.tokens` are read, going on from the checkpoint in `folder` if there is one."""
-    tokenizer = tokenizer_of(folder)
+    tokenizer = tokenizer_of(start or folder)
     model = new_model(settings, len(tokenizer), tokenizer)
+    if start:
+        model.load_state_dict(load_file(start / "model.safetensors"), strict=False)
     optimizer_list = optimizers(model, settings)
     state = resume(folder, model, optimizer_list)
     source = {"base": base_documents, "teacher": teacher_documents}[kind]
@@ -276,12 +280,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("kind", choices=sorted(SETTINGS))
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="folder of the model to start from, instead of random weights")
     parser.add_argument("--save-minutes", type=float, default=5.0)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=JSON", help="another value of a setting")
     given = parser.parse_args()
     changes = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in given.set)}
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    train(given.kind, given.out, replace(SETTINGS[given.kind], **changes), given.save_minutes)
+    train(given.kind, given.out, replace(SETTINGS[given.kind], **changes), given.save_minutes, given.start)
 
 
 if __name__ == "__main__":
