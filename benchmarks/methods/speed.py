@@ -84,17 +84,20 @@ def main() -> None:
         plain, turns = FineTuneCot(source="gold"), SocraticCot(source="gold")
         cot = train(plain, training, student, Path(place) / "plain")
         socratic = train(turns, training, student, Path(place) / "socratic")
-        engine = TransformersEngine()
-        load = {role: load_student(engine, student, path) for role, path in {**cot, **socratic}.items()}
-        small = load_student(TransformersEngine(batch_size=32), student, cot["student"])
         costs: dict[str, list[float]] = {"plain CoT": [], "Socratic CoT": []}
         rates: dict[str, list[float]] = {"without": [], "with": []}
         for _ in range(options.repeats):
+            # Engines keep what they computed: a repeat on the same ones would not compute its prompts.
+            load = {
+                role: load_student(TransformersEngine(), student, path) for role, path in {**cot, **socratic}.items()
+            }
+            small = TransformersEngine(batch_size=32, prefix_megabytes=0)
             for name, method in (("plain CoT", plain), ("Socratic CoT", turns)):
                 seconds, answers = asyncio.run(answer(method, Greedy(), questions, load))
                 costs[name].append(1000 * seconds / sum(one.completion_tokens for one in answers))
             for name, strategy in (("without", Greedy()), ("with", Calculator())):
-                seconds, answers = asyncio.run(answer(plain, strategy, questions[:256], {"student": small}))
+                fresh = {"student": load_student(small, student, cot["student"])}
+                seconds, answers = asyncio.run(answer(plain, strategy, questions[:256], fresh))
                 rates[name].append(sum(one.completion_tokens for one in answers) / seconds)
             equations = [e for one in answers for e in find_equations(one.text) if e.calculates]
     per_token = {name: statistics.median(values) for name, values in costs.items()}
