@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cotdistill import lab
 from cotdistill.asking import Asker
 from cotdistill.batching import BatchedModel
 from cotdistill.completion_log import CompletionLog
@@ -154,7 +155,7 @@ class Run:
             "method": method.identity(),
             "exemplars": [exemplar.to_json() for exemplar in self.exemplars(task, method)],
             "teacher": self.recipe.teacher.identity(),
-            "teacher_files": checkpoint_stamp(self.recipe.teacher.settings.get("model")),
+            "teacher_files": checkpoint_stamp(_teacher_checkpoint(self.recipe.teacher)),
         }
         return Unit(self._folder(task, method) / "generate", made_from)
 
@@ -168,7 +169,7 @@ class Run:
             "curate": self.curate_unit(cell.task, cell.method).fingerprint,
             "validation": self.digest(cell.task.label, self.selection_split(cell.method)),
             "student": cell.student.settings.model_dump(mode="json"),
-            "student_files": checkpoint_stamp(cell.student.settings.model),
+            "student_files": checkpoint_stamp(_student_checkpoint(cell.student)),
             "train": cell.method.train.model_dump(mode="json"),
             "seed": cell.seed,
         }
@@ -220,6 +221,14 @@ class Run:
                     yield ask
                 finally:
                     self.ledger.write(self.folder / "ledger.json", {"earlier": self._earlier})
+
+
+def _teacher_checkpoint(teacher: Entry) -> str | Path | None:
+    return lab.teacher_path() if teacher.name == "lab" else teacher.settings.get("model")
+
+
+def _student_checkpoint(student: StudentEntry) -> str | Path | None:
+    return lab.student_path() if student.settings.model == "lab" else student.settings.model
 
 
 def checkpoint_stamp(model: str | Path | None) -> dict[str, Any] | None:
