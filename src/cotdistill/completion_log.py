@@ -45,6 +45,11 @@ CREATE TABLE IF NOT EXISTS completions (
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _COLUMNS = "text, sample, reasoning, finish_reason, prompt_tokens, completion_tokens, cached_prompt_tokens, logprob"
+_ADD_REQUEST = "INSERT INTO requests (key, model, request) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING"
+_FIND_REQUEST = "SELECT id FROM requests WHERE key = ?"
+_ADD_COMPLETION = (
+    f"INSERT OR IGNORE INTO completions (request, {_COLUMNS}, arrived) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
@@ -294,16 +299,13 @@ class CompletionLog:
                 model = self._models.get(identity_json)
                 if model is None:
                     model = self._model_id(identity_json)
-                found = database.execute(
-                    "INSERT INTO requests (key, model, request) VALUES (?, ?, ?)"
-                    " ON CONFLICT (key) DO UPDATE SET model = model RETURNING id",
-                    (bytes.fromhex(key), model, request_json),
-                ).fetchone()
-                database.executemany(
-                    f"INSERT OR IGNORE INTO completions (request, {_COLUMNS}, arrived)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [(found[0], *_values(c), now) for c in completions],
-                )
+                digest = bytes.fromhex(key)
+                added = database.execute(_ADD_REQUEST, (digest, model, request_json))
+                request_id = added.lastrowid
+                if added.rowcount == 0:
+                    (request_id,) = database.execute(_FIND_REQUEST, (digest,)).fetchone()
+                for completion in completions:
+                    database.execute(_ADD_COMPLETION, (request_id, *_values(completion), now))
             database.execute("COMMIT")
         except BaseException:
             self._models.clear()
