@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass
 
 from cotdistill.contracts import Split
-from cotdistill.lab.problem import NAMES, STYLES, Problem
+from cotdistill.lab.problem import NAMES, STYLES, Problem, shape_of
 
 __all__ = ["SOLUTIONS", "WORDINGS", "Wording", "draw", "other_side"]
 
@@ -26,64 +26,57 @@ class Wording:
     ask: str
 
 
-WORDINGS: dict[str, dict[str, Wording]] = {
-    "train": {
-        "flips": Wording(
-            "A coin is {s} up.",
-            (("{n} does not flip the coin.",), ("{n} flips the coin.",), ("{n} flips the coin twice.",)),
-            "Is the coin still {t} up?",
+WORDINGS: tuple[Wording, ...] = (
+    Wording(
+        "A coin is {s} up.",
+        (("{n} does not flip the coin.",), ("{n} flips the coin.",), ("{n} flips the coin twice.",)),
+        "Is the coin still {t} up?",
+    ),
+    Wording(
+        "The coin lies {s} up.",
+        (("{n} does not turn it.", "{n} lets it lie."), ("{n} turns it.",), ("{n} turns it twice.",)),
+        "Does it lie {t} up now?",
+    ),
+    Wording(
+        "A coin shows {s}.",
+        (("{n} leaves it.", "Then {n} leaves the coin."), ("{n} turns it over.",), ("{n} turns it over twice.",)),
+        "Does the coin show {t} at the end?",
+    ),
+    Wording(
+        "At first the coin is {s} up.",
+        (("Then {n} does not flip.",), ("Then {n} flips.",), ("Then {n} flips twice.",)),
+        "Is it {t} up in the end?",
+    ),
+    Wording(
+        "At first a coin shows {s}.",
+        (("{n} does not flip it.",), ("{n} flips it.",), ("{n} flips it twice.",)),
+        "Is it {t} up at the end?",
+    ),
+    Wording(
+        "The coin is {s} up.",
+        (("Then {n} does not turn it.",), ("Then {n} turns it.",), ("Then {n} turns it twice.",)),
+        "Is the coin {t} up now?",
+    ),
+    Wording(
+        "At first a coin lies {s} up.",
+        (
+            ("{n} leaves the coin.", "{n} does not turn the coin."),
+            ("{n} turns the coin.",),
+            ("{n} turns the coin twice.",),
         ),
-        "turns": Wording(
-            "The coin lies {s} up.",
-            (("{n} does not turn it.", "{n} lets it lie."), ("{n} turns it.",), ("{n} turns it twice.",)),
-            "Does it lie {t} up now?",
-        ),
-        "over": Wording(
-            "A coin shows {s}.",
-            (("{n} leaves it.", "Then {n} leaves the coin."), ("{n} turns it over.",), ("{n} turns it over twice.",)),
-            "Does the coin show {t} at the end?",
-        ),
-        "then": Wording(
-            "At first the coin is {s} up.",
-            (("Then {n} does not flip.",), ("Then {n} flips.",), ("Then {n} flips twice.",)),
-            "Is it {t} up in the end?",
-        ),
-    },
-    "validation": {
-        "mixed": Wording(
-            "At first a coin shows {s}.",
-            (("{n} does not flip it.",), ("{n} flips it.",), ("{n} flips it twice.",)),
-            "Is it {t} up at the end?",
-        ),
-        "later": Wording(
-            "The coin is {s} up.",
-            (("Then {n} does not turn it.",), ("Then {n} turns it.",), ("Then {n} turns it twice.",)),
-            "Is the coin {t} up now?",
-        ),
-    },
-    "test": {
-        "first": Wording(
-            "At first a coin lies {s} up.",
-            (
-                ("{n} leaves the coin.", "{n} does not turn the coin."),
-                ("{n} turns the coin.",),
-                ("{n} turns the coin twice.",),
-            ),
-            "Does the coin still lie {t} up?",
-        ),
-        "show": Wording(
-            "The coin shows {s} at first.",
-            (("Then {n} leaves it.",), ("Then {n} turns it over.",), ("Then {n} turns it over twice.",)),
-            "Is the coin {t} up in the end?",
-        ),
-        "people": Wording(
-            "A coin is {s} up at first.",
-            (("Then {n} does not flip the coin.",), ("Then {n} flips the coin.",), ("Then {n} flips the coin twice.",)),
-            "Is the coin {t} up now?",
-        ),
-    },
-}
-WORDINGS["ood"] = WORDINGS["test"]
+        "Does the coin still lie {t} up?",
+    ),
+    Wording(
+        "The coin shows {s} at first.",
+        (("Then {n} does not turn it over.",), ("Then {n} turns it over.",), ("Then {n} turns it over twice.",)),
+        "Is the coin {t} up in the end?",
+    ),
+    Wording(
+        "A coin is {s} up at first.",
+        (("Then {n} leaves it.", "Then {n} lets it lie."), ("Then {n} flips it.",), ("Then {n} flips it twice.",)),
+        "Does it still show {t}?",
+    ),
+)
 
 SOLUTIONS: tuple[tuple[str, ...], ...] = (
     ("{n} does not, so it is {w}.", "{n} flips it, so it is {w}.", "{n} flips it twice, so it is {w}."),
@@ -122,9 +115,8 @@ def other_side(side: str) -> str:
 
 
 def draw(rng: random.Random, split: Split) -> Problem:
-    """One row of people of the split's wordings."""
-    template = rng.choice(sorted(WORDINGS[split]))
-    wording = WORDINGS[split][template]
+    """One row of people."""
+    wording = rng.choice(WORDINGS)
     count = rng.randint(8, 11) if split == "ood" else rng.randint(3, 7)
     people = rng.sample(NAMES, count)
     turns = [rng.choice((0, 0, 1, 1, 1, 2)) for _ in people]
@@ -133,11 +125,12 @@ def draw(rng: random.Random, split: Split) -> Problem:
     for turn in turns:
         sides.append(other_side(sides[-1]) if turn == 1 else sides[-1])
     sentences = [rng.choice(wording.flips[turn]).format(n=name) for name, turn in zip(people, turns, strict=True)]
+    text = " ".join([wording.start.format(s=start), *sentences, wording.ask.format(t=asked)])
     steps = list(zip(people, turns, sides, sides[1:], strict=False))
     return Problem(
-        text=" ".join([wording.start.format(s=start), *sentences, wording.ask.format(t=asked)]),
+        text=text,
         answer="yes" if sides[-1] == asked else "no",
-        template=template,
+        template=shape_of(text, NAMES),
         content=" ".join([start, asked, *(f"{name}{turn}" for name, turn in zip(people, turns, strict=True))]),
         subquestions=(*(f"Which side is up after {name}?" for name in people), f"What do we see for {asked}?"),
         step_answers=(*sides[1:], "yes" if sides[-1] == asked else "no"),

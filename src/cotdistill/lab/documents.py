@@ -194,30 +194,45 @@ def base_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterator[D
     """The student base's corpus, all language, from document `first` on, without end."""
     index = first
     while True:
-        yield _language(random.Random(f"base/{seed}/{index}"), _phase(phases, index).tasks, question_learned=True)
+        phase, rng = _phase(phases, index), random.Random(f"base/{seed}/{index}")
+        if phase.recall and rng.random() < phase.recall:
+            yield _changing_pairs(rng)
+        else:
+            yield _language(rng, phase.tasks, question_learned=True)
         index += 1
 
 
 def recall_document(rng: random.Random) -> Document:
-    """Random pairs, and what belongs to each, asked in random order; or options, and which of them a word is.
+    """Options held against a word, or random pairs of which some change, and then what belongs to each now.
 
-    Looking a word up by what stood beside it is what chained facts, swaps and option letters have in common. Real
-    documents ask for it a few times each, too rarely for so small a model to learn it soon.
+    Looking a word up by what stood beside it last is what chained facts and swaps have in common. Real documents ask for
+    it a few times each, too rarely for so small a model to learn it soon.
     """
-    if rng.random() < 0.6:
+    if rng.random() < 0.4:
         options = rng.sample(_WORDS, rng.randint(3, 4))
-        segments = [Segment(options_line(options) + "\n")]
-        pairs = [(option, compared(options, option)) for option in options]
-        link = ":"
-    else:
-        words = rng.sample(_WORDS, 2 * rng.randint(3, 7))
-        pairs = list(zip(words[::2], words[1::2], strict=True))
-        link = rng.choice((" is", " has", " gets", " is in", " likes", " is a", " gives"))
-        told = link if rng.random() < 0.6 else rng.choice((" is in the", " holds the", " has the", " plays", " wants"))
-        segments = [Segment(" ".join(f"{key}{told} {value}." for key, value in pairs) + "\n")]
+        segments = [Segment(options_line(options))]
+        for _ in range(rng.randint(2, 3)):
+            right = rng.choice(options)
+            segments += [Segment(f"\n{right}:"), Segment(f" {compared(options, right)}.", True)]
+        return tuple(segments)
+    return _changing_pairs(rng)
+
+
+def _changing_pairs(rng: random.Random) -> Document:
+    words = rng.sample(_WORDS, 2 * rng.randint(3, 7))
+    pairs = dict(zip(words[::2], words[1::2], strict=True))
+    link = rng.choice((" has the", " has the", " has", " is", " gets", " is in", " likes", " is a", " gives"))
+    told = link if rng.random() < 0.6 else rng.choice((" is in the", " holds the", " has the", " plays", " wants"))
+    segments = [Segment(" ".join(f"{key}{told} {value}." for key, value in pairs.items()) + "\n")]
     for number in range(rng.randint(6, 12)):
-        key, value = rng.choice(pairs)
-        segments += [Segment(f"{' ' if number else ''}{key}{link}"), Segment(f" {value}.", True)]
+        before = " " if number else ""
+        if number and rng.random() < 0.5:
+            first, second = rng.sample(list(pairs), 2)
+            pairs[first], pairs[second] = pairs[second], pairs[first]
+            segments.append(Segment(f"{before}{first}{link} {pairs[first]}. {second}{link} {pairs[second]}."))
+            before = " "
+        key = rng.choice(list(pairs))
+        segments += [Segment(f"{before}{key}{link}"), Segment(f" {pairs[key]}.", True)]
     return tuple(segments)
 
 

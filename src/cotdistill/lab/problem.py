@@ -2,16 +2,18 @@
 
 A generator is a function `draw(rng, split) -> Problem`. A `Problem` holds the question together with its solution in
 every wording (`solutions[style][step]`) and with restatements of its facts, which never contain a computed result.
-Item i of a split is drawn from its own seed, so that any item can be made without the ones before it. A drawn problem
-whose content hashes to another split is drawn again, so no content (numbers, names, order of events) is shared by
-two splits; that the wordings differ by split is up to the generators.
+Item i of a split is drawn from its own seed, so that any item can be made without the ones before it. All splits use the
+same sentences, in other orders: a problem's template (its text with numbers, names and things levelled) belongs to one of
+train, validation and test, by its hash, and its content (numbers, names, order of events) to train or to the other two.
+What is drawn for another split is drawn again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from cotdistill.contracts import Split
@@ -25,7 +27,8 @@ __all__ = [
     "draw_item",
     "problem_at",
     "question_at",
-    "split_of_content",
+    "shape_of",
+    "splits_of",
 ]
 
 STYLES = 4
@@ -52,22 +55,37 @@ class Problem:
     context: str = ""
 
 
+_NUMBER = re.compile(r"\d+")
+_WORD = re.compile(r"\w+")
+
+
+def shape_of(text: str, words: Collection[str]) -> str:
+    """The text with numbers as 0 and each of `words` as the place of its first appearance: two texts of one shape differ
+    in numbers, names and things alone."""
+    places: dict[str, int] = {}
+
+    def level(match: re.Match[str]) -> str:
+        word = match[0]
+        return f"<{places.setdefault(word, len(places))}>" if word in words else word
+
+    return _WORD.sub(level, _NUMBER.sub("0", text))
+
+
 Draw = Callable[[random.Random, Split], Problem]
 
 
-def split_of_content(content: str) -> Split:
-    """The only split, "ood" aside, in which this content may occur: 80 % train, 10 % validation, 10 % test."""
-    bucket = hashlib.sha256(content.encode()).digest()[0] * 10 // 256
-    if bucket == 0:
-        return "validation"
-    return "test" if bucket == 1 else "train"
+def splits_of(problem: Problem) -> set[Split]:
+    """The splits, "ood" aside, in which a problem may occur: its template belongs to one, its content to training or not."""
+    template, content = (hashlib.sha256(text.encode()).digest()[0] for text in (problem.template, problem.content))
+    owner: Split = "train" if template < 180 else "validation" if template < 218 else "test"
+    return {owner} if (content < 154) == (owner == "train") else set()
 
 
 def draw_item(draw: Draw, rng: random.Random, split: Split) -> Problem:
     """Draws until the content belongs to the split; "ood" problems are longer than all others and need no check."""
     while True:
         problem = draw(rng, split)
-        if split == "ood" or split_of_content(problem.content) == split:
+        if split == "ood" or split in splits_of(problem):
             return problem
 
 
@@ -97,7 +115,7 @@ def question_at(draw: Draw, task: str, split: Split, index: int, seed: int) -> Q
 
 
 def compared(options: Sequence[str], right: str) -> str:
-    """The options up to the right one, one by one: "(A) tea no, (B) milk yes"."""
+    """The options up to the right one, each held against it: "(A) tea is milk no, (B) milk is milk yes"."""
     place = options.index(right)
-    wrong = [f"({letter}) {option} no, " for letter, option in zip("ABCD", options[:place], strict=False)]
-    return "".join(wrong) + f"({'ABCD'[place]}) {right} yes"
+    wrong = [f"({letter}) {option} is {right} no, " for letter, option in zip("ABCD", options[:place], strict=False)]
+    return "".join(wrong) + f"({'ABCD'[place]}) {right} is {right} yes"

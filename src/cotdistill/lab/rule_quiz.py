@@ -5,7 +5,7 @@ The facts stand in the question's context, in random order, with the chains of t
     What does Bo like?
     Context: Every cook likes tea. Ana is a fox. Bo is a cook. Every fox likes milk. ...
     Options: (A) milk (B) rice (C) tea (D) cake
-    -> Here Bo is a cook. So cook leads to tea: Bo likes tea: (A) milk no, (B) rice no, (C) tea yes.   [C]
+    -> Here Bo is a cook. So cook leads to tea: Bo likes tea: (A) milk is tea no, (B) rice is tea no, (C) tea is tea yes.   [C]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import random
 from dataclasses import dataclass
 
 from cotdistill.contracts import Split
-from cotdistill.lab.problem import NAMES, STYLES, Problem, compared
+from cotdistill.lab.problem import NAMES, STYLES, Problem, compared, shape_of
 
 __all__ = ["WORLDS", "Wording", "World", "draw"]
 
@@ -39,7 +39,7 @@ class World:
     ends: tuple[str, ...]
     found_link: str
     found_end: str
-    wordings: dict[str, tuple[Wording, ...]]
+    wordings: tuple[Wording, ...]
 
 
 OBJECTS = ("key", "map", "cup", "hat", "pen", "bell", "lamp", "rope", "drum", "kite", "ring", "ball")
@@ -51,20 +51,14 @@ WORLDS: dict[str, World] = {
         ("tea", "milk", "rice", "cake", "soup", "bread", "corn", "juice"),
         "{n} is a {k}",
         "{n} likes {t}",
-        {
-            "train": (
+        (
                 Wording("{n} is a {k}.", "Every {k} is a {r}.", "Every {k} likes {t}.", "What does {n} like?"),
                 Wording("{n} is a {k}.", "Each {k} is a {r}.", "Each {k} eats {t}.", "What does {n} eat?"),
                 Wording("{n} works as a {k}.", "Any {k} is also a {r}.", "Any {k} wants {t}.", "What does {n} want?"),
-            ),
-            "validation": (
                 Wording("{n} works as a {k}.", "Each {k} is also a {r}.", "Each {k} likes {t}.", "Which does {n} like?"),
-            ),
-            "test": (
                 Wording("{n} is a {k}.", "Any {k} is a {r}.", "Every {k} wants {t}.", "Which does {n} want?"),
                 Wording("{n} works as a {k}.", "Every {k} is also a {r}.", "Any {k} eats {t}.", "Which does {n} eat now?"),
-            ),
-        },
+        ),
     ),
     "places": World(
         OBJECTS,
@@ -72,20 +66,14 @@ WORLDS: dict[str, World] = {
         ("Rome", "Paris", "London", "Berlin", "Tokyo", "Cairo", "Lima", "Oslo"),
         "{n} is in the {k}",
         "{n} is in {t}",
-        {
-            "train": (
+        (
                 Wording("The {n} is in the {k}.", "The {k} is in the {r}.", "The {k} is in {t}.", "Which city is the {n} in?"),
                 Wording("The {n} lies in the {k}.", "The {k} stands in the {r}.", "The {k} stands in {t}.", "In which city is the {n}?"),
                 Wording("The {k} has the {n}.", "The {r} has the {k}.", "{t} has the {k}.", "Which city has the {n}?"),
-            ),
-            "validation": (
                 Wording("The {n} is in the {k}.", "The {k} stands in the {r}.", "The {k} stands in {t}.", "Which city is the {n} now in?"),
-            ),
-            "test": (
                 Wording("The {n} lies in the {k}.", "The {k} is in the {r}.", "The {k} is in {t}.", "In which city is the {n} now?"),
                 Wording("The {n} stands in the {k}.", "The {k} lies in the {r}.", "The {k} lies in {t}.", "In which city does the {n} lie?"),
-            ),
-        },
+        ),
     ),
     "rules": World(
         tuple(NAMES),
@@ -93,22 +81,18 @@ WORLDS: dict[str, World] = {
         ("guitar", "piano", "chess", "tennis", "golf", "poker", "flute", "football"),
         "{n} is {k}",
         "{n} plays {t}",
-        {
-            "train": (
+        (
                 Wording("{n} is in team {k}.", "Team {k} is in group {r}.", "Group {k} plays {t}.", "What does {n} play?"),
                 Wording("{n} is {k}.", "If {k}, then also {r}.", "If {k}, then {t}.", "What is right for {n}?"),
                 Wording("{n} got a {k} card.", "Who has {k} gets {r}.", "Who has {k} plays {t}.", "What will {n} play?"),
-            ),
-            "validation": (
                 Wording("{n} got a {k} card.", "If {k}, then also {r}.", "Who has {k} plays {t}.", "Which does {n} play?"),
-            ),
-            "test": (
                 Wording("{n} is {k}.", "Who is {k} is also {r}.", "Who is {k} plays {t}.", "Which does {n} play now?"),
                 Wording("{n} has a {k} card.", "Who has {k} has also {r}.", "If {k}, then {t}.", "Which is right for {n}?"),
-            ),
-        },
+        ),
     ),
 }  # fmt: skip
+
+_VARIABLE = {name: {*world.names, *world.links, *world.ends} for name, world in WORLDS.items()}
 
 FIRST: tuple[str, ...] = ("We know {f}.", "First, {f}.", "Here {f}.", "It says {f}.")
 NEXT: tuple[str, ...] = (
@@ -120,12 +104,10 @@ NEXT: tuple[str, ...] = (
 
 
 def draw(rng: random.Random, split: Split) -> Problem:
-    """One quiz question of the split's wordings."""
+    """One quiz question."""
     name = rng.choice(sorted(WORLDS))
     world = WORLDS[name]
-    told = "test" if split == "ood" else split
-    number = rng.randrange(len(world.wordings[told]))
-    wording = world.wordings[told][number]
+    wording = rng.choice(world.wordings)
     facts_needed = rng.randint(4, 5) if split == "ood" else rng.randint(2, 3)
     links_each = facts_needed - 1
     who = rng.sample(world.names, 3 if facts_needed == 2 else 2)
@@ -145,7 +127,7 @@ def draw(rng: random.Random, split: Split) -> Problem:
     return Problem(
         text=wording.ask.format(n=who[0]),
         answer=letter,
-        template=f"{name}-{told}-{number}",
+        template=shape_of(" ".join([wording.ask.format(n=who[0]), *context, *options]), _VARIABLE[name]),
         content=" ".join([name, who[0], *path, *sorted(context)])
         if split == "ood"
         else " ".join([name, who[0], *path]),

@@ -1,8 +1,9 @@
-"""Three people hold one thing each and swap in pairs 2 to 4 times ("ood": 5 to 7); what does one of them hold at the end?
+"""Three people have one thing each and swap in pairs 2 or 3 times ("ood": 4 to 6); what does one of them have at the end?
 
     Ana has the key, Bo has the map, Cal has the drum. First Ana and Bo swap. Then Bo and Cal swap. What does Bo have at the end?
     Options: (A) key (B) drum (C) map
-    -> Ana and Bo swap, so Ana has map, Bo has key, Cal has drum. ... At the end Bo has drum: (A) key no, (B) drum yes.   [B]
+    -> First Ana has the key, Bo has the map, then Ana has the map, Bo has the key. ... So Bo has the drum: (A) key is drum no,
+       (B) drum is drum yes.   [B]
 
 The kind of question is that of BIG-bench "tracking shuffled objects" (Srivastava et al. 2022); wordings are our own.
 """
@@ -13,7 +14,7 @@ import random
 from dataclasses import dataclass
 
 from cotdistill.contracts import Split
-from cotdistill.lab.problem import NAMES, STYLES, Problem, compared
+from cotdistill.lab.problem import NAMES, STYLES, Problem, compared, shape_of
 
 __all__ = ["SOLUTIONS", "WORDINGS", "Wording", "draw"]
 
@@ -28,69 +29,62 @@ class Wording:
     ask: str
 
 
-WORDINGS: dict[str, dict[str, Wording]] = {
-    "train": {
-        "has": Wording(
-            "{a} has the {x}, {b} has the {y}, {c} has the {z}.",
-            ("First {a} and {b} swap.",),
-            ("Then {a} and {b} swap.",),
-            "What does {n} have at the end?",
-        ),
-        "holds": Wording(
-            "{a} holds the {x}. {b} holds the {y}. {c} holds the {z}.",
-            ("{a} trades with {b}.", "{a} swaps with {b}."),
-            ("{a} trades with {b}.", "{a} swaps with {b}."),
-            "Which thing does {n} hold now?",
-        ),
-        "gets": Wording(
-            "At the start {a} gets the {x}, {b} gets the {y} and {c} gets the {z}.",
-            ("Then {a} trades with {b}.",),
-            ("After that {a} trades with {b}.", "Then {a} trades with {b}."),
-            "What does {n} hold in the end?",
-        ),
-        "game": Wording(
-            "In a game {a} has the {x}, {b} the {y} and {c} the {z}.",
-            ("{a} and {b} trade.",),
-            ("{a} and {b} trade.", "Now {a} and {b} trade."),
-            "What has {n} got at the end?",
-        ),
-    },
-    "validation": {
-        "now": Wording(
-            "At the start {a} holds the {x}, {b} holds the {y}, {c} holds the {z}.",
-            ("First {a} and {b} trade.",),
-            ("Then {a} and {b} trade.",),
-            "What does {n} have now?",
-        ),
-        "trade": Wording(
-            "{a} gets the {x}, {b} gets the {y}, {c} gets the {z}.",
-            ("{a} and {b} swap.",),
-            ("After that {a} and {b} swap.",),
-            "Which thing does {n} have at the end?",
-        ),
-    },
-    "test": {
-        "start": Wording(
-            "In a game {a} holds the {x}, {b} holds the {y} and {c} holds the {z}.",
-            ("First {a} swaps with {b}.",),
-            ("Then {a} swaps with {b}.", "After that {a} swaps with {b}."),
-            "What does {n} have in the end?",
-        ),
-        "that": Wording(
-            "{a} has the {x}. {b} has the {y}. {c} has the {z}.",
-            ("First {a} trades with {b}.",),
-            ("Now {a} trades with {b}.", "Now {a} and {b} swap."),
-            "Which thing does {n} hold at the end?",
-        ),
-        "got": Wording(
-            "At the start {a} has the {x}, {b} the {y} and {c} the {z}.",
-            ("Then {a} and {b} trade.",),
-            ("After that {a} and {b} trade.",),
-            "Which thing has {n} got now?",
-        ),
-    },
-}
-WORDINGS["ood"] = WORDINGS["test"]
+WORDINGS: tuple[Wording, ...] = (
+    Wording(
+        "{a} has the {x}, {b} has the {y}, {c} has the {z}.",
+        ("First {a} and {b} swap.",),
+        ("Then {a} and {b} swap.",),
+        "What does {n} have at the end?",
+    ),
+    Wording(
+        "{a} has the {x}. {b} has the {y}. {c} has the {z}.",
+        ("{a} trades with {b}.", "{a} swaps with {b}."),
+        ("{a} trades with {b}.", "{a} swaps with {b}."),
+        "Which thing does {n} hold now?",
+    ),
+    Wording(
+        "At the start {a} has the {x}, {b} has the {y} and {c} has the {z}.",
+        ("Then {a} trades with {b}.",),
+        ("After that {a} trades with {b}.", "Then {a} trades with {b}."),
+        "What does {n} hold in the end?",
+    ),
+    Wording(
+        "In a game {a} has the {x}, {b} has the {y} and {c} has the {z}.",
+        ("{a} and {b} trade.",),
+        ("{a} and {b} trade.", "Now {a} and {b} trade."),
+        "What has {n} got at the end?",
+    ),
+    Wording(
+        "At the start {a} has the {x}, {b} has the {y}, {c} has the {z}.",
+        ("First {a} and {b} trade.",),
+        ("Then {a} and {b} trade.",),
+        "What does {n} have now?",
+    ),
+    Wording(
+        "{a} has the {x}, {b} has the {y}, {c} has the {z}.",
+        ("{a} and {b} swap.",),
+        ("After that {a} and {b} swap.",),
+        "Which thing does {n} have at the end?",
+    ),
+    Wording(
+        "In a game {a} has the {x}, {b} has the {y} and {c} has the {z}.",
+        ("First {a} swaps with {b}.",),
+        ("Then {a} swaps with {b}.", "After that {a} swaps with {b}."),
+        "What does {n} have in the end?",
+    ),
+    Wording(
+        "{a} has the {x}. {b} has the {y}. {c} has the {z}.",
+        ("First {a} trades with {b}.",),
+        ("Now {a} trades with {b}.", "Now {a} and {b} swap."),
+        "Which thing does {n} hold at the end?",
+    ),
+    Wording(
+        "At the start {a} has the {x}, {b} has the {y} and {c} has the {z}.",
+        ("Then {a} and {b} trade.",),
+        ("After that {a} and {b} trade.",),
+        "Which thing has {n} got now?",
+    ),
+)
 
 THINGS = (
     "key",
@@ -112,27 +106,26 @@ THINGS = (
 )
 
 SOLUTIONS: tuple[str, ...] = (
-    "{p} and {q} swap, so {a} has {x}, {b} has {y}, {c} has {z}.",
-    "After {p} and {q}: {a} {x}, {b} {y}, {c} {z}.",
-    "{p} gets {u} and {q} gets {v}: {a} {x}, {b} {y}, {c} {z}.",
-    "Now {a} has {x}, {b} has {y} and {c} has {z}.",
+    "{p} has the {v} and {q} has the {u}, so {p} has the {u} and {q} has the {v}.",
+    "First {p} has the {v}, {q} has the {u}, then {p} has the {u}, {q} has the {v}.",
+    "{p} has the {v}, {q} has the {u}: now {p} has the {u}, {q} has the {v}.",
+    "Then {p} has the {v}, {q} has the {u}, so now {p} has the {u}, {q} has the {v}.",
 )
-"""A swap of {p} and {q}, after which {p} holds {u} and {q} holds {v}; the state of all three follows."""
+"""A swap of {p}, who holds {v} before it, and {q}, who holds {u}."""
 
 LAST: tuple[str, ...] = (
-    "At the end {n} has {o}: {l}.",
-    "So {n} has {o}: {l}.",
-    "In the end {n} holds {o}: {l}.",
-    "We see that {n} has {o}: {l}.",
+    "At the end {n} has the {o}: {l}.",
+    "So {n} has the {o}: {l}.",
+    "In the end {n} has the {o}: {l}.",
+    "We see that {n} has the {o}: {l}.",
 )
 
 
 def draw(rng: random.Random, split: Split) -> Problem:
-    """One game of the split's wordings."""
-    template = rng.choice(sorted(WORDINGS[split]))
-    wording = WORDINGS[split][template]
+    """One game."""
+    wording = rng.choice(WORDINGS)
     people, things = rng.sample(NAMES, 3), rng.sample(THINGS, 3)
-    count = rng.randint(5, 7) if split == "ood" else rng.randint(2, 4)
+    count = rng.randint(4, 6) if split == "ood" else rng.randint(2, 3)
     swaps: list[tuple[str, str]] = []
     while len(swaps) < count:
         first, second = rng.sample(people, 2)
@@ -149,11 +142,12 @@ def draw(rng: random.Random, split: Split) -> Problem:
     frames = [rng.choice(wording.first if i == 0 else wording.then) for i in range(count)]
     start = wording.start.format(**names, **dict(zip("xyz", things, strict=True)))
     told = [frame.format(a=a, b=b) for frame, (a, b) in zip(frames, swaps, strict=True)]
+    text = " ".join([start, *told, wording.ask.format(n=asked)])
     letter = "ABC"[options.index(holder[asked])]
     return Problem(
-        text=" ".join([start, *told, wording.ask.format(n=asked)]),
+        text=text,
         answer=letter,
-        template=template,
+        template=shape_of(" ".join([text, *options]), {*NAMES, *THINGS}),
         content=" ".join([*people, *things, asked, *(f"{a}-{b}" for a, b in swaps)]),
         subquestions=(*(f"Who has what after {a} and {b}?" for a, b in swaps), f"What does {asked} have?"),
         step_answers=(*(", ".join(state[name] for name in people) for state in states), holder[asked]),
@@ -170,12 +164,8 @@ def draw(rng: random.Random, split: Split) -> Problem:
 
 
 def _solution(style: int, people: list[str], swaps: list[tuple[str, str]], states: list[dict[str, str]]) -> list[str]:
-    names = dict(zip("abc", people, strict=True))
     return [
-        SOLUTIONS[style].format(
-            p=p, q=q, u=state[p], v=state[q], **names, **{k: state[n] for k, n in zip("xyz", people, strict=True)}
-        )
-        for (p, q), state in zip(swaps, states, strict=True)
+        SOLUTIONS[style].format(p=p, q=q, u=state[p], v=state[q]) for (p, q), state in zip(swaps, states, strict=True)
     ]
 
 

@@ -53,7 +53,7 @@ class Settings:
     seed: int = 1
 
 
-_TEACHER_TASKS = {"word_problems": 0.3, "coin_flip": 0.12, "shuffled_objects": 0.3, "rule_quiz": 0.28}
+_TEACHER_TASKS = {"word_problems": 0.23, "coin_flip": 0.13, "shuffled_objects": 0.46, "rule_quiz": 0.18}
 
 SETTINGS = {
     "base": Settings(
@@ -62,7 +62,9 @@ SETTINGS = {
         inner=384,
         heads=4,
         tokens=7_000_000,
-        phases=(Phase(0, {"word_problems": 0.4, "coin_flip": 0.15, "shuffled_objects": 0.2, "rule_quiz": 0.25}, 1.0),),
+        phases=(
+            Phase(0, {"word_problems": 0.4, "coin_flip": 0.15, "shuffled_objects": 0.2, "rule_quiz": 0.25}, 1.0, 0.2),
+        ),
         batch_tokens=4096,
         chunk_documents=768,
     ),
@@ -72,11 +74,7 @@ SETTINGS = {
         inner=384,
         heads=4,
         tokens=16_500_000,
-        phases=(
-            Phase(0, _TEACHER_TASKS, 0.05),
-            Phase(52_608, _TEACHER_TASKS, 0.0, 0.35),
-            Phase(110_000, _TEACHER_TASKS, 0.0, 0.1),
-        ),
+        phases=(Phase(0, _TEACHER_TASKS, 0.0, 0.12),),
         rate=2e-3,
         decay_part=0.25,
     ),

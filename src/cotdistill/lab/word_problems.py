@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass
 
 from cotdistill.contracts import Split
-from cotdistill.lab.problem import NAMES, STYLES, Problem
+from cotdistill.lab.problem import NAMES, STYLES, Problem, shape_of
 
 __all__ = ["SOLUTIONS", "WORDINGS", "Move", "Wording", "draw"]
 
@@ -32,115 +32,108 @@ class Wording:
     more: str
 
 
-WORDINGS: dict[str, dict[str, Wording]] = {
-    "train": {
-        "has": Wording(
-            "{n} has {a} {i}.",
-            ("{n} {gv} {x} more {i}.", "{n} {gv} {x} {i} more."),
-            ("{n} {lv} {x} {i}.", "{n} {lv} {x} of the {i}."),
-            "{n} {gv} {k} {c} with {x} {i} each.",
-            "How many {i} does {n} have now?",
-            "{f} has {k} times as many {i}. How many {i} does {f} have?",
-            "Each one costs {k} dollars. How many dollars do they cost together?",
-            "{f} has {x} more {i} than {n}. How many {i} do they have together?",
-        ),
-        "place": Wording(
-            "There are {a} {i} in the {p}.",
-            ("{n} puts {x} more {i} in the {p}.", "{n} brings {x} {i}."),
-            ("{n} takes {x} {i} out of the {p}.", "{n} takes away {x} {i}."),
-            "{n} brings {k} {c} of {x} {i}.",
-            "How many {i} are in the {p}?",
-            "Another {p} has {k} times as many. How many {i} are in it?",
-            "Each of them costs {k} dollars. What do they all cost?",
-            "Another {p} has {x} more. How many {i} are there together?",
-        ),
-        "gifts": Wording(
-            "{n} starts the day with {a} {i}.",
-            ("{f} gives {n} {x} {i}.", "Then {n} gets {x} {i} from {f}."),
-            ("{n} gives {x} {i} to {f}.", "Then {f} takes {x} {i}."),
-            "{f} gives {n} {k} {c} with {x} {i} each.",
-            "How many {i} does {n} have at the end?",
-            "In the end {f} has {k} times as many as {n}. How many {i} does {f} have?",
-            "All {i} are sold for {k} dollars each. How many dollars does {n} get?",
-            "In the end {f} has {x} more. How many {i} do {n} and {f} have?",
-        ),
-        "days": Wording(
-            "On Monday {n} {gv} {a} {i}.",
-            ("The next day {n} {gv} {x} more.", "Later {n} {gv} another {x} {i}."),
-            ("The next day {n} {lv} {x}.", "Later {n} {lv} {x} {i}."),
-            "The next day {n} gets {k} {c} of {x} {i}.",
-            "How many {i} are left?",
-            "Now {f} has {k} times as many {i} as {n}. What number is that?",
-            "One costs {k} dollars. How many dollars are they worth?",
-            "Now {f} has {x} {i} more than {n}. How many {i} are there in all?",
-        ),
-        "shelf": Wording(
-            "A {p} holds {a} {i}.",
-            ("Then {x} {i} are added.", "Then {x} more {i} come."),
-            ("Then {x} {i} are taken away.", "Then {x} of them go away."),
-            "Then {k} {c} with {x} {i} each are added.",
-            "How many {i} does the {p} hold now?",
-            "The next {p} holds {k} times as many. How many {i} does it hold?",
-            "They are worth {k} dollars each. How many dollars is that?",
-            "The next {p} holds {x} more. How many {i} do both hold?",
-        ),
-    },
-    "validation": {
-        "early": Wording(
-            "At the start {n} has {a} {i}.",
-            ("The next day {n} gets {x} {i}.",),
-            ("The next day {f} takes {x} {i}.",),
-            "The next day {n} {gv} {k} {c} with {x} {i}.",
-            "How many {i} does {n} have?",
-            "{f} has {k} times as many {i} as {n}. How many {i} are that?",
-            "Each one is worth {k} dollars. How many dollars are they worth?",
-            "{f} has {x} {i} more. How many {i} do they have in all?",
-        ),
-        "room": Wording(
-            "On Monday there are {a} {i} in the {p}.",
-            ("Then {n} puts {x} {i} in the {p}.",),
-            ("Then {n} takes {x} {i}.",),
-            "Then {n} puts {k} {c} of {x} {i} in the {p}.",
-            "How many {i} are there now?",
-            "The next {p} has {k} times as many {i}. How many {i} is that?",
-            "They cost {k} dollars each. How many dollars do they all cost?",
-            "The next {p} has {x} more {i}. How many {i} are in both?",
-        ),
-    },
-    "test": {
-        "first": Wording(
-            "On Monday {n} has {a} {i}.",
-            ("Then {n} {gv} {x} more {i}.", "Then {n} {gv} another {x}."),
-            ("Then {n} {lv} {x} {i}.", "Then {n} {lv} {x} of them."),
-            "Then {n} gets {k} {c} with {x} {i} each.",
-            "How many {i} does {n} have in the end?",
-            "{f} has {k} times as many as {n}. How many {i} does {f} have now?",
-            "Each one costs {k} dollars. How many dollars do all {i} cost?",
-            "{f} has {x} more than {n}. How many {i} do both have together?",
-        ),
-        "there": Wording(
-            "In the {p} there are {a} {i}.",
-            ("Then {n} brings {x} more {i}.", "Then {n} puts {x} {i} in the {p}."),
-            ("Then {n} takes {x} {i} out of the {p}.", "Then {n} takes away {x} {i}."),
-            "Then {n} brings {k} {c} of {x} {i}.",
-            "How many {i} are in the {p} at the end?",
-            "Another {p} has {k} times as many {i}. How many {i} are in it now?",
-            "Each of them costs {k} dollars. How many dollars do they all cost?",
-            "Another {p} has {x} more {i}. How many {i} are there together?",
-        ),
-        "friends": Wording(
-            "{n} starts with {a} {i}.",
-            ("Later {f} gives {n} {x} {i}.", "Then {n} gets {x} more {i} from {f}."),
-            ("Later {n} gives {x} {i} to {f}.", "Later {f} takes {x} {i}."),
-            "Then {f} gives {n} {k} {c} of {x} {i}.",
-            "How many {i} are left at the end?",
-            "Now {f} has {k} times as many {i}. How many {i} are there?",
-            "They are sold for {k} dollars each. How many dollars does {n} get?",
-            "Now {f} has {x} more {i} than {n}. How many {i} do {n} and {f} have?",
-        ),
-    },
-}
-WORDINGS["ood"] = WORDINGS["test"]
+WORDINGS: tuple[Wording, ...] = (
+    Wording(
+        "{n} has {a} {i}.",
+        ("{n} {gv} {x} more {i}.", "{n} {gv} {x} {i} more."),
+        ("{n} {lv} {x} {i}.", "{n} {lv} {x} of the {i}."),
+        "{n} {gv} {k} {c} with {x} {i} each.",
+        "How many {i} does {n} have now?",
+        "{f} has {k} times as many {i}. How many {i} does {f} have?",
+        "Each one costs {k} dollars. How many dollars do they cost together?",
+        "{f} has {x} more {i} than {n}. How many {i} do they have together?",
+    ),
+    Wording(
+        "There are {a} {i} in the {p}.",
+        ("{n} puts {x} more {i} in the {p}.", "{n} brings {x} {i}."),
+        ("{n} takes {x} {i} out of the {p}.", "{n} takes away {x} {i}."),
+        "{n} brings {k} {c} of {x} {i}.",
+        "How many {i} are in the {p}?",
+        "Another {p} has {k} times as many. How many {i} are in it?",
+        "Each of them costs {k} dollars. What do they all cost?",
+        "Another {p} has {x} more. How many {i} are there together?",
+    ),
+    Wording(
+        "{n} starts the day with {a} {i}.",
+        ("{f} gives {n} {x} {i}.", "Then {n} gets {x} {i} from {f}."),
+        ("{n} gives {x} {i} to {f}.", "Then {f} takes {x} {i}."),
+        "{f} gives {n} {k} {c} with {x} {i} each.",
+        "How many {i} does {n} have at the end?",
+        "In the end {f} has {k} times as many as {n}. How many {i} does {f} have?",
+        "All {i} are sold for {k} dollars each. How many dollars does {n} get?",
+        "In the end {f} has {x} more. How many {i} do {n} and {f} have?",
+    ),
+    Wording(
+        "On Monday {n} {gv} {a} {i}.",
+        ("The next day {n} {gv} {x} more.", "Later {n} {gv} another {x} {i}."),
+        ("The next day {n} {lv} {x}.", "Later {n} {lv} {x} {i}."),
+        "The next day {n} gets {k} {c} of {x} {i}.",
+        "How many {i} are left?",
+        "Now {f} has {k} times as many {i} as {n}. What number is that?",
+        "One costs {k} dollars. How many dollars are they worth?",
+        "Now {f} has {x} {i} more than {n}. How many {i} are there in all?",
+    ),
+    Wording(
+        "A {p} holds {a} {i}.",
+        ("Then {x} {i} are added.", "Then {x} more {i} come."),
+        ("Then {x} {i} are taken away.", "Then {x} of them go away."),
+        "Then {k} {c} with {x} {i} each are added.",
+        "How many {i} does the {p} hold now?",
+        "The next {p} holds {k} times as many. How many {i} does it hold?",
+        "They are worth {k} dollars each. How many dollars is that?",
+        "The next {p} holds {x} more. How many {i} do both hold?",
+    ),
+    Wording(
+        "At the start {n} has {a} {i}.",
+        ("The next day {n} gets {x} {i}.",),
+        ("The next day {f} takes {x} {i}.",),
+        "The next day {n} {gv} {k} {c} with {x} {i}.",
+        "How many {i} does {n} have?",
+        "{f} has {k} times as many {i} as {n}. How many {i} are that?",
+        "Each one is worth {k} dollars. How many dollars are they worth?",
+        "{f} has {x} {i} more. How many {i} do they have in all?",
+    ),
+    Wording(
+        "On Monday there are {a} {i} in the {p}.",
+        ("Then {n} puts {x} {i} in the {p}.",),
+        ("Then {n} takes {x} {i}.",),
+        "Then {n} puts {k} {c} of {x} {i} in the {p}.",
+        "How many {i} are there now?",
+        "The next {p} has {k} times as many {i}. How many {i} is that?",
+        "They cost {k} dollars each. How many dollars do they all cost?",
+        "The next {p} has {x} more {i}. How many {i} are in both?",
+    ),
+    Wording(
+        "On Monday {n} has {a} {i}.",
+        ("Then {n} {gv} {x} more {i}.", "Then {n} {gv} another {x}."),
+        ("Then {n} {lv} {x} {i}.", "Then {n} {lv} {x} of them."),
+        "Then {n} gets {k} {c} with {x} {i} each.",
+        "How many {i} does {n} have in the end?",
+        "{f} has {k} times as many as {n}. How many {i} does {f} have now?",
+        "Each one costs {k} dollars. How many dollars do all {i} cost?",
+        "{f} has {x} more than {n}. How many {i} do both have together?",
+    ),
+    Wording(
+        "The {p} has {a} {i} in it.",
+        ("Later {n} brings {x} more {i}.", "Later {x} {i} are added."),
+        ("Later {n} takes {x} {i} away.", "Later {x} {i} are taken out."),
+        "Later {n} brings {k} {c} with {x} {i} each.",
+        "How many {i} does the {p} have at the end?",
+        "Another {p} holds {k} times as many {i}. How many {i} does it hold now?",
+        "All of them cost {k} dollars each. How many dollars is that together?",
+        "Another {p} holds {x} more {i}. How many {i} do they hold together?",
+    ),
+    Wording(
+        "{n} starts with {a} {i}.",
+        ("Later {f} gives {x} {i} to {n}.", "{n} gets another {x} {i}."),
+        ("Later {n} gives {f} {x} {i}.", "{f} takes away {x} {i}."),
+        "{f} brings {n} {k} {c} of {x} {i}.",
+        "How many {i} are left at the end?",
+        "Now {f} has {k} times as many {i}. How many {i} are there?",
+        "They are sold for {k} dollars each. How many dollars are they worth?",
+        "Now {f} has {x} more {i}. What do {n} and {f} have together?",
+    ),
+)
 
 THINGS = (
     ("apples", "bags", "buys picks finds", "eats sells drops"),
@@ -156,6 +149,7 @@ THINGS = (
     ("beads", "jars", "buys makes finds", "loses uses drops"),
     ("candles", "boxes", "makes buys finds", "uses breaks sells"),
 )
+_VARIABLE = {*NAMES, *(word for row in THINGS for text in row for word in text.split())}
 PLACES = ["box", "basket", "room", "shop", "jar", "garden", "house"]
 
 SOLUTIONS: dict[str, tuple[str, ...]] = {
@@ -278,9 +272,8 @@ class _Story:
 
 
 def draw(rng: random.Random, split: Split) -> Problem:
-    """One story of the split's wordings."""
-    template = rng.choice(sorted(WORDINGS[split]))
-    story = _Story(rng, WORDINGS[split][template])
+    """One story."""
+    story = _Story(rng, rng.choice(WORDINGS))
     length = rng.randint(6, 8) if split == "ood" else rng.randint(2, 5)
     total = rng.randint(3, 50)
     story.start(total)
@@ -296,7 +289,7 @@ def draw(rng: random.Random, split: Split) -> Problem:
     return Problem(
         text=" ".join(story.sentences),
         answer=str(moves[-1].w),
-        template=template,
+        template=shape_of(" ".join(story.sentences), _VARIABLE),
         content=" ".join([story.words["i"], *(f"{m.kind} {m.v} {m.x}" for m in moves)]),
         subquestions=tuple(SUBQUESTIONS[m.kind].format(**fill) for m, fill in zip(moves, filled, strict=True)),
         step_answers=tuple(str(m.w) for m in moves),

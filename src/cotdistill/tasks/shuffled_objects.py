@@ -12,7 +12,7 @@ __all__ = ["ShuffledObjects"]
 
 
 class ShuffledObjects(GeneratedTask):
-    """Generated swaps of three objects, 2 to 4 of them (ood: 5 to 7), with three options."""
+    """Generated swaps of three objects, 2 or 3 of them (ood: 4 to 6), with three options."""
 
     name: ClassVar[str] = "shuffled_objects"
 
