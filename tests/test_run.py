@@ -105,7 +105,7 @@ def test_exemplars_in_the_test_split_are_refused(tmp_path: Path) -> None:
 
 def test_too_few_exemplars_are_explained(tmp_path: Path) -> None:
     one = run(tmp_path, methods=[{"name": "few_shot_cot", "shots": 8, "role": "base"}])
-    with pytest.raises(RecipeError, match="shows 8 exemplars and custom path=.* has 5|shows 8 exemplars"):
+    with pytest.raises(RecipeError, match="shows 8 exemplars"):
         one.exemplars(one.recipe.tasks[0], one.recipe.methods[0])
 
 
