@@ -221,7 +221,7 @@ def recall_document(rng: random.Random) -> Document:
 def _changing_pairs(rng: random.Random) -> Document:
     words = rng.sample(_WORDS, 2 * rng.randint(3, 7))
     pairs = dict(zip(words[::2], words[1::2], strict=True))
-    link = rng.choice((" has the", " has the", " has", " is", " gets", " is in", " likes", " is a", " gives"))
+    link = rng.choice((" has", " has", " has", " is", " gets", " is in", " likes", " is a", " gives"))
     told = link if rng.random() < 0.6 else rng.choice((" is in the", " holds the", " has the", " plays", " wants"))
     segments = [Segment(" ".join(f"{key}{told} {value}." for key, value in pairs.items()) + "\n")]
     for number in range(rng.randint(6, 12)):

@@ -1,9 +1,8 @@
-"""Three people have one thing each and swap in pairs 2 or 3 times ("ood": 4 to 6); what does one of them have at the end?
+"""Three people have a card each and swap in pairs 2 or 3 times ("ood": 4 to 6); which color does one of them have at the end?
 
-    Ana has the key, Bo has the map, Cal has the drum. First Ana and Bo swap. Then Bo and Cal swap. What does Bo have at the end?
-    Options: (A) key (B) drum (C) map
-    -> First Ana has the key, Bo has the map, then Ana has the map, Bo has the key. ... So Bo has the drum: (A) key is drum no,
-       (B) drum is drum yes.   [B]
+    Ana has red, Bo has gold, Cal has blue. First Ana and Bo swap. Then Bo and Cal swap. What does Bo have at the end?
+    Options: (A) red (B) blue (C) gold
+    -> First Ana has red, Bo has gold, then Ana has gold, Bo has red. ... So Bo has blue: (A) red is blue no, (B) blue is blue yes.   [B]
 
 The kind of question is that of BIG-bench "tracking shuffled objects" (Srivastava et al. 2022); wordings are our own.
 """
@@ -31,93 +30,77 @@ class Wording:
 
 WORDINGS: tuple[Wording, ...] = (
     Wording(
-        "{a} has the {x}, {b} has the {y}, {c} has the {z}.",
+        "{a} has {x}, {b} has {y}, {c} has {z}.",
         ("First {a} and {b} swap.",),
         ("Then {a} and {b} swap.",),
         "What does {n} have at the end?",
     ),
     Wording(
-        "{a} has the {x}. {b} has the {y}. {c} has the {z}.",
+        "{a} has {x}. {b} has {y}. {c} has {z}.",
         ("{a} trades with {b}.", "{a} swaps with {b}."),
         ("{a} trades with {b}.", "{a} swaps with {b}."),
         "Which thing does {n} hold now?",
     ),
     Wording(
-        "At the start {a} has the {x}, {b} has the {y} and {c} has the {z}.",
+        "At the start {a} has {x}, {b} has {y} and {c} has {z}.",
         ("Then {a} trades with {b}.",),
         ("After that {a} trades with {b}.", "Then {a} trades with {b}."),
         "What does {n} hold in the end?",
     ),
     Wording(
-        "In a game {a} has the {x}, {b} has the {y} and {c} has the {z}.",
+        "In a game {a} has {x}, {b} has {y} and {c} has {z}.",
         ("{a} and {b} trade.",),
         ("{a} and {b} trade.", "Now {a} and {b} trade."),
         "What has {n} got at the end?",
     ),
     Wording(
-        "At the start {a} has the {x}, {b} has the {y}, {c} has the {z}.",
+        "At the start {a} has {x}, {b} has {y}, {c} has {z}.",
         ("First {a} and {b} trade.",),
         ("Then {a} and {b} trade.",),
         "What does {n} have now?",
     ),
     Wording(
-        "{a} has the {x}, {b} has the {y}, {c} has the {z}.",
+        "{a} has {x}, {b} has {y}, {c} has {z}.",
         ("{a} and {b} swap.",),
         ("After that {a} and {b} swap.",),
         "Which thing does {n} have at the end?",
     ),
     Wording(
-        "In a game {a} has the {x}, {b} has the {y} and {c} has the {z}.",
+        "In a game {a} has {x}, {b} has {y} and {c} has {z}.",
         ("First {a} swaps with {b}.",),
         ("Then {a} swaps with {b}.", "After that {a} swaps with {b}."),
         "What does {n} have in the end?",
     ),
     Wording(
-        "{a} has the {x}. {b} has the {y}. {c} has the {z}.",
+        "{a} has {x}. {b} has {y}. {c} has {z}.",
         ("First {a} trades with {b}.",),
         ("Now {a} trades with {b}.", "Now {a} and {b} swap."),
         "Which thing does {n} hold at the end?",
     ),
     Wording(
-        "At the start {a} has the {x}, {b} has the {y} and {c} has the {z}.",
+        "At the start {a} has {x}, {b} has {y} and {c} has {z}.",
         ("Then {a} and {b} trade.",),
         ("After that {a} and {b} trade.",),
         "Which thing has {n} got now?",
     ),
 )
 
-THINGS = (
-    "key",
-    "map",
-    "cup",
-    "hat",
-    "pen",
-    "bell",
-    "lamp",
-    "rope",
-    "drum",
-    "kite",
-    "book",
-    "ring",
-    "ball",
-    "doll",
-    "vase",
-    "fan",
-)
+THINGS = ("red", "blue", "green", "white", "black", "pink", "gold", "gray", "brown", "silver")
+"""Colors of the cards they have."""
 
 SOLUTIONS: tuple[str, ...] = (
-    "{p} has the {v} and {q} has the {u}, so {p} has the {u} and {q} has the {v}.",
-    "First {p} has the {v}, {q} has the {u}, then {p} has the {u}, {q} has the {v}.",
-    "{p} has the {v}, {q} has the {u}: now {p} has the {u}, {q} has the {v}.",
-    "Then {p} has the {v}, {q} has the {u}, so now {p} has the {u}, {q} has the {v}.",
+    "{p} has {v} and {q} has {u}, so {p} has {u} and {q} has {v}.",
+    "First {p} has {v}, {q} has {u}, then {p} has {u}, {q} has {v}.",
+    "{p} has {v}, {q} has {u}: now {p} has {u}, {q} has {v}.",
+    "Then {p} has {v}, {q} has {u}, so now {p} has {u}, {q} has {v}.",
 )
 """A swap of {p}, who holds {v} before it, and {q}, who holds {u}."""
 
 LAST: tuple[str, ...] = (
-    "At the end {n} has the {o}: {l}.",
-    "So {n} has the {o}: {l}.",
-    "In the end {n} has the {o}: {l}.",
-    "We see that {n} has the {o}: {l}.",
+    "At the end {n} has {o}: {l}.",
+    "So {n} has {o}: {l}.",
+    "In the end {n} has {o}: {l}.",
+    "We see that {n} has {o}: {l}.",
 )
 
 
