@@ -6,6 +6,8 @@ import sys
 
 from cotdistill.errors import CotdistillError
 
+_STOPPED = "stopped; what was finished is kept: the same command goes on from here"
+
 
 def main() -> None:
     """Run the command line; a known error is one line on stderr and exit status 1, Ctrl-C is 130."""
@@ -13,12 +15,13 @@ def main() -> None:
 
     try:
         app()
+    except SystemExit as stop:
+        if stop.code == 130:  # typer's own word for Ctrl-C
+            print(_STOPPED, file=sys.stderr)
+        raise
     except CotdistillError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("stopped; what was finished is kept: the same command goes on from here", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":
