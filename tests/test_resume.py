@@ -113,7 +113,9 @@ def test_interrupt_says_how_to_go_on(undisturbed: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.decode().strip().splitlines() == ["stopped; what was finished is kept: the same command goes on from here"]
+    assert errors.decode().strip().splitlines() == [
+        "stopped; what was finished is kept: the same command goes on from here"
+    ]
     finish(tmp_path)
     assert results(tmp_path / "run") == results(undisturbed)
 
