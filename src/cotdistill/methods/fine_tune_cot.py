@@ -5,7 +5,7 @@ is gold (step 2: the filter `answer_match`); the student learns `{rationale} -->
 this is diverse reasoning (section 3.2): several distinct rationales a question, at temperature 0.7. `source: gold` learns from the
 data set's own rationales instead.
 
-    table 1, ada → with diverse reasoning:  MultiArith 33.33 → 53.33 at D = 8 (text-davinci-002 as teacher)
+    GPT-3 curie (6.7B), MultiArith: 33.33, with diverse reasoning (D = 64) 53.33 (text-davinci-002 as teacher)
 
 Ours beyond the paper: `samples: {distinct: k, at_most: n}` asks until a question has k distinct rationales that reach gold
 or n were drawn. Every question goes on alone, so no question waits for another.

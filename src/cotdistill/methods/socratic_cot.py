@@ -5,7 +5,7 @@ GSM8K's Socratic form: one `sub-question ** solution` a line, `#### answer` last
 *decomposer* asks the next sub-question or says "done", the *solver* answers it; at test time they take turns, each seeing what
 was really produced (`iterative`), or one model writes both in one go (`unified`).
 
-    GSM8K, GPT-2 large:  answer only 4.62 · gold-step CoT 14.1 · Socratic 21.1   (from secondary sources)
+    GSM8K, GPT-2 large:  answer only 4.62 · gold-step CoT 14.1 · Socratic 21.1   (4.62 recalled, not checked; the others from secondary sources)
 
 `sub_questions: gold` gives the solver the gold sub-questions: the upper bound of the paper's section 5.
 Ours, where the paper is silent: students separate steps by " | ", because T5's vocabulary has no newline. The decomposer goes on
