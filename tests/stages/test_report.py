@@ -96,6 +96,11 @@ def test_terminal_table_names_what_was_not_run() -> None:
     assert "9.0 [6.0, 13.0]" in output.getvalue()
 
 
+def test_questions_and_seeds_are_told_apart() -> None:
+    row = Row("cot", {"words": Figure(0.35, 0.27, 0.43, 300, 3, 0.0, 64.0)})
+    assert "300×3" in markdown(ReportData("x", (Block("test", ("words",), (row,), "answer-only"),)))
+
+
 def test_files_of_the_report(tmp_path: Path) -> None:
     write_report(data(), tmp_path)
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

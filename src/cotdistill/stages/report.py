@@ -21,7 +21,7 @@ __all__ = ["Block", "Figure", "ReportData", "Row", "Trace", "markdown", "page", 
 
 @dataclass(frozen=True)
 class Figure(Record):
-    """One accuracy: a share of `n` answers over `seeds` seeds, its 95 % interval, and the paired comparison with the baseline.
+    """One accuracy: a share over `n` questions and `seeds` seeds, its 95 % interval, and the paired comparison with the baseline.
 
     `difference` (in shares) and `p` (corrected for the whole grid) are None where there is no baseline to compare with.
     """
@@ -186,7 +186,7 @@ def _cells(block: Block) -> Iterable[tuple[str, ...]]:
 
 
 def _figure_cells(figure: Figure) -> list[str]:
-    seeds = f"{figure.n // figure.seeds}×{figure.seeds}" if figure.seeds > 1 else str(figure.n)
+    seeds = f"{figure.n}×{figure.seeds}" if figure.seeds > 1 else str(figure.n)
     compared = "–"
     if figure.difference is not None and figure.p is not None:
         p = "p<0.001" if figure.p < 0.001 else f"p={figure.p:.3f}"
