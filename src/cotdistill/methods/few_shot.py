@@ -14,7 +14,8 @@ from typing import ClassVar, Self
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.methods._few_shot import FewShotMethod
 from cotdistill.prompts import ANSWER_SENTENCE, CONTINUE_HERE, direct_exemplar, direct_query, exemplar_prompt
 from cotdistill.records import Answer, Question
 from cotdistill.solving import Transcript
@@ -22,28 +23,17 @@ from cotdistill.solving import Transcript
 __all__ = ["FewShot"]
 
 
-class FewShot(Method):
+class FewShot(FewShotMethod):
     """Prompting baseline: exemplars with answers alone, then the question."""
 
     roles: ClassVar[tuple[str, ...]] = ()
 
     role: str = Field(default="teacher", description='who is asked: "teacher", "base" or another role of the run')
-    shots: int = Field(default=8, ge=0, description="exemplars in the prompt")
-    exemplar_seed: int = Field(default=0, description="seed of their draw from the training split")
     max_tokens: int = Field(default=32, ge=1, description="tokens the model may write")
-    exemplars: tuple[Question, ...] = Field(default=(), description="filled by the run; leave it out of a recipe")
 
     @property
     def prompted_role(self) -> str:
         return self.role
-
-    @property
-    def exemplar_count(self) -> int:
-        return self.shots
-
-    @property
-    def exemplar_draw(self) -> int:
-        return self.exemplar_seed
 
     def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
         return self.model_copy(update={"exemplars": tuple(exemplars)})

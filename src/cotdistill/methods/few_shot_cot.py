@@ -11,44 +11,30 @@ Exemplars with rationales, drawn from the training split only; each ends with th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.methods._few_shot import FewShotMethod
 from cotdistill.prompts import ANSWER_SENTENCE, CONTINUE_HERE, cot_exemplar, cot_query, exemplar_prompt
 from cotdistill.records import Answer, Question
-from cotdistill.solving import Transcript, with_rationales
+from cotdistill.solving import Transcript
 
 __all__ = ["FewShotCot"]
 
 
-class FewShotCot(Method):
+class FewShotCot(FewShotMethod):
     """Prompting baseline: exemplars with rationales, then the question (Wei et al. 2022)."""
 
     roles: ClassVar[tuple[str, ...]] = ()
 
     role: str = Field(default="teacher", description='who is asked: "teacher", "base" or another role of the run')
-    shots: int = Field(default=8, ge=0, description="exemplars in the prompt")
-    exemplar_seed: int = Field(default=0, description="seed of their draw from the training split")
     max_tokens: int = Field(default=256, ge=1, description="tokens the model may write")
-    exemplars: tuple[Question, ...] = Field(default=(), description="filled by the run; leave it out of a recipe")
 
     @property
     def prompted_role(self) -> str:
         return self.role
-
-    @property
-    def exemplar_count(self) -> int:
-        return self.shots
-
-    @property
-    def exemplar_draw(self) -> int:
-        return self.exemplar_seed
-
-    def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
-        return self.model_copy(update={"exemplars": with_rationales(exemplars)})
 
     async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
         transcript = Transcript(question, ask)

@@ -10,41 +10,27 @@ few-shot CoT prompting. The label is always gold here (the paper also uses the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Self
+from collections.abc import Iterable
 
 from pydantic import Field
 
 from cotdistill.annotating import few_shot_rationales, sampling_temperature
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.methods._few_shot import FewShotMethod
 from cotdistill.prompts import cot_exemplar, cot_query, exemplar_prompt, question_block, student_target
 from cotdistill.records import Answer, Example, Question, Rationale
-from cotdistill.solving import Transcript, with_rationales
+from cotdistill.solving import Transcript
 
 __all__ = ["StepByStep"]
 
 
-class StepByStep(Method):
+class StepByStep(FewShotMethod):
     """Student tuned on label and rationale as two tasks; answers without a rationale (Hsieh et al. 2023)."""
 
     rationale_weight: float = Field(default=1.0, ge=0, description="λ, the weight of the rationale task's loss")
-    shots: int = Field(default=8, ge=0, description="exemplars in the teacher's prompt")
-    exemplar_seed: int = Field(default=0, description="seed of their draw from the training split")
     samples: int = Field(default=1, ge=1, description="rationales asked per question")
     max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's rationale")
     student_max_tokens: int = Field(default=32, ge=1, description="tokens the student may write")
-    exemplars: tuple[Question, ...] = Field(default=(), description="filled by the run; leave it out of a recipe")
-
-    @property
-    def exemplar_count(self) -> int:
-        return self.shots
-
-    @property
-    def exemplar_draw(self) -> int:
-        return self.exemplar_seed
-
-    def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
-        return self.model_copy(update={"exemplars": with_rationales(exemplars)})
 
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
         prompt = exemplar_prompt([cot_exemplar(shown) for shown in self.exemplars], cot_query(question))

@@ -13,43 +13,29 @@ dropped (filter `answer_match`). The student learns rationale and answer sentenc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Self
+from collections.abc import Iterable
 
 from pydantic import Field
 
 from cotdistill import prompts
 from cotdistill.annotating import few_shot_rationales, sampling_temperature
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.methods._few_shot import FewShotMethod
 from cotdistill.prompts import ANSWER_SENTENCE, answer_text, exemplar_prompt, question_block
 from cotdistill.records import Answer, Example, Question, Rationale
-from cotdistill.solving import Transcript, with_rationales
+from cotdistill.solving import Transcript
 
 __all__ = ["Tslm"]
 
 
-class Tslm(Method):
+class Tslm(FewShotMethod):
     """Student tuned on few-shot rationales written for the known answer (Magister et al. 2023)."""
 
     hint: bool = Field(default=True, description="gold stands before the rationale in the teacher's prompt")
-    shots: int = Field(default=8, ge=0, description="exemplars in the teacher's prompt")
-    exemplar_seed: int = Field(default=0, description="seed of their draw from the training split")
     samples: int = Field(default=1, ge=1, description="rationales asked per question")
     temperature: float | None = Field(default=None, ge=0, description="default: greedy for one sample, 0.7 for more")
     max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's rationale")
     student_max_tokens: int = Field(default=256, ge=1, description="tokens the student may write")
-    exemplars: tuple[Question, ...] = Field(default=(), description="filled by the run; leave it out of a recipe")
-
-    @property
-    def exemplar_count(self) -> int:
-        return self.shots
-
-    @property
-    def exemplar_draw(self) -> int:
-        return self.exemplar_seed
-
-    def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
-        return self.model_copy(update={"exemplars": with_rationales(exemplars)})
 
     def teacher_prompt(self, question: Question) -> str:
         """The few-shot prompt, with or without gold before each rationale."""

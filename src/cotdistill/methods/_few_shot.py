@@ -1,0 +1,33 @@
+"""What methods with worked exemplars in a prompt have in common: how many, drawn by which seed, and the exemplars themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+from pydantic import Field
+
+from cotdistill.contracts import Method
+from cotdistill.records import Question
+from cotdistill.solving import with_rationales
+
+__all__ = ["FewShotMethod"]
+
+
+class FewShotMethod(Method):
+    """A method whose prompts show exemplars with rationales."""
+
+    shots: int = Field(default=8, ge=0, description="exemplars in the prompt")
+    exemplar_seed: int = Field(default=0, description="seed of their draw from the training split")
+    exemplars: tuple[Question, ...] = Field(default=(), description="filled by the run; leave it out of a recipe")
+
+    @property
+    def exemplar_count(self) -> int:
+        return self.shots
+
+    @property
+    def exemplar_draw(self) -> int:
+        return self.exemplar_seed
+
+    def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
+        return self.model_copy(update={"exemplars": with_rationales(exemplars)})
