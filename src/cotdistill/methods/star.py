@@ -14,13 +14,14 @@ answer (the papers hint in a few-shot prompt, which a tuned student no longer re
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from cotdistill.annotating import few_shot_rationales, gold_rationale, zero_shot_rationales
 from cotdistill.arithmetic import equations_key
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.methods._few_shot import FewShotMethod
 from cotdistill.prompts import (
     STUDENT_MARKER,
     answer_text,
@@ -31,12 +32,12 @@ from cotdistill.prompts import (
     student_target,
 )
 from cotdistill.records import Answer, Example, Question, Rationale
-from cotdistill.solving import Transcript, reasoning_of, with_rationales
+from cotdistill.solving import Transcript, reasoning_of
 
 __all__ = ["Star"]
 
 
-class Star(Method):
+class Star(FewShotMethod):
     """Student that annotates itself, with the answer as a hint where it failed (STaR); `variant: rft` samples instead."""
 
     variant: Literal["star", "rft"] = Field(default="star", description="rft: one round, many samples, no hint")
@@ -47,10 +48,8 @@ class Star(Method):
     hint: bool = Field(default=True, description="explain the gold answer where the student failed (rft: never)")
     keep: bool = Field(default=False, description="a question keeps its earlier rationales (rft: always)")
     shots: int = Field(default=3, ge=0, description="exemplars in the base's prompt, for `start: base`")
-    exemplar_seed: int = Field(default=0, description="seed of their draw from the training split")
     max_tokens: int = Field(default=128, ge=1, description="length limit of a rationale of round 0")
     student_max_tokens: int = Field(default=256, ge=1, description="tokens the student may write")
-    exemplars: tuple[Question, ...] = Field(default=(), description="filled by the run; leave it out of a recipe")
 
     @model_validator(mode="before")
     @classmethod
@@ -66,13 +65,6 @@ class Star(Method):
     @property
     def exemplar_count(self) -> int:
         return self.shots if self.start == "base" else 0
-
-    @property
-    def exemplar_draw(self) -> int:
-        return self.exemplar_seed
-
-    def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
-        return self.model_copy(update={"exemplars": with_rationales(exemplars)})
 
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
         if self.start == "gold":
