@@ -69,16 +69,24 @@ def results(run: Path) -> dict[str, bytes]:
     return {name: (run / name).read_bytes() for name in names}
 
 
+def paths(run: Path) -> list[Path]:
+    """Every file and folder of a run that is being written: what goes away while we look is left out."""
+    return [Path(folder, name) for folder, folders, files in os.walk(run) for name in (*folders, *files)]
+
+
 def lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+    try:
+        return path.read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
 
 
 KILL_WHEN: dict[str, Callable[[Path], bool]] = {
     "generate": lambda run: completions(run) >= 10,
-    "curate": lambda run: any(run.rglob("generate/done.json")),
-    "train": lambda run: any(run.rglob("train/**/checkpoint-*")),
-    "infer": lambda run: any(lines(path) >= 5 for path in run.rglob("answers.jsonl.log")),
-    "evaluate": lambda run: len(list(run.rglob("infer/*/done.json"))) == 2,
+    "curate": lambda run: any(path.match("generate/done.json") for path in paths(run)),
+    "train": lambda run: any(path.match("checkpoint-*") for path in paths(run)),
+    "infer": lambda run: any(lines(path) >= 5 for path in paths(run) if path.name == "answers.jsonl.log"),
+    "evaluate": lambda run: sum(path.match("infer/*/done.json") for path in paths(run)) == 2,
 }
 
 
@@ -94,11 +102,13 @@ def test_kill_and_run_again(stage: str, undisturbed: Path, tmp_path: Path) -> No
     run = tmp_path / "run"
     process = start(tmp_path)
     deadline = time.monotonic() + 120
-    while not KILL_WHEN[stage](run) and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    try:
+        while not KILL_WHEN[stage](run) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
     arrived, earlier = completions(run), len(sessions(run))
     finish(tmp_path)
     assert results(run) == results(undisturbed)

@@ -101,7 +101,7 @@ def test_a_real_student_calculates_while_it_writes(run: Run, tmp_path: Path, fam
     """A student that has learnt one wrong sum by heart: the engine writes the right result into its sentence."""
     student = StudentSettings(model=str(tiny_checkpoint(tmp_path / "base", family)))
     examples = [Example("student", "Ana", "3 + 8 = 99. --> 99", group=str(i)) for i in range(32)]
-    settings = TrainSettings(epochs=12, learning_rate=1e-2, selection="last")
+    settings = TrainSettings(epochs=48, learning_rate=5e-3, selection="last")
     train_role(examples, student, settings, tmp_path / "student", seed=0)
     engine = load_student(TransformersEngine(), student, tmp_path / "student")
 
