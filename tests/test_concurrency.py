@@ -3,10 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 
 import pytest
 
-from cotdistill.concurrency import stream_map
+from cotdistill.concurrency import run_async, stream_map
+
+
+async def loop_module() -> str:
+    return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop does not exist there")
+def test_the_loop_of_a_run_is_uvloop() -> None:
+    assert run_async(loop_module()) == "uvloop"
+
+
+def test_without_uvloop_the_loop_is_the_standard_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert run_async(loop_module()) == "asyncio"
+
+
+@pytest.mark.parametrize("present", [True, False], ids=["uvloop", "asyncio"])
+def test_an_interrupt_cancels_what_is_under_way(present: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not present:
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    cleaned_up = []
+
+    async def main() -> None:
+        try:
+            asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), signal.SIGINT)
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cleaned_up.append(True)
+            raise
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run_async(main())
+    assert cleaned_up == [True]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_slow_item_holds_up_no_other() -> None:

@@ -13,7 +13,7 @@ from cotdistill import plugins
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "cotdistill"
-HEAVY = ("torch", "transformers", "datasets", "openai", "aiohttp", "ray", "scipy", "peft")
+HEAVY = ("torch", "transformers", "datasets", "openai", "aiohttp", "ray", "scipy", "peft", "uvloop", "vllm")
 
 # A module may import from its own layer and from those before it.
 LAYERS = [

@@ -110,12 +110,11 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     notes: dict[str, str] = {}
     for _ in range(options.repeat):
         for in_flight, count in ((64, 5_000), (256, 10_000)):
-            for tool in ("ours", "ours uvloop", "bare", *PEERS):
+            for tool in ("ours", "bare", *PEERS):
                 asked = count if tool not in PEERS else min(count, 2_000 if tool == "distilabel" else 5_000)
                 with endpoint("--latency", 0.05) as server, scratch() as folder:
                     settings = {"base_url": server.base_url, "count": asked, "in_flight": in_flight}
-                    settings |= {"uvloop": tool == "ours uvloop", "folder": str(folder)}
-                    result = run(tool.split()[0], options.peers, **settings)
+                    result = run(tool, options.peers, folder=str(folder), **settings)
                 if result is None:
                     continue
                 label = f"{tool} @{in_flight}"

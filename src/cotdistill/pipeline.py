@@ -8,7 +8,6 @@ already holds its work made from the very same inputs; so a second call, or a ca
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.batching import BatchedModel
+from cotdistill.concurrency import run_async
 from cotdistill.contamination import contamination_report
 from cotdistill.environment import environment
 from cotdistill.progress import Advance, Progress, SilentProgress
@@ -61,7 +61,7 @@ def generate(run: Run) -> None:
         started = time.monotonic()
         total = run.digest(task.label, "train")[1]
         with run.progress.task(f"generate {task.label} · {method.label}", total) as advance:
-            counts = asyncio.run(_generate(run, task, method, advance))
+            counts = run_async(_generate(run, task, method, advance))
         unit.finish({**counts, "seconds": time.monotonic() - started})
 
 
@@ -144,7 +144,7 @@ def infer(run: Run) -> None:
         questions = list(run.questions(cell.task, split))
         started = time.monotonic()
         with run.progress.task(f"infer {cell.label} · {split} · {strategy.label}", len(questions)) as advance:
-            asyncio.run(_infer(run, cell, questions, strategy, unit.folder / "answers.jsonl", advance))
+            run_async(_infer(run, cell, questions, strategy, unit.folder / "answers.jsonl", advance))
         unit.finish({"questions": len(questions), "seconds": time.monotonic() - started})
 
 

@@ -1,4 +1,4 @@
-"""The bare HTTP client, nothing kept: what aiohttp alone does with the same requests. Prints one line of JSON."""
+"""The bare HTTP client, nothing kept: what aiohttp alone does with the same requests on the same event loop. Prints one line of JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import time
 from typing import Any
 
 import aiohttp
+
+from cotdistill.concurrency import run_async
 
 
 async def main(options: dict[str, Any]) -> dict[str, Any]:
@@ -39,4 +41,4 @@ async def main(options: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(json.loads(sys.argv[1])))))
+    print(json.dumps(run_async(main(json.loads(sys.argv[1])))))

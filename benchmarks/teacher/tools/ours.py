@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import resource
 import sys
@@ -16,6 +15,7 @@ import aiohttp  # noqa: F401  (imported before the clock starts, as in the other
 import cotdistill.teachers._model  # noqa: F401
 from cotdistill.asking import Asker
 from cotdistill.completion_log import CompletionLog
+from cotdistill.concurrency import run_async
 from cotdistill.contracts import AnswerKind, Ask, Method, Model
 from cotdistill.errors import CotdistillError
 from cotdistill.records import Question, Rationale
@@ -87,11 +87,4 @@ class _NoLog:
 
 
 if __name__ == "__main__":
-    told = json.loads(sys.argv[1])
-    factory = None
-    if told.get("uvloop"):
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        print(json.dumps(runner.run(main(told))))
+    print(json.dumps(run_async(main(json.loads(sys.argv[1])))))

@@ -6,7 +6,6 @@ be scored so, since the method is not complete yet: they keep their last epoch.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cotdistill.batching import BatchedModel
-from cotdistill.concurrency import stream_map
+from cotdistill.concurrency import run_async, stream_map
 from cotdistill.contracts import AnswerKind, Ask, Engine, Filter, Method, Model
 from cotdistill.errors import DataError, QuestionFailed
 from cotdistill.progress import Progress
@@ -105,7 +104,7 @@ def _train_role(
 
     def score(engine: Engine) -> float:
         models = {name: training.load_role(path) for name, path in earlier.items() if name != role} | {role: engine}
-        return asyncio.run(_validation_accuracy(training, models))
+        return run_async(_validation_accuracy(training, models))
 
     by_accuracy = last and training.settings.selection in ("accuracy", "oracle_test") and training.validation
     settings = training.settings
@@ -144,7 +143,7 @@ def _revised(training: Training, kept: Kept, checkpoints: Mapping[str, Path], fo
         by_question: dict[str, list[Rationale]] = {}
         for question, rationale in kept:
             by_question.setdefault(question.id, []).append(rationale)
-        revised = asyncio.run(_ask_again(training, questions, by_question, checkpoints, index))
+        revised = run_async(_ask_again(training, questions, by_question, checkpoints, index))
         dropped: list[dict[str, Any]] = []
 
         def drop(question: Question, rationale: Rationale, name: str, reason: str) -> None:
