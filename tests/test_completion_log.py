@@ -13,8 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
-from cotdistill.completion_log import CompletionLog, canonical_json, request_key
+from cotdistill.completion_log import CompletionLog, canonical_json, request_json, request_key
 from cotdistill.errors import StoreError
 from cotdistill.records import Completion, Message, Request
 
@@ -34,6 +36,21 @@ def put(log: CompletionLog, number: int, samples: int = 1) -> str:
     ]
     asyncio.run(log.put(key, IDENTITY_JSON, json_of(request), completions))
     return key
+
+
+@given(
+    some.builds(
+        Request,
+        some.text(some.characters(), max_size=20) | some.just((Message("user", "Q"),)),
+        some.sampled_from([0, 0.0, 0.7, 1e-7, 1e22]),
+        some.floats(0, 1),
+        some.integers(1, 9999),
+        some.lists(some.text(max_size=4), max_size=3).map(tuple),
+        some.text(some.characters(), max_size=8),
+    )
+)
+def test_a_request_written_by_hand_is_what_the_library_writes(request: Request) -> None:
+    assert request_json(request) == canonical_json(request.to_json())
 
 
 def test_what_is_put_comes_back_by_sample_index(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
-from cotdistill.completion_log import CompletionLog, canonical_json, key_maker
+from cotdistill.completion_log import CompletionLog, canonical_json, key_maker, request_json
 from cotdistill.contracts import Model
 from cotdistill.errors import CotdistillError, QuestionFailed, UserError
 from cotdistill.ledger import Budget, Ledger
@@ -112,7 +112,7 @@ class Asker:
             return []
         if role not in self._logged_roles:
             return await self._ask_model(role, target, request, wanted)
-        found = await self._obtain(role, target, request, canonical_json(request.to_json()), wanted)
+        found = await self._obtain(role, target, request, request_json(request), wanted)
         return [found[index] for index in wanted if index in found]
 
     async def _obtain(
@@ -155,7 +155,7 @@ class Asker:
         for index in missing:
             self._under_way[key, index] = future
         try:
-            completions = [replace(c, key=key) for c in await self._ask_model(role, target, request, missing)]
+            completions = [_keyed(c, key) for c in await self._ask_model(role, target, request, missing)]
             if target.log is not None and completions:
                 await target.log.put(key, target.identity_json, request_json, completions)
             outcome = {completion.sample_index: completion for completion in completions}
@@ -202,3 +202,9 @@ class Asker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _keyed(c: Completion, key: str) -> Completion:
+    # Field by field: `dataclasses.replace` takes three times as long, and every reply passes here.
+    counts = c.prompt_tokens, c.completion_tokens, c.cached_prompt_tokens
+    return Completion(c.text, c.sample_index, c.reasoning, c.finish_reason, *counts, c.logprob, key)

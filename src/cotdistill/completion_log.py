@@ -14,6 +14,7 @@ Left out: network file systems, where SQLite's write-ahead log is not safe.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
 import random
@@ -21,6 +22,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
@@ -28,7 +30,7 @@ from typing import Any, Literal, NoReturn, Self
 from cotdistill.errors import StoreError
 from cotdistill.records import Completion, Request
 
-__all__ = ["CompletionLog", "LogEntry", "canonical_json", "key_maker", "request_key"]
+__all__ = ["CompletionLog", "LogEntry", "canonical_json", "key_maker", "request_json", "request_key"]
 
 FORMAT = 1
 """Version of the key and of the tables; part of every key."""
@@ -58,9 +60,23 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
+def request_json(request: Request) -> str:
+    """`canonical_json(request.to_json())`, put together by hand where the prompt is plain text: a quarter of the time."""
+    if not isinstance(request.prompt, str):
+        return canonical_json(request.to_json())
+    stop = ",".join(map(_quoted, request.stop))
+    return (
+        f'{{"begin":{_quoted(request.begin)},"max_tokens":{_number(request.max_tokens)},"prompt":{_quoted(request.prompt)},'
+        f'"stop":[{stop}],"temperature":{_number(request.temperature)},"top_p":{_number(request.top_p)}}}'
+    )
+
+
+_number = functools.lru_cache(maxsize=64, typed=True)(json.dumps)
+
+
 def request_key(identity: Mapping[str, Any], request: Request) -> str:
     """The fingerprint of one request to one model, 64 hexadecimal digits."""
-    return key_maker(canonical_json(identity))(canonical_json(request.to_json()))
+    return key_maker(canonical_json(identity))(request_json(request))
 
 
 class key_maker:  # noqa: N801  (used as a function: the hash of the part that all requests share is computed once)

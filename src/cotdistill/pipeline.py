@@ -66,6 +66,13 @@ def generate(run: Run) -> None:
 
 
 async def _generate(run: Run, task: Entry, method: MethodEntry, advance: Advance) -> dict[str, Any]:
+    reported = 0
+
+    def report(done: int) -> None:
+        nonlocal reported
+        advance(done - reported, run.ledger.line())
+        reported = done
+
     async with run.open_ask({}) as ask:
         counts = await generate_rationales(
             run.questions(task, "train"),
@@ -74,7 +81,7 @@ async def _generate(run: Run, task: Entry, method: MethodEntry, advance: Advance
             task.plugin.answer_kind,
             run.generate_unit(task, method).folder / "rationales.jsonl",
             in_flight=run.recipe.in_flight,
-            on_progress=lambda done: advance(1, run.ledger.line()),
+            on_progress=report,
         )
     return asdict(counts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,8 +66,34 @@ def test_rows_are_in_question_order_whatever_comes_first(tmp_path: Path) -> None
     assert [row["question"] for row in rows(out)] == [f"q/{n}" for n in range(50)]
     assert rows(out)[3]["rationales"][1]["text"] == "b"
     assert Rationale.from_json(rows(out)[3]["rationales"][1]).sample_index == 1
-    assert seen == list(range(1, 51))
+    assert seen == sorted(seen) and seen[-1] == 50
     assert sorted(path.name for path in out.parent.iterdir()) == ["rationales.jsonl"]
+
+
+def test_text_no_file_can_hold_and_numbers_no_json_has_do_not_stop_the_run(tmp_path: Path) -> None:
+    class Odd(Method):
+        async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+            return [Rationale(question.id, "half a pair: \ud83d", None, extra={"big": 2**70})]
+
+    out = tmp_path / "r.jsonl"
+    asyncio.run(generate_rationales(questions(2), Odd(), Asker({}), AnswerKind(), out))
+    assert [Rationale.from_json(row["rationales"][0]).text for row in rows(out)] == ["half a pair: \ud83d"] * 2
+    assert rows(out)[1]["rationales"][0]["extra"] == {"big": 2**70}
+
+
+def test_where_nothing_is_waited_for_others_have_their_turn(tmp_path: Path) -> None:
+    async def main() -> None:
+        ask = Asker({"teacher": Scripted().open()})
+        endless = (Question(str(n), "Is it?") for n in itertools.count())
+        job = asyncio.create_task(
+            generate_rationales(endless, TwoCalls(), ask, AnswerKind(), tmp_path / "r.jsonl", in_flight=1)
+        )
+        await asyncio.sleep(0.05)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+
+    asyncio.run(main())
 
 
 def test_failed_questions_are_listed_with_the_reason(tmp_path: Path) -> None:

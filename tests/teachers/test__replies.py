@@ -139,6 +139,11 @@ def test_half_a_surrogate_pair_can_be_kept() -> None:
     assert read(json.loads(json.dumps(chat({"content": "x\ud83d"}))))[0].text == "x?"
 
 
+@pytest.mark.parametrize("written", ['{"a": NaN}', '{"a": -Infinity}', '{"a": "\\ud83d"}'])
+def test_json_that_only_lax_readers_take_is_read(written: str) -> None:
+    assert parse_json(written.encode()).keys() == {"a"}
+
+
 def test_thinking_without_tags() -> None:
     assert split_thinking("plain") == ("", "plain")
 

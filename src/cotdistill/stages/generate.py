@@ -16,17 +16,23 @@ import gc
 import json
 import os
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
+
 from cotdistill.contracts import AnswerKind, Ask, Method
 from cotdistill.errors import CotdistillError, QuestionFailed
-from cotdistill.records import Question
+from cotdistill.records import Question, Rationale
 
 __all__ = ["GenerateCounts", "generate_rationales"]
+
+PROGRESS_S = 0.1
+"""How often progress is reported at most, in seconds: at thousands of questions a second a bar costs more than a question."""
 
 GRACE_S = 30.0
 """How long requests under way may still finish after the run has to stop; what arrives is kept by the log."""
@@ -53,17 +59,19 @@ async def generate_rationales(
 ) -> GenerateCounts:
     """Annotate all questions, `in_flight` at a time, and write `out` in one step at the end.
 
-    A slow question holds up no other. Memory does not grow with the number of questions.
+    A slow question holds up no other. Memory does not grow with the number of questions. `on_progress` is called with
+    how many are done, now and then and at the end.
 
     Raises:
         FatalTeacherError, BudgetSpent, StoreError: the run has to stop; requests under way were let finish and are kept.
     """
     partial = out.with_name(out.name + ".partial")
     out.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("w", encoding="utf-8", newline="\n") as file, _InOrder(file) as rows:
+    with partial.open("wb") as file, _InOrder(file) as rows:
         run = _Run(method, ask, kind, rows, on_progress)
         with _calm_collector():
             await run.through(questions, in_flight)
+        run.report()
         file.flush()
         os.fsync(file.fileno())
     partial.replace(out)
@@ -86,44 +94,38 @@ class _Run:
         self, method: Method, ask: Ask, kind: AnswerKind, rows: _InOrder, on_progress: Callable[[int], None] | None
     ) -> None:
         self._method, self._ask, self._kind, self._rows, self._on_progress = method, ask, kind, rows, on_progress
+        self._stopped: list[Exception] = []
+        self._reported_at = 0.0
         self.done = 0
         self.rationales = 0
         self.failed: Counter[str] = Counter()
 
     async def through(self, questions: Iterable[Question], in_flight: int) -> None:
-        places = asyncio.Semaphore(in_flight)
-        tasks: set[asyncio.Task[None]] = set()
-        stopped: list[BaseException] = []
-
-        def finished(task: asyncio.Task[None]) -> None:
-            tasks.discard(task)
-            places.release()
-            error = None if task.cancelled() else task.exception()
-            if error is not None:
-                stopped.append(error)
-
+        """So many workers take the questions one after the other; after an error each lets its last request finish."""
+        source = enumerate(questions)
+        workers = [asyncio.create_task(self._work(source)) for _ in range(in_flight)]
         try:
-            try:
-                for position, question in enumerate(questions):
-                    await places.acquire()
-                    if stopped:
-                        break
-                    task = asyncio.create_task(self._annotate(position, question))
-                    tasks.add(task)
-                    task.add_done_callback(finished)
-            except CotdistillError as error:  # the questions' file is wrong further down: keep what is under way
-                stopped.append(error)
-            while tasks and not stopped:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-                await asyncio.sleep(0)
-            if tasks:
-                await asyncio.wait(tasks, timeout=GRACE_S)
+            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            await asyncio.wait(workers, timeout=GRACE_S)
         finally:
-            for task in list(tasks):
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if stopped:
-            raise next((error for error in stopped if not isinstance(error, CotdistillError)), stopped[0])
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        if self._stopped:
+            own = (error for error in self._stopped if not isinstance(error, CotdistillError))
+            raise next(own, self._stopped[0])
+
+    async def _work(self, source: Iterator[tuple[int, Question]]) -> None:
+        try:
+            for position, question in source:
+                await self._annotate(position, question)
+                if self._stopped:
+                    return
+                if self.done % 64 == 0:  # where all is in the log nothing else lets others (Ctrl-C) have their turn
+                    await asyncio.sleep(0)
+        except Exception as error:
+            self._stopped.append(error)
+            raise
 
     async def _annotate(self, position: int, question: Question) -> None:
         row: dict[str, Any] = {"question": question.id}
@@ -133,12 +135,26 @@ class _Run:
             row["failed"] = error.reason
             self.failed[error.reason] += 1
         else:
-            row["rationales"] = [rationale.to_json() for rationale in rationales]
+            row["rationales"] = rationales
             self.rationales += len(rationales)
-        self._rows.add(position, json.dumps(row, ensure_ascii=False) + "\n")
+        self._rows.add(position, _line(row))
         self.done += 1
+        if self._on_progress is not None and time.monotonic() - self._reported_at >= PROGRESS_S:
+            self.report()
+
+    def report(self) -> None:
+        """Say how many are done."""
+        self._reported_at = time.monotonic()
         if self._on_progress is not None:
             self._on_progress(self.done)
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    """A row as a line of JSON: compact, UTF-8, the fields of a record in the order of its definition."""
+    try:
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # halves of surrogate pairs, or numbers and keys that only Python's JSON writes
+        return json.dumps(row, separators=(",", ":"), default=Rationale.to_json).encode() + b"\n"
 
 
 class _InOrder:
@@ -146,25 +162,24 @@ class _InOrder:
 
     HELD = 2048
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._next = 0
-        self._rows: dict[int, str] = {}
+        self._rows: dict[int, bytes] = {}
         self._aside: dict[int, tuple[int, int]] = {}
         self._spill = tempfile.TemporaryFile()  # noqa: SIM115  (closed by __exit__)
 
-    def add(self, position: int, row: str) -> None:
+    def add(self, position: int, row: bytes) -> None:
         if position != self._next and len(self._rows) >= self.HELD:
-            data = row.encode("utf-8", "surrogatepass")
-            self._aside[position] = (self._spill.seek(0, os.SEEK_END), len(data))
-            self._spill.write(data)
+            self._aside[position] = (self._spill.seek(0, os.SEEK_END), len(row))
+            self._spill.write(row)
             return
         self._rows[position] = row
         while (ready := self._take(self._next)) is not None:
             self._file.write(ready)
             self._next += 1
 
-    def _take(self, position: int) -> str | None:
+    def _take(self, position: int) -> bytes | None:
         place = self._aside.pop(position, None)
         if place is None:
             return self._rows.pop(position, None)
@@ -173,7 +188,7 @@ class _InOrder:
         if not self._aside:
             self._spill.seek(0)
             self._spill.truncate()
-        return data.decode("utf-8", "surrogatepass")
+        return data
 
     def __enter__(self) -> _InOrder:
         return self

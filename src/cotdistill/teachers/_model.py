@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from cotdistill.errors import QuestionFailed, UserError
 from cotdistill.pricing import Price, known_price
 from cotdistill.records import Completion, Message, Request
@@ -141,12 +143,16 @@ class EndpointModel:
             fields["logprobs"] = True if settings.api == "chat" else 1
         for name in settings.omit:
             fields.pop(name, None)
-        return json.dumps({**fields, **settings.extra_body}).encode()
+        fields |= settings.extra_body
+        try:
+            return orjson.dumps(fields)
+        except TypeError:  # halves of surrogate pairs, or numbers and keys that only Python's JSON writes
+            return json.dumps(fields).encode()
 
-    def _messages(self, request: Request) -> list[dict[str, Any]]:
+    def _messages(self, request: Request) -> list[dict[str, str]]:
         prompt = request.prompt
         messages = (Message("user", prompt),) if isinstance(prompt, str) else prompt
-        made = [message.to_json() for message in messages]
+        made = [{"role": message.role, "content": message.content} for message in messages]
         if self._settings.system:
             made.insert(0, {"role": "system", "content": self._settings.system})
         if request.begin and self._settings.prefill:

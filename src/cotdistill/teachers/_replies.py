@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from cotdistill.records import Completion
 
@@ -16,8 +17,7 @@ class BadReply(ValueError):
     """A reply with status 200 that holds no completion; the text says what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Usage:
+class _Usage(NamedTuple):
     prompt: int = 0
     completion: int = 0
     cached: int = 0
@@ -30,9 +30,13 @@ def parse_json(body: bytes) -> dict[str, Any]:
         BadReply: it is cut off, no JSON or no object.
     """
     try:
-        data = json.loads(body)
-    except ValueError as error:
-        raise BadReply(f"the reply is no whole JSON ({len(body)} bytes)") from error
+        data = orjson.loads(body)
+    except ValueError:
+        # What orjson refuses and some servers write: NaN for a log-probability, halves of surrogate pairs.
+        try:
+            data = json.loads(body)
+        except ValueError as error:
+            raise BadReply(f"the reply is no whole JSON ({len(body)} bytes)") from error
     if not isinstance(data, dict):
         raise BadReply("the reply is no JSON object")
     return data
@@ -62,14 +66,14 @@ def read_completions(
         first = place == 0
         made.append(
             Completion(
-                text=cut_at_stops(_with_begin(text, begin, begin_sent), stop, len(begin)),
-                sample_index=indices[place],
-                reasoning=reasoning,
-                finish_reason=finish_reason,
-                prompt_tokens=usage.prompt if first else 0,
-                completion_tokens=shares[place],
-                cached_prompt_tokens=usage.cached if first else 0,
-                logprob=logprob,
+                cut_at_stops(_with_begin(text, begin, begin_sent), stop, len(begin)),
+                indices[place],
+                reasoning,
+                finish_reason,
+                usage.prompt if first else 0,
+                shares[place],
+                usage.cached if first else 0,
+                logprob,
             )
         )
     return made
@@ -90,7 +94,9 @@ def _choice(choice: Any, chat: bool) -> tuple[str, str, str, float | None]:
         text = choice.get("text")
     if not isinstance(text, str) or not isinstance(reasoning, str):
         raise BadReply("a choice holds no text")
-    thought, text = split_thinking(text)
+    thought = ""
+    if "think>" in text:
+        thought, text = split_thinking(text)
     finish_reason = choice.get("finish_reason")
     return (
         _whole(text),
@@ -146,6 +152,8 @@ def _count(value: Any) -> int:
 
 def _shares(total: int, lengths: Sequence[int]) -> list[int]:
     """`total` shared out in proportion to `lengths`; the shares sum up to it exactly."""
+    if len(lengths) == 1:
+        return [total]
     whole, given, seen = sum(lengths) or len(lengths), 0, 0
     shares = []
     for length in lengths:
