@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import signal
@@ -19,6 +18,7 @@ import pytest
 
 from cotdistill.asking import Asker
 from cotdistill.completion_log import CompletionLog, canonical_json, request_key
+from cotdistill.concurrency import run_async
 from cotdistill.contracts import AnswerKind, Ask, Method, Teacher
 from cotdistill.errors import BudgetSpent, FatalTeacherError, QuestionFailed, StoreError, UserError
 from cotdistill.ledger import Budget, Ledger
@@ -49,7 +49,7 @@ def complete(teacher: OpenAI, request: Request, samples: int = 1) -> tuple[list[
             )
         return made, ledger
 
-    return asyncio.run(main())
+    return run_async(main())
 
 
 def generate(
@@ -72,7 +72,7 @@ def generate(
                     ask.ledger.write(folder / "ledger.json")
                 return counts, ask.ledger
 
-    return asyncio.run(main())
+    return run_async(main())
 
 
 def teacher(endpoint: Any, **settings: Any) -> OpenAI:
@@ -89,6 +89,15 @@ def test_a_reply_with_its_tokens(simulated: Start, api: str) -> None:
     assert completion.prompt_tokens == 2
     assert completion.completion_tokens > 50
     assert ledger.events == {"requests": 1}
+
+
+def test_a_proxy_of_the_environment_is_asked(simulated: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = simulated("--latency", "0")
+    monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/v1"))
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    (completion,), _ = complete(OpenAI(model="m", base_url="http://teacher.invalid/v1"), Request("Q: one\nA:"))
+    assert completion.text.startswith(" This is ")
+    assert proxy.stats()["seen"]["answered"] == 1
 
 
 def test_eight_samples_in_one_call_pay_the_prompt_once(simulated: Start) -> None:
@@ -152,6 +161,14 @@ def test_a_missing_key_is_named_unless_the_endpoint_is_local(monkeypatch: pytest
     with pytest.raises(UserError, match="set the environment variable OPENAI_API_KEY"):
         OpenAI(model="m").open()
     assert OpenAI(model="m", base_url="http://localhost:8000/v1").open()
+
+
+@pytest.mark.parametrize("key", ["sk-one\nHost: elsewhere", "sk-\u2026"])
+def test_what_is_no_key_is_not_sent(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UserError, match="OPENAI_API_KEY has characters that no key has") as caught:
+        OpenAI(model="m").open()
+    assert "sk-" not in str(caught.value)
 
 
 def test_anything_that_determines_a_reply_changes_the_key() -> None:

@@ -8,7 +8,7 @@ Every failure has a class, and each class its own treatment:
 - a prompt that is too long or refused by the endpoint's rules: QuestionFailed
 - 400, 401, 402, 403, 404 and other 4xx, quota used up: FatalTeacherError with the remedy
 
-The key is held by the HTTP session alone. It is cut out of every message, also where an endpoint repeats it.
+The key is held by what sends the requests alone. It is cut out of every message, also where an endpoint repeats it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import aiohttp
 from pydantic import SecretStr
-from yarl import URL
 
 from cotdistill.errors import FatalTeacherError, QuestionFailed
+from cotdistill.teachers._connections import CONNECT_S, Connections, Reply, Unreachable
 from cotdistill.teachers._limits import Pace, Places, backoff, requested_wait
 from cotdistill.teachers._replies import BadReply, error_message
 
@@ -36,9 +37,6 @@ __all__ = ["BadRequest", "Endpoint", "Limits"]
 
 _log = logging.getLogger("cotdistill.teachers")
 _Read = TypeVar("_Read")
-
-CONNECT_S = 15.0
-"""How long one connection may take to come about, in seconds."""
 
 
 class BadRequest(FatalTeacherError):
@@ -81,7 +79,7 @@ _REFUSED = ("content_policy_violation", "content_filter", "content management po
 
 
 class Endpoint:
-    """One base URL with its session, its limits and its state of health."""
+    """One base URL with its connections, its limits and its state of health."""
 
     def __init__(self, base_url: str, key: SecretStr | None, limits: Limits) -> None:
         self.base_url = base_url.rstrip("/")
@@ -92,7 +90,7 @@ class Endpoint:
         self.places = Places(limits.max_in_flight)
         self.pace = Pace(limits.requests_per_minute, limits.tokens_per_minute)
         self._session: aiohttp.ClientSession | None = None
-        self._urls: dict[str, URL] = {}
+        self._connections: Connections | None = None
         self._answered = False
         self._down_since: float | None = None
         self._fatal: FatalTeacherError | None = None
@@ -141,7 +139,7 @@ class Endpoint:
             if status == 200:
                 self._is_up()
                 return read(reply)
-            failure = self._judge(status, headers, reply)
+            failure = self._judge(status, _lower(headers), reply)
             congested = failure.kind == "rate limit"
             return failure
         except BadReply as error:
@@ -151,22 +149,22 @@ class Endpoint:
         except TimeoutError:
             congested = True
             return _Failure("timeout", f"no reply within {self._limits.timeout_s:g} s")
-        except aiohttp.ClientConnectorError as error:
-            return _Failure("unreachable", self._clean(str(error.os_error or error)))
+        except (Unreachable, aiohttp.ClientConnectorError) as error:
+            return _Failure("unreachable", self._clean(str(error)))
         except (aiohttp.ClientError, OSError) as error:
             return _Failure("connection broken", self._clean(f"{type(error).__name__}: {error}"))
         finally:
             self.places.give_back(congested=congested)
 
-    async def _send(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = URL(self.base_url + path)
-        session = self._session or self._open()
+    async def _send(self, path: str, body: bytes) -> Reply:
         async with asyncio.timeout(self._limits.timeout_s):
-            async with session.post(url, data=body, allow_redirects=False) as response:
-                headers = {} if response.status == 200 else _lower(response.headers)
-                return response.status, headers, await response.read()
+            if self._proxy is None:
+                if self._connections is None:
+                    self._connections = Connections(self.base_url, self._headers())
+                return await self._connections.post(path, body)
+            session = self._session or self._open()
+            async with session.post(self.base_url + path, data=body, allow_redirects=False) as response:
+                return Reply(response.status, response.headers, await response.read())
 
     async def request(self, method: str, path: str, body: Any = None, *, upload: str | None = None) -> bytes:
         """A side call (files and batches): one reply's body, tried again on anything that may pass."""
@@ -252,19 +250,26 @@ class Endpoint:
         self._fatal = self._fatal or FatalTeacherError(f"{self.base_url}: {message}")
         return self._fatal
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _headers(self) -> dict[str, str]:
         headers = {"User-Agent": "cotdistill", "Accept-Encoding": "identity", "Content-Type": "application/json"}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
-        # Proxies are looked up once: aiohttp's own look-up at every request costs more than the request.
+        return headers
+
+    @cached_property
+    def _proxy(self) -> str | None:
         parts = urllib.parse.urlsplit(self.base_url)
         bypass = urllib.request.proxy_bypass(parts.hostname or "")
+        return None if bypass else urllib.request.getproxies().get(parts.scheme)
+
+    def _open(self) -> aiohttp.ClientSession:
+        """The session for what is no plain POST: side calls, and everything where there is a proxy."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
-            headers=headers,
-            proxy=None if bypass else urllib.request.getproxies().get(parts.scheme),
+            headers=self._headers(),
+            proxy=self._proxy,
         )
         return self._session
 
@@ -273,6 +278,8 @@ class Endpoint:
         return text.replace(secret, "***") if secret else text
 
     async def close(self) -> None:
+        if self._connections is not None:
+            self._connections.close()
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -75,10 +75,14 @@ class EndpointSettings(Teacher):
         """The key from the environment; None for a local endpoint without one.
 
         Raises:
-            UserError: the endpoint needs a key and there is none; the message names the variable.
+            UserError: the endpoint needs a key and there is none, or it is none; the message names the variable.
         """
         value = os.environ.get(self.key_env, "").strip()
         if value:
+            if not (value.isascii() and value.isprintable()):
+                raise UserError(
+                    f"teacher openai: the key in {self.key_env} has characters that no key has; copy it again"
+                )
             return SecretStr(value)
         if self.is_local:
             return None
