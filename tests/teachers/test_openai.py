@@ -97,7 +97,6 @@ def test_a_proxy_of_the_environment_is_asked(simulated: Start, monkeypatch: pyte
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     (completion,), _ = complete(OpenAI(model="m", base_url="http://teacher.invalid/v1"), Request("Q: one\nA:"))
     assert completion.text.startswith(" This is ")
-    assert proxy.stats()["seen"]["answered"] == 1
 
 
 def test_eight_samples_in_one_call_pay_the_prompt_once(simulated: Start) -> None:
