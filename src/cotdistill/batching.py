@@ -137,16 +137,17 @@ class BatchedModel:
             self._answer_all(loop, batch[:middle])
             self._answer_all(loop, batch[middle:])
             return
-        for one, completion in zip(batch, completions, strict=True):
-            loop.call_soon_threadsafe(_resolve, one.future, completion)
+        futures = [one.future for one in batch]
+        loop.call_soon_threadsafe(_resolve, list(zip(futures, completions, strict=True)))
 
     def _answer_live(self, loop: asyncio.AbstractEventLoop) -> None:
         assert isinstance(self._engine, _LiveEngine)
         decoder = self._engine.decoder(self._rules)
         self._add(loop, decoder, self._take(), 0)
         while decoder.busy and not self._closing:
-            for slot, completion in decoder.step():
-                loop.call_soon_threadsafe(_resolve, self._taken[slot].future, completion)
+            done = [(self._taken[slot].future, completion) for slot, completion in decoder.step()]
+            if done:
+                loop.call_soon_threadsafe(_resolve, done)
             if self._pending:
                 first_slot = len(self._taken)
                 self._add(loop, decoder, self._take(), first_slot)
@@ -169,6 +170,7 @@ def _fail(batch: Sequence[_Wanted], error: BaseException) -> None:
             one.future.set_exception(error)
 
 
-def _resolve(future: asyncio.Future[Completion], completion: Completion) -> None:
-    if not future.done():
-        future.set_result(completion)
+def _resolve(answered: Sequence[tuple[asyncio.Future[Completion], Completion]]) -> None:
+    for future, completion in answered:
+        if not future.done():
+            future.set_result(completion)

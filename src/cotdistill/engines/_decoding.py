@@ -23,10 +23,10 @@ from cotdistill.records import Completion, Request
 
 __all__ = ["Decoder", "Row"]
 
-_DEAD_SHARE = 6
-"""Finished rows are dropped from the batch once they are one in so many."""
 _PATIENCE = 8
 """Steps for which a few waiting rows let others gather before they join a running batch."""
+_PADDING = 48
+"""Tokens of padding that cost less than another forward pass."""
 
 
 @dataclass
@@ -91,7 +91,8 @@ class Decoder:
         Raises:
             QuestionFailed: a prompt leaves no room in the model's context; no row of the batch was added.
         """
-        rows = [self._row(slot, request, index) for slot, request, index in batch]
+        prompts = {prompt: self._codec.prompt_ids(prompt) for prompt in {request.prompt for _, request, _ in batch}}
+        rows = [self._row(slot, request, index, prompts[request.prompt]) for slot, request, index in batch]
         self._waiting = deque(sorted([*self._waiting, *rows], key=lambda row: (-len(row.prompt), row.prompt)))
 
     @torch.inference_mode()
@@ -104,22 +105,25 @@ class Decoder:
             if len(live) < len(self._running):
                 logits_BV = logits_BV[live]
             done += self._advance([self._running[place] for place in live], logits_BV)
-            self._compact(_DEAD_SHARE)
+            self._compact()
         return done
 
-    def _compact(self, dead_share: int) -> None:
-        """Drops finished rows once they are one in `dead_share` of all: dropping copies what the others have read."""
-        stay = [place for place, row in enumerate(self._running) if not row.done]
-        dead = len(self._running) - len(stay)
-        if dead and (not stay or dead * dead_share >= len(self._running)):
-            for place, row in enumerate(self._running):
-                if row.done and not self._codec.encoder_decoder:
-                    self._runner.remember(place, (*row.prompt, *row.tokens[:-1]))
-            self._running = [self._running[place] for place in stay]
-            self._runner.keep(stay)
+    def _compact(self, *, everything: bool = False) -> None:
+        """Drops finished rows once they are enough; the last rows that go on take their places."""
+        live = [place for place, row in enumerate(self._running) if not row.done]
+        dead = len(self._running) - len(live)
+        if not dead or (live and not everything and dead * self._runner.dead_share < len(self._running)):
+            return
+        for place, row in enumerate(self._running):
+            if row.done and not self._codec.encoder_decoder:
+                self._runner.remember(place, (*row.prompt, *row.tokens[:-1]))
+        last = iter(live[::-1])
+        order = [next(last) if self._running[place].done else place for place in range(len(live))]
+        self._running = [self._running[place] for place in order]
+        self._runner.keep(order)
 
     def _admit(self) -> list[tuple[int, Completion]]:
-        if not self._waiting or not self._runner.can_admit():
+        if not self._waiting or (self._running and not self._runner.joins):
             return []
         # One forward pass for a few rows costs as much as one for many, so newcomers gather for some steps.
         self._steps_waited += 1
@@ -128,7 +132,7 @@ class Decoder:
         if live and (few or live > self._batch_size * 3 // 4):
             return []
         self._steps_waited = 0
-        self._compact(len(self._running))
+        self._compact(everything=True)
         used = sum(len(row.prompt) + row.limit for row in self._running)
         joining: list[Row] = []
         while self._waiting and len(self._running) + len(joining) < self._batch_size:
@@ -140,16 +144,29 @@ class Decoder:
             joining.append(self._waiting.popleft())
         if not joining:
             return []
-        known = [self._runner.knows(row.prompt) for row in joining]
-        done: list[tuple[int, Completion]] = []
-        # Prompts whose beginning is known are short work: they do not wait for the others to be computed from the start.
-        for group in (
-            [row for row, is_known in zip(joining, known, strict=True) if is_known is kind] for kind in (True, False)
-        ):
-            if group:
-                done += self._start(group)
-        self._compact(_DEAD_SHARE)
+        done = [finished for group in self._alike(joining) for finished in self._start(group)]
+        self._compact()
         return done
+
+    def _alike(self, rows: Sequence[Row]) -> list[list[Row]]:
+        """Rows in groups that are computed together: of similar lengths, those with least to compute first."""
+        if not self._runner.joins:
+            return [list(rows)]
+        left = {row.prompt: self._runner.left(row.prompt) for row in rows}
+        groups: list[list[Row]] = []
+        count = used = 0
+        for row in sorted(rows, key=lambda row: (left[row.prompt], row.prompt)):
+            if groups and groups[-1][-1].prompt == row.prompt:
+                groups[-1].append(row)
+                continue
+            count, used = count + 1, used + left[row.prompt]
+            padded = count * left[row.prompt]
+            if groups and padded - used <= max(_PADDING, padded // 8):
+                groups[-1].append(row)
+            else:
+                groups.append([row])
+                count, used = 1, left[row.prompt]
+        return groups
 
     def _start(self, joining: list[Row]) -> list[tuple[int, Completion]]:
         logits_NV = self._runner.admit([row.prompt for row in joining])
@@ -221,9 +238,8 @@ class Decoder:
             logprob=round(row.logprob / row.scored, 5) if row.scored else None,
         )
 
-    def _row(self, slot: int, request: Request, sample_index: int) -> Row:
+    def _row(self, slot: int, request: Request, sample_index: int, prompt: list[int]) -> Row:
         codec = self._codec
-        prompt = codec.prompt_ids(request.prompt)
         # A last space of `begin` is left to the first token, since most tokenizers write it into the next word.
         heal = request.begin.endswith(" ") and not request.begin.endswith("  ") and request.begin != " "
         begin = request.begin[:-1] if heal else request.begin
