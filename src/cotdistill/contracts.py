@@ -208,10 +208,15 @@ class Filter(Plugin):
 class TokenRule(Protocol):
     """What must come next in a completion, decided while it is written (a calculator, a form to fill in)."""
 
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """What a text ends with where the rule may have something to say: engines look nowhere else. () is everywhere."""
+        ...
+
     def forced(self, text: str) -> str | None:
         """Text that must come next after `text` (the completion so far, `begin` included), or None to let the model go on.
 
-        Called after every token the model chose and once after a forced text is complete.
+        Called after every token the model chose and once after a forced text is complete, where the text has one of `ends`.
         """
         ...
 

@@ -101,6 +101,8 @@ def test_a_stop_string_ends_the_text_and_is_not_part_of_it(checkpoint: Path) -> 
 class OneSum:
     """Writes a sum once some text is there."""
 
+    ends = ()
+
     def forced(self, text: str) -> str | None:
         return " 3 + 8 = 11." if "3 + 8" not in text and len(text) > 12 else None
 
@@ -110,6 +112,29 @@ def test_a_rule_forces_what_comes_next(checkpoint: Path) -> None:
     rows = [(Request(prompt, max_tokens=60), 0) for prompt in PROMPTS]
     for completion in engine.generate(rows, rules=[OneSum()]):
         assert completion.text.count(" 3 + 8 = 11.") == 1 or len(completion.text) < 20
+
+
+class AfterLetter:
+    """Writes "8" behind a letter, and counts how often it is asked."""
+
+    def __init__(self, letter: str, ends: tuple[str, ...]) -> None:
+        self.letter, self.ends, self.asked = letter, ends, 0
+
+    def forced(self, text: str) -> str | None:
+        self.asked += 1
+        return "8" if text.endswith((self.letter, f"{self.letter} ")) else None
+
+
+@pytest.mark.parametrize("stop", [(), ("never there",)])
+def test_a_rule_is_asked_only_where_a_text_may_end_as_it_says(checkpoint: Path, stop: tuple[str, ...]) -> None:
+    engine = load(checkpoint)
+    rows = [(Request(f"Q: Is coin {number} heads up?", max_tokens=40, stop=stop), 0) for number in range(8)]
+    ends = [completion.text[-1:] for completion in engine.generate(rows)]
+    letter = next(end for end in ends if end.strip())
+    everywhere, there = AfterLetter(letter, ()), AfterLetter(letter, (letter, f"{letter} "))
+    expected = engine.generate(rows, rules=[everywhere])
+    assert engine.generate(rows, rules=[there]) == expected
+    assert 0 < there.asked < everywhere.asked
 
 
 def test_few_shot_prompts_share_their_prefix_and_answer_alike(checkpoint: Path) -> None:

@@ -73,6 +73,10 @@ class Decoder:
         rules: Sequence[TokenRule] = (),
     ) -> None:
         self._runner, self._codec, self._rules = runner, codec, rules
+        everywhere = any(not rule.ends for rule in rules)
+        self._look_after = (
+            None if everywhere else codec.tokens_before(tuple(end for rule in rules for end in rule.ends))
+        )
         self._end_ids, self._context_limit = end_ids, context_limit
         self._batch_size, self._max_batch_tokens = batch_size, max_batch_tokens
         self._waiting: deque[Row] = deque()
@@ -210,11 +214,12 @@ class Decoder:
             text = row.growing.add(token)
             if any(text.find(stop, max(len(row.lead), before - len(stop) + 1)) >= 0 for stop in row.request.stop):
                 return "stop"
-            if not row.forced and len(text) > before:
-                self._apply_rules(row, text)
+        if self._rules and not row.forced and (self._look_after is None or token in self._look_after):
+            self._apply_rules(row)
         return "length" if row.made >= row.limit else None
 
-    def _apply_rules(self, row: Row, text: str) -> None:
+    def _apply_rules(self, row: Row) -> None:
+        text = self._text(row, row.tokens)
         for rule in self._rules:
             forced = rule.forced(text.removeprefix(row.drop))
             if forced:
@@ -223,9 +228,7 @@ class Decoder:
 
     def _completion(self, row: Row, reason: str) -> Completion:
         ended = bool(row.tokens) and row.tokens[-1] in self._end_ids
-        new = row.tokens[row.given : len(row.tokens) - ended]
-        context = [*row.context, *row.tokens[: row.given]]
-        text = row.lead + self._codec.after(context, new)
+        text = self._text(row, row.tokens[:-1] if ended else row.tokens)
         cuts = [place for stop in row.request.stop if (place := text.find(stop, len(row.lead))) >= 0]
         if cuts:
             text = text[: min(cuts)]
@@ -237,6 +240,9 @@ class Decoder:
             completion_tokens=row.made,
             logprob=round(row.logprob / row.scored, 5) if row.scored else None,
         )
+
+    def _text(self, row: Row, tokens: list[int]) -> str:
+        return row.lead + self._codec.after([*row.context, *tokens[: row.given]], tokens[row.given :])
 
     def _row(self, slot: int, request: Request, sample_index: int, prompt: list[int]) -> Row:
         codec = self._codec
@@ -269,7 +275,7 @@ class Decoder:
             prompt_tokens=len(prompt) + len(given),
             given=len(given) if codec.encoder_decoder else 0,
         )
-        if request.stop or self._rules:
+        if request.stop:
             row.growing = GrowingText(codec, [*row.context, *row.forced], begin)
         return row
 

@@ -113,6 +113,24 @@ class TextCodec:
         tokens = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
         return [isinstance(token, str) and token.startswith(marks) for token in tokens]
 
+    def tokens_before(self, ends: tuple[str, ...]) -> frozenset[int]:
+        """Token ids after which a text may end in one of `ends`: all others cannot be its last."""
+        if ends not in self._tokens_before:
+            beginnings = {end[place:] for end in ends for place in range(len(end))}
+            tokens = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
+            found = set[int]()
+            for token, piece in enumerate(tokens):
+                text = piece.replace("Ġ", " ").replace("▁", " ") if isinstance(piece, str) else ""
+                # Bytes that SentencePiece writes as <0x3D> may be anything.
+                if not text or text.endswith(ends) or text in beginnings or text.startswith("<0x"):
+                    found.add(token)
+            self._tokens_before[ends] = frozenset(found)
+        return self._tokens_before[ends]
+
+    @cached_property
+    def _tokens_before(self) -> dict[tuple[str, ...], frozenset[int]]:
+        return {}
+
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] if text else []
         return ids

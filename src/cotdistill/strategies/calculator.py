@@ -27,6 +27,8 @@ __all__ = ["Calculator", "CompletesEquations"]
 class CompletesEquations:
     """The rule of `decode`: writes the result of an equation that has just been opened."""
 
+    ends = ("=", "= ")
+
     def forced(self, text: str) -> str | None:
         if text.endswith("="):
             return arithmetic.completion(text)
