@@ -119,7 +119,7 @@ class CausalRunner:
         if len(unique) == len(prompts):
             return logits_UV
         width = max(len(prompt) for prompt in unique)
-        self._slots.move([first + place for place in places], range(first, first + len(places)), width)
+        self._slots.spread([first + place for place in places], first, width)
         return logits_UV[torch.tensor(places, device=self._device)]
 
     def _begin(self, first: int, unique: Sequence[tuple[int, ...]]) -> list[int]:
@@ -134,7 +134,7 @@ class CausalRunner:
         if shared < _SHARED_PREFIX:
             return [0] * len(unique)
         self._compute(first, [unique[0][:shared]], [0])
-        self._slots.move([first] * (len(unique) - 1), range(first + 1, first + len(unique)), shared)
+        self._slots.spread([first] * (len(unique) - 1), first + 1, shared)
         return [shared] * len(unique)
 
     def _compute(self, first: int, prompts: Sequence[tuple[int, ...]], begun: Sequence[int]) -> torch.Tensor:
@@ -164,11 +164,12 @@ class CausalRunner:
         return self._forward(0, ids_B1, columns_B1, columns_B1, width)
 
     def keep(self, rows: Sequence[int]) -> None:
-        moved = [(source, target) for target, source in enumerate(rows) if source != target]
+        # What goes on in another place comes from behind all that stay, so no slot is overwritten that is still read.
+        assert all(source == target or source >= len(rows) for target, source in enumerate(rows))
         self._lengths = [self._lengths[row] for row in rows]
-        if moved:
-            sources, targets = zip(*moved, strict=True)
-            self._slots.move(sources, targets, max(self._lengths[target] for target in targets))
+        for target, source in enumerate(rows):
+            if source != target:
+                self._slots.move(source, target, self._lengths[target])
 
     def _forward(
         self, first: int, ids_NW: torch.Tensor, columns_NW: torch.Tensor, positions_NW: torch.Tensor, width: int

@@ -134,10 +134,17 @@ class SlotCache:
         )
         return Known(tokens, layers)
 
-    def move(self, sources: Sequence[int], targets: Sequence[int], width: int) -> None:
-        """Copies slots (their columns before `width`) over others, all at once."""
-        self.reserve(max(targets) + 1, width)
+    def move(self, source: int, target: int, width: int) -> None:
+        """Copies a slot (its columns before `width`) over another."""
+        for layer in self.cache.layers:
+            for states in (layer.keys, layer.values):
+                states[target, :, :width] = states[source, :, :width]
+
+    def spread(self, sources: Sequence[int], first: int, width: int) -> None:
+        """Copies slots (their columns before `width`) to the slots from `first` on, all at once."""
+        last = first + len(sources)
+        self.reserve(last, width)
         for layer in self.cache.layers:
             layer.reserve(layer.keys, layer.values)
             for states in (layer.keys, layer.values):
-                states[list(targets), :, :width] = states[list(sources), :, :width]
+                states[first:last, :, :width] = states[list(sources), :, :width]
