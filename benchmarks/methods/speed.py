@@ -1,10 +1,12 @@
 """Speed of the procedures at test time, on one student of the lab: what turns, a calculator and votes cost.
 
-    .venv/bin/python benchmarks/methods/speed.py            # about 4 minutes on one core; results in README.md
+    .venv/bin/python benchmarks/methods/speed.py            # about 7 minutes on one core; results in README.md
 
 Socratic CoT (two models in turn) against plain CoT of the same model, in milliseconds per generated token over all questions; the
-calculator's decode-time rule against decoding without it, at batch 32, interleaved, medians of `--repeats`. Times are processor
-seconds of the whole process, so that a machine shared with others gives usable figures.
+calculator's decode-time rule against decoding without it, at batch 32: the decoding loop alone (32 questions a pair, seconds of its
+thread), and the whole strategy with its check of what was written (256 questions a pair). Figures are medians, those of comparisons
+over pairs measured one right after the other in changing order. Times are processor seconds, so that a machine shared with others
+gives usable figures; single pairs still scatter widely there.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from cotdistill.answers.number import Number
 from cotdistill.arithmetic import find_equations
@@ -23,10 +26,11 @@ from cotdistill.asking import Asker
 from cotdistill.batching import BatchedModel
 from cotdistill.concurrency import stream_map
 from cotdistill.contracts import Ask, Engine, Method, Strategy
-from cotdistill.engines.transformers import TransformersEngine
+from cotdistill.engines.transformers import ModelEngine, TransformersEngine
 from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.methods.socratic_cot import SocraticCot
-from cotdistill.records import Answer, Question
+from cotdistill.prompts import question_block
+from cotdistill.records import Answer, Question, Request
 from cotdistill.strategies.calculator import Calculator
 from cotdistill.strategies.greedy import Greedy
 from cotdistill.students.loading import load_student
@@ -35,6 +39,7 @@ from cotdistill.students.train import train_role
 from cotdistill.tasks.word_problems import WordProblems
 
 KIND = Number()
+Compared = TypeVar("Compared")
 
 
 def train(method: Method, questions: Sequence[Question], student: StudentSettings, folder: Path) -> dict[str, Path]:
@@ -84,30 +89,68 @@ def main() -> None:
         plain, turns = FineTuneCot(source="gold"), SocraticCot(source="gold")
         cot = train(plain, training, student, Path(place) / "plain")
         socratic = train(turns, training, student, Path(place) / "socratic")
-        costs: dict[str, list[float]] = {"plain CoT": [], "Socratic CoT": []}
-        rates: dict[str, list[float]] = {"without": [], "with": []}
-        for _ in range(options.repeats):
+        costs: list[dict[str, float]] = []
+        rates: list[dict[str, float]] = []
+        whole: list[dict[str, float]] = []
+        equations = []
+        for repeat in range(options.repeats):
             # Engines keep what they computed: a repeat on the same ones would not compute its prompts.
             load = {
                 role: load_student(TransformersEngine(), student, path) for role, path in {**cot, **socratic}.items()
             }
-            small = TransformersEngine(batch_size=32, prefix_megabytes=0)
-            for name, method in (("plain CoT", plain), ("Socratic CoT", turns)):
+            cost = {}
+            for name, method in swapped([("plain CoT", plain), ("Socratic CoT", turns)], repeat):
                 seconds, answers = asyncio.run(answer(method, Greedy(), questions, load))
-                costs[name].append(1000 * seconds / sum(one.completion_tokens for one in answers))
-            for name, strategy in (("without", Greedy()), ("with", Calculator())):
-                fresh = {"student": load_student(small, student, cot["student"])}
+                cost[name] = 1000 * seconds / sum(one.completion_tokens for one in answers)
+            costs.append(cost)
+            small = TransformersEngine(batch_size=32, prefix_megabytes=0)
+            fresh = {"student": load_student(small, student, cot["student"])}
+            rates += loop_rates(load_student(small, student, cot["student"]), questions[:256], repeat)
+            rate = {}
+            for name, strategy in swapped([("without", Greedy()), ("with", Calculator())], repeat):
                 seconds, answers = asyncio.run(answer(plain, strategy, questions[:256], fresh))
-                rates[name].append(sum(one.completion_tokens for one in answers) / seconds)
-            equations = [e for one in answers for e in find_equations(one.text) if e.calculates]
-    per_token = {name: statistics.median(values) for name, values in costs.items()}
-    speed = {name: statistics.median(values) for name, values in rates.items()}
-    for name, value in per_token.items():
-        print(f"{name:14} {value:.4f} ms per generated token, {len(questions)} questions")
-    print(f"Socratic / plain: {per_token['Socratic CoT'] / per_token['plain CoT']:.2f}× per token")
-    print(f"tokens/s at batch 32: {speed['without']:.0f} without the calculator, {speed['with']:.0f} with it")
-    print(f"calculator: {100 * (1 - speed['with'] / speed['without']):+.1f} % slower")
+                rate[name] = sum(one.completion_tokens for one in answers) / seconds
+                if name == "with":
+                    equations += [e for one in answers for e in find_equations(one.text) if e.calculates]
+            whole.append(rate)
+    for name in ("plain CoT", "Socratic CoT"):
+        print(f"{name:14} {median(costs, name):.4f} ms per generated token, {len(questions)} questions")
+    ratios = sorted(one["Socratic CoT"] / one["plain CoT"] for one in costs)
+    print(f"Socratic / plain: {statistics.median(ratios):.2f}× per token ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+    print(
+        f"tokens/s at batch 32: {median(rates, 'without'):.0f} without, {median(rates, 'with'):.0f} with the calculator"
+    )
+    for name, measured in (("decoding loop", rates), ("with all around it", whole)):
+        slower = sorted(100 * (1 - one["with"] / one["without"]) for one in measured)
+        middle = statistics.median(slower)
+        print(f"calculator, {name}: {middle:.1f} % slower, {len(slower)} pairs ({slower[0]:.1f} to {slower[-1]:.1f})")
     print(f"equations completed: {len(equations)}, wrong: {sum(e.result_wrong for e in equations)}")
+
+
+def loop_rates(engine: Engine, questions: Sequence[Question], turn: int) -> list[dict[str, float]]:
+    """Tokens a second of the decoding loop alone with and without the calculator's rule, 32 questions at a time."""
+    assert isinstance(engine, ModelEngine)
+    rates = []
+    for first in range(0, len(questions), 32):
+        batch = [(Request(question_block(one)), 0) for one in questions[first : first + 32]]
+        rate = {}
+        for name, strategy in swapped([("without", Greedy()), ("with", Calculator())], turn + first // 32):
+            started = time.thread_time()
+            completions = engine.generate(batch, strategy.rules)
+            tokens = sum(one.completion_tokens for one in completions)
+            rate[name] = tokens / (time.thread_time() - started)
+        rates.append(rate)
+    return rates
+
+
+def swapped(pair: list[tuple[str, Compared]], turn: int) -> list[tuple[str, Compared]]:
+    """Both, the other first in every second turn."""
+    return pair[::-1] if turn % 2 else pair
+
+
+def median(measured: Sequence[Mapping[str, float]], name: str) -> float:
+    """The middle one of what was measured under a name."""
+    return statistics.median(one[name] for one in measured)
 
 
 if __name__ == "__main__":
