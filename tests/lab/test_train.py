@@ -15,7 +15,7 @@ from cotdistill.lab.documents import Segment
 from cotdistill.lab.train import IGNORED, SETTINGS, Row, batches, encode, rate_factor, train
 
 TINY = dataclasses.replace(
-    SETTINGS["base"], hidden=32, layers=1, inner=32, heads=1, tokens=12_000, batch_tokens=8192, chunk_documents=24
+    SETTINGS["base"], hidden=128, layers=2, inner=32, heads=4, tokens=12_000, batch_tokens=8192, chunk_documents=24
 )
 
 
