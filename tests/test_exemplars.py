@@ -29,4 +29,6 @@ def test_an_unanswered_question_is_no_exemplar() -> None:
 def test_an_exemplar_of_the_test_split_is_refused(twin: Question) -> None:
     with pytest.raises(RecipeError, match="train/1 stands in the test split"):
         refuse_test_exemplars([POOL[1]], [Question("test/0", "Fresh?"), twin])
-    refuse_test_exemplars([POOL[1]], [Question("test/0", "Fresh?")])
+    refuse_test_exemplars(
+        [POOL[1]], [Question("test/0", "Fresh?"), Question("test/1", twin.text, "1", context="Elsewhere.")]
+    )

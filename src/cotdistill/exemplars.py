@@ -33,11 +33,11 @@ def draw_exemplars(
 
 
 def refuse_test_exemplars(exemplars: Sequence[Question], test: Iterable[Question]) -> None:
-    """Raises RecipeError where an exemplar stands in the test split, by id or by its text."""
+    """Raises RecipeError where an exemplar stands in the test split, by id or by its text and context."""
     by_id = {exemplar.id: exemplar for exemplar in exemplars}
-    by_text = {_plain(exemplar.text): exemplar for exemplar in exemplars}
+    by_text = {_plain(exemplar): exemplar for exemplar in exemplars}
     for question in test:
-        shown = by_id.get(question.id) or by_text.get(_plain(question.text))
+        shown = by_id.get(question.id) or by_text.get(_plain(question))
         if shown is not None:
             raise RecipeError(
                 f"exemplar {shown.id} stands in the test split as {question.id}; draw exemplars from the training split"
@@ -48,5 +48,5 @@ def _rank(question_id: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}\n{question_id}".encode()).hexdigest()
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+def _plain(question: Question) -> str:
+    return " ".join(f"{question.text}\n{question.context}".casefold().split())

@@ -36,7 +36,8 @@ def main() -> None:
         settings.get("seed", 0),
         say=lambda line: print(line, flush=True),
     )
-    print(json.dumps({key: value for key, value in result.to_json().items() if key != "history"}), flush=True)
+    line = json.dumps({key: value for key, value in result.to_json().items() if key != "history"})
+    print(f"{line}\n", end="", flush=True)  # one write: torchrun's processes share an unbuffered output
 
 
 if __name__ == "__main__":
