@@ -6,7 +6,8 @@
 
 Every comparison is paired on the same test questions, seeds and questions as clusters, p corrected for all tests of the page
 (Holm). "holds": the difference has the claimed sign and p < 0.05. "does not hold": it does not, whatever the reason; the figures
-say which. The lab is generated tasks (here three) and models of a million parameters: it tests methods, not the papers' numbers.
+say which. "not testable here": both rows guess, or the claim is one of equality, where only the interval says something. The lab
+is generated tasks (here three) and models of a million parameters: it tests methods, not the papers' numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +107,21 @@ class Claim:
     measure: Callable[[Grid], Finding] = field(repr=False)
 
 
+CHANCE = {"rule_quiz": 0.25, "coin_flip": 0.5}
+"""Accuracy of a guess, where it is not next to nothing."""
+
+
 def versus(grid: Grid, one: tuple[str, ...], other: tuple[str, ...], note: str = "") -> Finding:
-    """The first row must beat the second."""
+    """The first row must beat the second; two rows that only guess say nothing."""
     first, second = grid.correct(*one), grid.correct(*other)
     ratio = f", {first.mean() / second.mean():.1f}×" if second.mean() else ""
     text = f"{_name(one)} {grid.accuracy(*one)}, {_name(other)} {grid.accuracy(*other)}{ratio}{note}"
-    return Finding(text, (statistics.compare(first, second),), first.size)
+    task = one[2] if len(one) > 2 else grid.run.recipe.tasks[0].label
+    chance = CHANCE.get(task.split()[0], 0.0)
+    guessing = all(statistics.accuracy_interval(matrix)[0] <= chance for matrix in (first, second)) and chance > 0
+    if guessing:
+        text += f"; both at chance ({chance:.0%})"
+    return Finding(text, (statistics.compare(first, second),), first.size, testable=not guessing)
 
 
 def hint(grid: Grid) -> Finding:
@@ -246,9 +256,7 @@ def page(claims: Sequence[Claim], grids: dict[str, Grid]) -> str:
         p_values = [next(corrected) for _ in finding.comparisons]
         tests = "; ".join(f"{_points(one)}, p={p:.2g}" for one, p in zip(finding.comparisons, p_values, strict=True))
         holds = all(one.difference > 0 and p < 0.05 for one, p in zip(finding.comparisons, p_values, strict=True))
-        verdict = (
-            ("holds" if holds else "does not hold") if finding.testable else "no test of equality; see the interval"
-        )
+        verdict = ("holds" if holds else "does not hold") if finding.testable else "not testable here"
         cells = [f"{claim.statement} ({claim.paper})", claim.published, finding.text, tests, str(finding.n or "–")]
         lines.append(f"| {' | '.join([*cells, verdict, claim.recipe])} |")
     for name, grid in grids.items():
@@ -281,7 +289,7 @@ def _name(place: tuple[str, ...]) -> str:
 
 
 def _joined(finding: Finding, more: str) -> Finding:
-    return Finding(f"{finding.text}; {more}", finding.comparisons, finding.n)
+    return replace(finding, text=f"{finding.text}; {more}")
 
 
 def _points(one: statistics.Comparison) -> str:
