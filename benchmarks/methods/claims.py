@@ -206,7 +206,7 @@ CLAIMS = [
     Claim("socratic", SOCRATIC, "Socratic CoT beats answer-only tuning", "4.62 (recalled) → 21.1",
           row(("Socratic iterative, teacher",), ("answer-only",))),
     Claim("socratic", SOCRATIC, "Socratic CoT beats CoT tuning", "14.1 → 21.1; > 70 % over baselines", socratic),
-    Claim("diversity", FTCOT, "diverse rationales help", "33.3 → 53.3 (MultiArith, D = 8)", diversity),
+    Claim("diversity", FTCOT, "diverse rationales help", "33.3 → 53.3 (MultiArith, 6.7B, D = 64)", diversity),
     Claim("diversity", FTCOT, "students can pass their teacher (word_problems)", "e.g. shuffled objects",
           row(("D=16", "greedy", "word_problems"), ("teacher", "greedy", "word_problems"))),
     Claim("fine_tune_cot", FTCOT, "students can pass their teacher (coin_flip)", "90.0 → 98.7 (coin flip)",
