@@ -108,7 +108,8 @@ def completion(text: str) -> str | None:
     """What a calculator writes behind a text that has just opened an equation ("… 3 * 4 ="); None where it has not."""
     if not text.endswith("="):
         return None
-    opened = text[text.rfind("\n") + 1 :][-200:]
+    # No expression reaches back over a line or a full stop, and reading more would cost time at every equation.
+    opened = text[max(text.rfind("\n"), text.rfind(". ")) + 1 :][-200:]
     annotated = opened.rfind("<<") > opened.rfind(">>")
     tokens = tokens_of(opened[opened.rfind("<<") + 2 :] if annotated else _ANNOTATION.sub(" ", opened))
     left = _left_side(tokens, len(tokens) - 1) if tokens else None
@@ -212,6 +213,8 @@ def _left_side(tokens: list[Token], equals: int) -> tuple[int, Fraction, int] | 
     for first in range(start, equals):
         if first and tokens[first - 1].kind == "power":
             return None
+        if tokens[first].kind not in ("number", "operator", "open"):
+            continue
         parser = Parser(tokens[first:equals])
         try:
             value = parser.sum()

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 __all__ = ["LONGEST", "NUMBER", "Parser", "Token", "Unparsable", "evaluate", "number_value", "tokens_of"]
 
@@ -21,8 +21,7 @@ LONGEST = 60
 """Tokens an expression may have, and digits a number may have: what is longer is no arithmetic of a rationale."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A piece of a text and where it stands."""
 
     kind: str
@@ -184,5 +183,7 @@ def number_value(number: str) -> Fraction:
     digits = number.strip("$£€% ").replace(",", "")
     if len(digits) > LONGEST:
         raise Unparsable
-    value = Fraction("0" + digits if digits.startswith(".") else digits)
+    value = (
+        Fraction(int(digits)) if digits.isdecimal() else Fraction("0" + digits if digits.startswith(".") else digits)
+    )
     return value / 100 if number.endswith("%") else value

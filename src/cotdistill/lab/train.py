@@ -1,7 +1,7 @@
 """Trains the lab's two models from nothing: `python -m cotdistill.lab.train teacher --out runs/teacher`.
 
 A small loop in plain torch, because a corpus without end, drawn while training, is all there is to it: documents in
-batches of similar length, loss on learned segments only, Muon (Jordan 2024) for the matrices of the layers and AdamW
+batches of similar length, loss on learned segments only, Muon for the matrices of the layers and AdamW
 for the rest, constant rate with a linear decay at the end. Every `--save-minutes` the checkpoint is replaced; the same command
 goes on from it with the same documents in the same order. bf16 autocast where the processor has it.
 """
@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from cotdistill.lab.documents import Document, Phase, base_documents, teacher_documents
 from cotdistill.lab.first_weights import start_looking_up
+from cotdistill.lab.muon import Muon
 from cotdistill.lab.tokenizer import build_tokenizer
 
 __all__ = ["SETTINGS", "Settings", "main", "train"]
@@ -162,7 +163,7 @@ def optimizers(model: Any, settings: Settings) -> list[torch.optim.Optimizer]:
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     return [
-        torch.optim.Muon(matrices, lr=settings.rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, lr=settings.rate),
         torch.optim.AdamW(others, lr=settings.rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
 
