@@ -6,6 +6,7 @@ import dataclasses
 import random
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
@@ -40,6 +41,7 @@ def test_batches_hold_every_row_once_and_pad_on_the_right() -> None:
 def test_rate_rises_stays_and_falls() -> None:
     factors = [rate_factor(TINY, tokens, steps) for tokens, steps in [(0, 0), (6_000, 600), (11_999, 900)]]
     assert factors[0] < 0.05 and factors[1] == 1.0 and factors[2] < 0.05
+    assert rate_factor(dataclasses.replace(TINY, final_rate=0.4), 12_000, 900) == pytest.approx(0.4)
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:

@@ -165,12 +165,16 @@ def teacher_document(task: str, form: str, rng: random.Random) -> Document:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of a corpus, from document `first` on: shares of the tasks, of mere language, and of recall exercises."""
+    """A stretch of a corpus, from document `first` on: shares of the tasks, of mere language, and of recall exercises.
+
+    `options` is the part of the recall exercises that hold options against a word.
+    """
 
     first: int
     tasks: dict[str, float]
     language: float
     recall: float = 0.0
+    options: float = 0.0
 
 
 def teacher_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterator[Document]:
@@ -181,7 +185,7 @@ def teacher_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterato
         phase = _phase(phases, index)
         rng = random.Random(f"teacher/{seed}/{index}")
         if phase.recall and rng.random() < phase.recall:
-            yield recall_document(rng)
+            yield recall_document(rng, phase.options)
         elif phase.language and rng.random() < phase.language:
             yield _language(rng, phase.tasks, question_learned=False)
         else:
@@ -196,19 +200,19 @@ def base_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterator[D
     while True:
         phase, rng = _phase(phases, index), random.Random(f"base/{seed}/{index}")
         if phase.recall and rng.random() < phase.recall:
-            yield _changing_pairs(rng)
+            yield recall_document(rng, phase.options)
         else:
             yield _language(rng, phase.tasks, question_learned=True)
         index += 1
 
 
-def recall_document(rng: random.Random) -> Document:
+def recall_document(rng: random.Random, options_share: float) -> Document:
     """Options held against a word, or random pairs of which some change, and then what belongs to each now.
 
     Looking a word up by what stood beside it last is what chained facts and swaps have in common. Real documents ask for
     it a few times each, too rarely for so small a model to learn it soon.
     """
-    if rng.random() < 0.4:
+    if options_share and rng.random() < options_share:
         options = rng.sample(_WORDS, rng.randint(3, 4))
         segments = [Segment(options_line(options))]
         for _ in range(rng.randint(2, 3)):

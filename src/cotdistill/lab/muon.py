@@ -54,7 +54,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """About UV^T of each matrix USV^T in a stack of wide ones: singular values come out between 0.7 and 1.2."""
     a, b, c = NEWTON_SCHULZ
-    made = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    made: torch.Tensor = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):
         gram = made @ made.mT
         made = torch.baddbmm(made, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), made, beta=a)

@@ -1,4 +1,4 @@
-"""Trains the lab's two models from nothing: `python -m cotdistill.lab.train teacher --out runs/teacher`.
+"""Trains the lab's two models from nothing: `sh recipes/lab/train.sh`, which says in which order.
 
 A small loop in plain torch, because a corpus without end, drawn while training, is all there is to it: documents in
 batches of similar length, loss on learned segments only, Muon for the matrices of the layers and AdamW
@@ -39,7 +39,11 @@ SHORT, SHORT_WEIGHT = 6, 3.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Shape of a model and its training; `phases` say what the corpus holds."""
+    """Shape of a model and its training; `phases` say what the corpus holds.
+
+    Over the last `decay_part` of the tokens the rate falls to `final_rate` of itself. A fall to nothing makes a better
+    model; the lab's teacher must go on making mistakes.
+    """
 
     hidden: int
     layers: int
@@ -49,36 +53,50 @@ class Settings:
     phases: tuple[Phase, ...]
     rate: float = 3e-3
     decay_part: float = 0.3
+    final_rate: float = 0.02
     warmup_steps: int = 60
     batch_tokens: int = 2048
     chunk_documents: int = 384
     seed: int = 1
 
 
-_TEACHER_TASKS = {"word_problems": 0.4, "coin_flip": 0.15, "shuffled_objects": 0.25, "rule_quiz": 0.2}
+_LANGUAGE = Phase(
+    first=0,
+    tasks={"word_problems": 0.4, "coin_flip": 0.15, "shuffled_objects": 0.2, "rule_quiz": 0.25},
+    language=1.0,
+    recall=0.3,
+    options=0.33,
+)
+_BASE = Settings(
+    hidden=128,
+    layers=4,
+    inner=384,
+    heads=4,
+    tokens=11_000_000,
+    phases=(_LANGUAGE, replace(_LANGUAGE, first=79_872, recall=0.1)),
+    batch_tokens=4096,
+    chunk_documents=768,
+)
+_LOOK_UPS_FIRST = {"word_problems": 0.4, "coin_flip": 0.15, "shuffled_objects": 0.25, "rule_quiz": 0.2}
+_SUMS_AND_COINS = {"word_problems": 0.4, "coin_flip": 0.35, "shuffled_objects": 0.1, "rule_quiz": 0.15}
+_SUMS_AND_QUIZZES = {"word_problems": 0.5, "coin_flip": 0.05, "shuffled_objects": 0.05, "rule_quiz": 0.4}
 
 SETTINGS = {
-    "base": Settings(
-        hidden=128,
-        layers=4,
-        inner=384,
-        heads=4,
-        tokens=7_000_000,
+    "base": _BASE,
+    "teacher_start": replace(_BASE, tokens=7_000_000, phases=(replace(_LANGUAGE, recall=0.2, options=0.0),)),
+    "teacher": replace(
+        _BASE,
+        tokens=12_800_000,
         phases=(
-            Phase(0, {"word_problems": 0.4, "coin_flip": 0.15, "shuffled_objects": 0.2, "rule_quiz": 0.25}, 1.0, 0.2),
+            Phase(first=0, tasks=_LOOK_UPS_FIRST, language=0.1, recall=0.05, options=0.4),
+            Phase(first=50_688, tasks=_SUMS_AND_COINS, language=0.1, recall=0.05, options=0.4),
+            Phase(first=75_264, tasks=_SUMS_AND_QUIZZES, language=0.1, recall=0.05, options=0.4),
         ),
-        batch_tokens=4096,
-        chunk_documents=768,
-    ),
-    "teacher": Settings(
-        hidden=128,
-        layers=4,
-        inner=384,
-        heads=4,
-        tokens=16_500_000,
-        phases=(Phase(0, _TEACHER_TASKS, 0.1, 0.05),),
         rate=2e-3,
-        decay_part=0.25,
+        decay_part=0.18,
+        final_rate=0.34,
+        batch_tokens=2048,
+        chunk_documents=384,
     ),
 }
 
@@ -170,8 +188,8 @@ def optimizers(model: Any, settings: Settings) -> list[torch.optim.Optimizer]:
 
 def rate_factor(settings: Settings, tokens: int, steps: int) -> float:
     """Share of the full learning rate: a short rise, constant, a linear fall over the last `decay_part` of the tokens."""
-    left = (settings.tokens - tokens) / (settings.tokens * settings.decay_part)
-    return max(0.0, min(1.0, (steps + 1) / settings.warmup_steps, left + 0.02))
+    left = max(0.0, (settings.tokens - tokens) / (settings.tokens * settings.decay_part))
+    return min(1.0, (steps + 1) / settings.warmup_steps, settings.final_rate + (1 - settings.final_rate) * left)
 
 
 def loss_of(model: Any, batch: tuple[torch.Tensor, ...], autocast: bool) -> torch.Tensor:
@@ -240,7 +258,7 @@ def train(kind: str, folder: Path, settings: Settings, save_minutes: float, star
         model.load_state_dict(load_file(start / "model.safetensors"), strict=False)
     optimizer_list = optimizers(model, settings)
     state = resume(folder, model, optimizer_list)
-    source = {"base": base_documents, "teacher": teacher_documents}[kind]
+    source = teacher_documents if kind == "teacher" else base_documents
     documents: Iterator[Document] = source(settings.seed, state["documents"], settings.phases)
     autocast = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     print(f"{kind}: {sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens, {settings}")
