@@ -183,7 +183,5 @@ def number_value(number: str) -> Fraction:
     digits = number.strip("$£€% ").replace(",", "")
     if len(digits) > LONGEST:
         raise Unparsable
-    value = (
-        Fraction(int(digits)) if digits.isdecimal() else Fraction("0" + digits if digits.startswith(".") else digits)
-    )
+    value = Fraction(int(digits)) if digits.isdecimal() else Fraction(digits)
     return value / 100 if number.endswith("%") else value

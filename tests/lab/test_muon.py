@@ -38,3 +38,17 @@ def test_a_matrix_without_gradient_stays_as_it_is() -> None:
     Muon([still, moving], lr=0.1).step()
     assert torch.equal(still, torch.ones(2, 3))
     assert not torch.equal(moving, torch.ones(2, 3))
+
+
+def test_a_closure_computes_the_gradients_and_its_loss_comes_back() -> None:
+    parameter = torch.nn.Parameter(torch.ones(2, 3))
+    muon = Muon([parameter], lr=0.1)
+
+    def closure() -> float:
+        muon.zero_grad()
+        loss = (parameter**2).sum()
+        loss.backward()
+        return loss.item()
+
+    assert muon.step(closure) == 6.0
+    assert (parameter < 1.0).all()

@@ -7,7 +7,7 @@ lab's training, three times as long as the model itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import overload
 
 import torch
 
@@ -28,8 +28,19 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One update; the loss of `closure`, which computes the gradients anew, where one is given."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             same_shape: dict[tuple[int, ...], list[tuple[torch.Tensor, torch.Tensor]]] = {}
             for parameter in group["params"]:
@@ -49,6 +60,7 @@ class Muon(torch.optim.Optimizer):
                 made = orthogonal(torch.stack([update for _, update in pairs]))
                 for (wide, _), update in zip(pairs, made, strict=True):
                     wide.add_(update, alpha=-0.2 * group["lr"] * max(shape) ** 0.5)
+        return loss
 
 
 def orthogonal(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:

@@ -15,6 +15,7 @@ import random
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cotdistill.contracts import Split
 from cotdistill.records import Question, Step
@@ -95,8 +96,12 @@ def problem_at(draw: Draw, task: str, split: Split, index: int, seed: int) -> tu
     return draw_item(draw, rng, split), rng.randrange(STYLES)
 
 
+@lru_cache(maxsize=8192)
 def question_at(draw: Draw, task: str, split: Split, index: int, seed: int) -> Question:
-    """Item `index` of a split as a question with gold rationale and gold steps."""
+    """Item `index` of a split as a question with gold rationale and gold steps.
+
+    Kept once made: a run reads its splits again for every cell of its grid, and most draws belong to another split.
+    """
     problem, style = problem_at(draw, task, split, index, seed)
     solution = problem.solutions[style]
     return Question(

@@ -77,9 +77,15 @@ _BASE = Settings(
     batch_tokens=4096,
     chunk_documents=768,
 )
-_LOOK_UPS_FIRST = {"word_problems": 0.4, "coin_flip": 0.15, "shuffled_objects": 0.25, "rule_quiz": 0.2}
-_SUMS_AND_COINS = {"word_problems": 0.4, "coin_flip": 0.35, "shuffled_objects": 0.1, "rule_quiz": 0.15}
-_SUMS_AND_QUIZZES = {"word_problems": 0.5, "coin_flip": 0.05, "shuffled_objects": 0.05, "rule_quiz": 0.4}
+_WORKED = Phase(
+    first=0,
+    tasks={"word_problems": 0.4, "coin_flip": 0.15, "shuffled_objects": 0.25, "rule_quiz": 0.2},
+    language=0.1,
+    recall=0.05,
+    options=0.4,
+)
+_MORE_COINS = {"word_problems": 0.4, "coin_flip": 0.35, "shuffled_objects": 0.1, "rule_quiz": 0.15}
+_MORE_QUIZZES = {"word_problems": 0.5, "coin_flip": 0.05, "shuffled_objects": 0.05, "rule_quiz": 0.4}
 
 SETTINGS = {
     "base": _BASE,
@@ -88,9 +94,9 @@ SETTINGS = {
         _BASE,
         tokens=12_800_000,
         phases=(
-            Phase(first=0, tasks=_LOOK_UPS_FIRST, language=0.1, recall=0.05, options=0.4),
-            Phase(first=50_688, tasks=_SUMS_AND_COINS, language=0.1, recall=0.05, options=0.4),
-            Phase(first=75_264, tasks=_SUMS_AND_QUIZZES, language=0.1, recall=0.05, options=0.4),
+            _WORKED,
+            replace(_WORKED, first=50_688, tasks=_MORE_COINS),
+            replace(_WORKED, first=75_264, tasks=_MORE_QUIZZES),
         ),
         rate=2e-3,
         decay_part=0.18,
