@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/cotdistill demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: setup
 	$(BIN)/ruff format --check src tests benchmarks

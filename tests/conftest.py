@@ -11,6 +11,10 @@ from hypothesis import settings
 settings.register_profile("cotdistill", deadline=None, derandomize=True, database=None)
 settings.load_profile("cotdistill")
 
+# Tests that run side by side share the cores: torch, which no test has imported yet, reads this.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(workers)))
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would every process they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -25,7 +25,7 @@ RECIPE = {
     "student": "lab",
     "methods": [{"name": "fine_tune_cot", "samples": 2}, "answer_only"],
     "engine": {"name": "transformers", "batch_size": 4},
-    "limit": {"train": 32, "validation": 4, "test": 32},
+    "limit": {"train": 16, "validation": 4, "test": 16},
     "in_flight": 8,
     "train": {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3},
 }

@@ -21,7 +21,7 @@ from cotdistill.students.train import TrainResult, train_role
 FAMILIES: tuple[Family, ...] = ("gpt2", "llama", "qwen2", "t5")
 NUMBERS = ("one", "two", "three", "four")
 EXAMPLES = [
-    Example("student", f"How many is {word}?", f"It is {place + 1}. --> {place + 1}")
+    Example("student", f"How many is {word}?", f"It is {place + 1}. So {place + 1}")
     for place, word in enumerate(NUMBERS)
 ]
 FAST = TrainSettings(epochs=2, batch_size=2, learning_rate=1e-2, selection="last")
@@ -45,14 +45,14 @@ def weights(result: TrainResult) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_student_learns_reloads_and_answers_with_an_end(tmp_path: Path, family: Family) -> None:
     settings = student(tmp_path, family)
-    train = TrainSettings(epochs=2, batch_size=4, learning_rate=5e-3, selection="last")
+    train = TrainSettings(epochs=3, batch_size=4, learning_rate=5e-3, selection="last")
     result = train_role(EXAMPLES * 60, settings, train, tmp_path / "out", seed=0)
     engine = load_student(TransformersEngine(), settings, result.checkpoint)
     assert answers(engine) == [example.target for example in EXAMPLES]
     assert answers(load_base(TransformersEngine(), settings)) != answers(engine)
-    assert result.steps == 120
-    assert result.epoch == 2
-    assert json.loads((tmp_path / "out" / "training.json").read_text("utf-8"))["steps"] == 120
+    assert result.steps == 180
+    assert result.epoch == 3
+    assert json.loads((tmp_path / "out" / "training.json").read_text("utf-8"))["steps"] == 180
     assert not (tmp_path / "out.work").exists()
     losses = [entry["loss"] for entry in result.history if "loss" in entry]
     assert losses[-1] < 0.2 * losses[0]

@@ -23,7 +23,17 @@ from cotdistill.lab.problem import NAMES, STYLES, Problem, compared, draw_item
 from cotdistill.prompts import answer_text, options_line, question_block
 from cotdistill.records import Question
 
-__all__ = ["FORMS", "Document", "Phase", "Segment", "base_documents", "teacher_document", "teacher_documents"]
+__all__ = [
+    "FORMS",
+    "Document",
+    "Phase",
+    "Segment",
+    "base_documents",
+    "recall_document",
+    "sums",
+    "teacher_document",
+    "teacher_documents",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +257,7 @@ def _phase(phases: Sequence[Phase], index: int) -> Phase:
 def _language(rng: random.Random, tasks: dict[str, float], question_learned: bool) -> Document:
     """Sums, or a training question with its facts restated; the facts are learned, the question if so wished."""
     if rng.random() < 0.3:
-        question, facts = "", _arithmetic(rng)
+        question, facts = "", " ".join(sums(rng))
     else:
         question, facts = _restated(
             draw_item(DRAWS[rng.choices(list(tasks), list(tasks.values()))[0]], rng, "train"), rng
@@ -275,8 +285,8 @@ def _restated(problem: Problem, rng: random.Random) -> tuple[str, str]:
     return f"{block} ###", f" {facts}"
 
 
-def _arithmetic(rng: random.Random) -> str:
-    """A list of unrelated sums, differences and products in the sizes the stories use."""
+def sums(rng: random.Random) -> list[str]:
+    """Unrelated sums, differences and products in the sizes the stories use."""
     arrow = rng.choice(("=", "=", "=", "-->"))
     lines = []
     for _ in range(rng.randint(5, 12)):
@@ -292,7 +302,7 @@ def _arithmetic(rng: random.Random) -> str:
         else:
             a, b = (rng.randint(2, 5), rng.randint(2, 9)) if kind == 5 else (rng.randint(1, 80), rng.randint(2, 4))
             lines.append(f"{a} * {b} {arrow} {a * b}.")
-    return " ".join(lines)
+    return lines
 
 
 def _renamed(text: str, made: dict[str, str], rng: random.Random) -> str:

@@ -1,6 +1,7 @@
 """Measures a lab model: greedy accuracy per prompt form and task, and how many different correct rationales sampling gives.
 
 python -m cotdistill.lab.measure runs/teacher --items 200 --forms all --split test --sampled
+python -m cotdistill.lab.measure runs/base --items 200 --forms none --language
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import Any
 
 import torch
 
-from cotdistill.lab.documents import FORMS, Document, Worked
+from cotdistill.lab.documents import FORMS, Document, Worked, recall_document, sums
 from cotdistill.lab.generators import DRAWS
 from cotdistill.lab.problem import problem_at
 
-__all__ = ["accuracy", "concludes", "main"]
+__all__ = ["accuracy", "concludes", "language", "main"]
 
 LENGTHS = {"direct": 8, "first_subquestion": 24, "next_step": 48, "socratic": 330}
 
@@ -96,6 +97,31 @@ def variety(
     return sum(right) / len(right), different / items
 
 
+def language(model: Any, tokenizer: Any, items: int) -> dict[str, tuple[int, int]]:
+    """What a base should know before it sees a task: right ones of all sums, looked-up words and options held against a word.
+
+    They are new draws of the exercises it was trained on, `items` documents of each kind.
+    """
+    exercises: dict[str, list[tuple[str, str]]] = {"sums": [], "words": [], "options": []}
+    for item in range(items):
+        lines = sums(random.Random(f"measure/{item}"))
+        for place, line in enumerate(lines):
+            left, arrow, result = re.split(r"(=|-->)", line)
+            exercises["sums"].append((" ".join([*lines[:place], left + arrow]), result))
+        for kind, options_share in (("words", 0.0), ("options", 1.0)):
+            text = ""
+            for segment in recall_document(random.Random(f"measure/{kind}/{item}"), options_share):
+                if segment.learn:
+                    exercises[kind].append((text, segment.text))
+                text += segment.text
+    right = {}
+    for kind, asked in exercises.items():
+        texts = complete(model, tokenizer, [prompt for prompt, _ in asked], 32)
+        held = [text.startswith(wanted) for text, (_, wanted) in zip(texts, asked, strict=True)]
+        right[kind] = sum(held), len(held)
+    return right
+
+
 def main() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -107,14 +133,18 @@ def main() -> None:
     parser.add_argument("--forms", default="cot")
     parser.add_argument("--split", default="test")
     parser.add_argument("--sampled", action="store_true")
+    parser.add_argument("--language", action="store_true")
     given = parser.parse_args()
     model = AutoModelForCausalLM.from_pretrained(given.model, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(given.model)
-    forms = list(FORMS) if given.forms == "all" else given.forms.split(",")
+    forms = {"all": list(FORMS), "none": []}.get(given.forms, given.forms.split(","))
     with torch.inference_mode():
         for form in forms:
             figures = [f"{t} {accuracy(model, tokenizer, t, form, given.split, given.items):.3f}" for t in DRAWS]
             print(f"{given.split} {form:18}", "  ".join(figures), flush=True)
+        if given.language:
+            for kind, (right, asked) in language(model, tokenizer, given.items).items():
+                print(f"{kind:18} {right} of {asked} right", flush=True)
         if given.sampled:
             for task in DRAWS:
                 share, different = variety(model, tokenizer, task, max(10, given.items // 8))
