@@ -1,12 +1,13 @@
 """Speed of the procedures at test time, on one student of the lab: what turns, a calculator and votes cost.
 
-    .venv/bin/python benchmarks/methods/speed.py            # about 7 minutes on one core; results in README.md
+    .venv/bin/python benchmarks/methods/speed.py            # about 10 minutes; results in README.md
 
 Socratic CoT (two models in turn) against plain CoT of the same model, in milliseconds per generated token over all questions; the
 calculator's decode-time rule against decoding without it, at batch 32: the decoding loop alone (32 questions a pair, seconds of its
 thread), and the whole strategy with its check of what was written (256 questions a pair). Figures are medians, those of comparisons
 over pairs measured one right after the other in changing order. Times are processor seconds, so that a machine shared with others
-gives usable figures; single pairs still scatter widely there.
+gives usable figures; single pairs still scatter widely there. Turns are also timed by the clock, which only a quiet machine makes
+worth reading: there the two models of Socratic CoT work side by side.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def train(method: Method, questions: Sequence[Question], student: StudentSetting
 
 async def answer(
     method: Method, strategy: Strategy, questions: Sequence[Question], engines: Mapping[str, Engine]
-) -> tuple[float, list[Answer]]:
-    """Processor seconds and answers for all questions at once."""
+) -> tuple[float, float, list[Answer]]:
+    """Processor seconds, seconds by the clock, and answers for all questions at once."""
     models = {role: BatchedModel(engine, rules=strategy.rules) for role, engine in engines.items()}
     async with Asker(models) as ask:
 
@@ -70,9 +71,9 @@ async def answer(
         async def one(question: Question) -> Answer:
             return await strategy.run(solve, question, ask, KIND)
 
-        started = time.process_time()
+        started, clock = time.process_time(), time.perf_counter()
         answers = [found async for _, found in stream_map(one, questions, 512)]
-        return time.process_time() - started, answers
+        return time.process_time() - started, time.perf_counter() - clock, answers
 
 
 def main() -> None:
@@ -90,6 +91,7 @@ def main() -> None:
         cot = train(plain, training, student, Path(place) / "plain")
         socratic = train(turns, training, student, Path(place) / "socratic")
         costs: list[dict[str, float]] = []
+        clocks: list[dict[str, float]] = []
         rates: list[dict[str, float]] = []
         whole: list[dict[str, float]] = []
         equations = []
@@ -98,25 +100,31 @@ def main() -> None:
             load = {
                 role: load_student(TransformersEngine(), student, path) for role, path in {**cot, **socratic}.items()
             }
-            cost = {}
+            cost, clock = {}, {}
             for name, method in swapped([("plain CoT", plain), ("Socratic CoT", turns)], repeat):
-                seconds, answers = asyncio.run(answer(method, Greedy(), questions, load))
-                cost[name] = 1000 * seconds / sum(one.completion_tokens for one in answers)
+                seconds, elapsed, answers = asyncio.run(answer(method, Greedy(), questions, load))
+                tokens = sum(one.completion_tokens for one in answers)
+                cost[name], clock[name] = 1000 * seconds / tokens, 1000 * elapsed / tokens
             costs.append(cost)
+            clocks.append(clock)
             small = TransformersEngine(batch_size=32, prefix_megabytes=0)
             fresh = {"student": load_student(small, student, cot["student"])}
             rates += loop_rates(load_student(small, student, cot["student"]), questions[:256], repeat)
             rate = {}
             for name, strategy in swapped([("without", Greedy()), ("with", Calculator())], repeat):
-                seconds, answers = asyncio.run(answer(plain, strategy, questions[:256], fresh))
+                seconds, _, answers = asyncio.run(answer(plain, strategy, questions[:256], fresh))
                 rate[name] = sum(one.completion_tokens for one in answers) / seconds
                 if name == "with":
                     equations += [e for one in answers for e in find_equations(one.text) if e.calculates]
             whole.append(rate)
-    for name in ("plain CoT", "Socratic CoT"):
-        print(f"{name:14} {median(costs, name):.4f} ms per generated token, {len(questions)} questions")
-    ratios = sorted(one["Socratic CoT"] / one["plain CoT"] for one in costs)
-    print(f"Socratic / plain: {statistics.median(ratios):.2f}× per token ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+    for measure, measured in (("processor", costs), ("clock", clocks)):
+        for name in ("plain CoT", "Socratic CoT"):
+            print(
+                f"{measure}: {name:12} {median(measured, name):.4f} ms per generated token, {len(questions)} questions"
+            )
+        ratios = sorted(one["Socratic CoT"] / one["plain CoT"] for one in measured)
+        middle = statistics.median(ratios)
+        print(f"{measure}: Socratic / plain {middle:.2f}× per token ({ratios[0]:.2f} to {ratios[-1]:.2f})")
     print(
         f"tokens/s at batch 32: {median(rates, 'without'):.0f} without, {median(rates, 'with'):.0f} with the calculator"
     )

@@ -8,3 +8,4 @@ python -m cotdistill.lab.train teacher_start --out "$out/teacher_start"
 python -m cotdistill.lab.train teacher --start "$out/teacher_start" --out "$out/teacher"
 wait $!
 python -m cotdistill.lab.measure "$out/teacher" --items 200 --forms all --sampled
+python -m cotdistill.lab.measure "$out/base" --forms none --language --items 50
