@@ -99,6 +99,17 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, family: F
     assert [e for e in resumed.history if "epoch" in e] == [e for e in undisturbed.history if "epoch" in e]
 
 
+def test_progress_names_the_loss_as_soon_as_it_is_known(tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    def note_down(count: int = 1, note: str = "") -> None:
+        notes.append(note)
+
+    train_role(EXAMPLES, student(tmp_path, "gpt2"), FAST, tmp_path / "out", seed=0, on_progress=note_down)
+    assert notes[0] == "step 1/4, epoch 0.5"
+    assert notes[-1].startswith("step 4/4, epoch 2.0, loss ")
+
+
 def test_work_from_other_inputs_is_not_resumed(tmp_path: Path) -> None:
     settings = student(tmp_path, "gpt2")
 

@@ -36,7 +36,7 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
         self._trainer, self._work, self._save_seconds = trainer, work, save_seconds
         self._score, self._validation, self._on_progress = score, validation, on_progress
         self._last_save = self._began = time.monotonic()
-        self._loss = float("nan")
+        self._loss = ""
         self.history: list[dict[str, Any]] = []
         self.earlier_seconds = 0.0
 
@@ -63,14 +63,13 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
-            self._loss = float(logs["loss"])
-            self.history.append({"step": state.global_step, "loss": round(self._loss, 5)})
+            loss = float(logs["loss"])
+            self._loss = f", loss {loss:.3f}"
+            self.history.append({"step": state.global_step, "loss": round(loss, 5)})
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._on_progress is not None:
-            self._on_progress(
-                1, f"step {state.global_step}/{state.max_steps}, epoch {state.epoch:.1f}, loss {self._loss:.3f}"
-            )
+            self._on_progress(1, f"step {state.global_step}/{state.max_steps}, epoch {state.epoch:.1f}{self._loss}")
         if time.monotonic() - self._last_save > self._save_seconds:
             control.should_save = True
             self._note()
