@@ -36,3 +36,8 @@ def test_quality_against_gold() -> None:
 
 def test_without_gold_steps_there_is_nothing_to_compare() -> None:
     assert SocraticCot().measures([(Question("q", "How many?", "11"), Answer("q", "11", ""))]) == {}
+
+
+def test_steps_without_sub_questions_are_no_reference() -> None:
+    question = Question("q", "How many?", "11", steps=(Step("", "3 + 8 = 11.", "11"),))
+    assert decomposition_quality([(question, Answer("q", "11", "How many? ** 3 + 8 = 11."))]) == {}

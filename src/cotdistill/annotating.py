@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from cotdistill.contracts import AnswerKind, Ask
-from cotdistill.errors import DataError
+from cotdistill.errors import DataError, QuestionFailed
 from cotdistill.prompts import ANSWER_SENTENCE, CONCLUSIONS, CONTINUE_HERE, zero_shot_cot_prompt
 from cotdistill.records import Completion, Question, Rationale
-from cotdistill.solving import concluded, reasoning_of
+from cotdistill.solving import concluded, reasoning_of, settled
 
 __all__ = ["few_shot_rationales", "gold_rationale", "sampling_temperature", "zero_shot_rationales"]
 
@@ -62,7 +60,8 @@ async def zero_shot_rationales(
         )
         return _rationale(question, reply, reply.text.strip(), answer, second)
 
-    return list(await asyncio.gather(*(rationale(reply) for reply in replies)))
+    made = await settled(rationale(reply) for reply in replies)
+    return [one for one in made if not isinstance(one, QuestionFailed)]
 
 
 async def few_shot_rationales(

@@ -22,14 +22,14 @@ def sub_questions_of(text: str) -> list[str]:
 
 
 def decomposition_quality(answered: Iterable[tuple[Question, Answer]]) -> dict[str, float]:
-    """Figures over the questions that have gold steps; empty where none has.
+    """Figures over the questions that have gold sub-questions; empty where none has.
 
     `sub_questions` and `gold_sub_questions` are means per question, `same_count` the share of questions with as many
     sub-questions as gold, `bleu` in [0, 100].
     """
     own, gold = list[list[str]](), list[list[str]]()
     for question, answer in answered:
-        if question.steps:
+        if question.steps and all(step.question for step in question.steps):
             own.append(sub_questions_of(answer.text))
             gold.append([step.question for step in question.steps])
     if not gold:

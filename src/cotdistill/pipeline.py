@@ -186,7 +186,7 @@ def evaluate(run: Run) -> None:
         write_jsonl(folder / "scored.jsonl", (verdict.to_json() for verdict in verdicts))
         where = {"task": cell.task.label, "method": cell.method.label, "strategy": strategy.label, "split": split}
         student = "" if cell.method.plugin.prompted_role == "teacher" else cell.student.label
-        selection = "oracle_test" if run.selection_split(cell.method) == "test" else "validation"
+        selection = cell.method.train.selection if cell.method.plugin.rounds else ""
         scored.append(ScoredCell.of(verdicts, seed=cell.seed, student=student, selection=selection, **where))
         figures = cell.method.plugin.measures(zip(run.questions(cell.task, split), answers, strict=True))
         if figures:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from cotdistill.contracts import AnswerKind, Ask
 from cotdistill.errors import DataError, QuestionFailed
 from cotdistill.prompts import ANSWER_SENTENCE, ANSWER_TRIGGER, answer_call
 from cotdistill.records import Answer, Completion, Prompt, Question
 
-__all__ = ["Transcript", "concluded", "one", "reasoning_of", "sentences", "with_rationales"]
+__all__ = ["Transcript", "concluded", "one", "reasoning_of", "sentences", "settled", "with_rationales"]
 
+_Result = TypeVar("_Result")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
@@ -53,6 +55,26 @@ async def one(ask: Ask, prompt: Prompt, **settings: Any) -> Completion:
     if not completions:
         raise QuestionFailed(f"no completion for the prompt that begins {prompt[:60]!r}", "no completion")
     return completions[0]
+
+
+async def settled(samples: Iterable[Awaitable[_Result]]) -> list[_Result | QuestionFailed]:
+    """The results of several samples in order, the failure where one has failed: the others were paid for and are kept.
+
+    Raises:
+        QuestionFailed: every sample failed; the first failure.
+    """
+
+    async def kept(sample: Awaitable[_Result]) -> _Result | QuestionFailed:
+        try:
+            return await sample
+        except QuestionFailed as error:
+            return error
+
+    results = await asyncio.gather(*map(kept, samples))
+    failures = [result for result in results if isinstance(result, QuestionFailed)]
+    if failures and len(failures) == len(results):
+        raise failures[0]
+    return results
 
 
 async def concluded(

@@ -164,7 +164,28 @@ def _notes(run: Run) -> Iterator[str]:
         found = [f"{report[key]['count']}/{report[key]['of']} {what}" for key, what in looks.items() if report[key]]
         quoted = f"{report['rationales']['count']} quoted by a rationale"
         yield f"Contamination, {task}: test questions that stand in the training split: {', '.join(found)}; {quoted}."
-    yield "The epoch kept is the one with the best accuracy on the validation split; the test split was scored once."
+    yield from _selections(run)
+
+
+_KEPT = {
+    "accuracy": "the one with the best accuracy on the validation split (the last one where that is empty)",
+    "loss": "the one with the lowest loss on the validation split's gold rationales",
+    "last": "the last one",
+    "oracle_test": "the one with the best accuracy on the TEST split, which an honest figure never is",
+}
+
+
+def _selections(run: Run) -> Iterator[str]:
+    """Which epoch each method's checkpoints are, and whether the test split had a say in it."""
+    methods: dict[str, list[str]] = {}
+    for method in run.recipe.methods:
+        if method.plugin.rounds:
+            methods.setdefault(method.train.selection, []).append(method.label)
+    for selection, labels in methods.items():
+        whose = f" of {', '.join(labels)}" if len(methods) > 1 else ""
+        yield f"The epoch kept{whose} is {_KEPT[selection]}."
+    if "oracle_test" not in methods:
+        yield "The test split was scored once."
 
 
 def _traces(run: Run) -> Iterator[Trace]:

@@ -20,3 +20,9 @@ from cotdistill.records import Question, Rationale
 def test_reasons(gold: str | None, answer: str | None, reason: str | None) -> None:
     candidate = (Question("q", "How many?", gold), Rationale("q", "Because.", answer))
     assert list(AnswerMatch().apply([candidate], Number())) == [(*candidate, reason)]
+
+
+@pytest.mark.parametrize(("source", "reason"), [("teacher", "empty rationale"), ("none", None)])
+def test_an_answer_without_a_rationale_is_for_answer_only_alone(source: str, reason: str | None) -> None:
+    candidate = (Question("q", "How many?", "11"), Rationale("q", " \n", "11", source=source))
+    assert list(AnswerMatch().apply([candidate], Number())) == [(*candidate, reason)]

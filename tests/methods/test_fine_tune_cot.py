@@ -4,7 +4,7 @@ import pytest
 
 from cotdistill.answers.number import Number
 from cotdistill.asking import Asker
-from cotdistill.errors import PluginError
+from cotdistill.errors import PluginError, QuestionFailed
 from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.plugins import build
 from cotdistill.records import Example, Question, Rationale, Request
@@ -48,6 +48,17 @@ def test_diverse_reasoning_draws_at_temperature_and_concludes_greedily(apples: Q
     assert [rationale.sample_index for rationale in rationales] == [0, 1, 2]
     heats = {str(request.prompt).endswith("the answer is"): request.temperature for request, _ in teacher.requests}
     assert heats == {False: 0.7, True: 0.0}
+
+
+def test_a_second_call_that_fails_costs_the_other_rationales_nothing(apples: Question) -> None:
+    class Refusing(Recorder):
+        def __call__(self, request: Request, index: int) -> str:
+            if "3 * 8" in str(request.prompt):
+                raise QuestionFailed("the endpoint refused it", "refused")
+            return super().__call__(request, index)
+
+    rationales = annotate(FineTuneCot(samples=3), apples, Refusing(" 3 + 8 = 11.", " 3 * 8 = 24.", " 8 + 3 = 11."))
+    assert [(rationale.sample_index, rationale.answer) for rationale in rationales] == [(0, "11"), (2, "11")]
 
 
 @pytest.mark.parametrize(

@@ -83,11 +83,11 @@ def test_the_unified_student_writes_both(apples: Question) -> None:
 SOLVER = Scripted(replies={"How many then? **": " 3 + 8 = 11. --> 11", "How many at first? **": " Ana has 3. --> 3"})
 
 
+DECOMPOSER = Scripted(replies={"3 + 8 = 11": " done", "Ana has 3. |": " How many then?", "Ana": " How many at first?"})
+
+
 def test_the_students_take_turns_until_done(apples: Question) -> None:
-    decomposer = Scripted(
-        replies={"3 + 8 = 11.": " done", "Ana has 3. |": " How many then?", "Ana": " How many at first?"}
-    )
-    ask = Asker({"decomposer": decomposer.open(), "solver": SOLVER.open()})
+    ask = Asker({"decomposer": DECOMPOSER.open(), "solver": SOLVER.open()})
     answer = asyncio.run(SocraticCot().solve(apples, ask, Number()))
     assert answer.answer == "11"
     assert [entry["role"] for entry in answer.trace] == ["decomposer", "solver"] * 2 + ["decomposer"]
@@ -100,6 +100,17 @@ def test_a_decomposer_that_repeats_itself_or_stops_at_once_ends_it(apples: Quest
     answer = asyncio.run(SocraticCot().solve(apples, ask, Number()))
     assert len(answer.trace) == turns
     assert answer.answer == ("3" if turns == 3 else None)
+
+
+def test_a_last_turn_that_is_cut_does_not_hand_on_an_earlier_result(apples: Question) -> None:
+    solver = Scripted(replies={"How many then? **": " 3 + 8 = 11", "How many at first? **": " Ana has 3. --> 3"})
+    ask = Asker({"decomposer": DECOMPOSER.open(), "solver": solver.open()})
+    assert asyncio.run(SocraticCot().solve(apples, ask, Number())).answer == "11"
+
+
+def test_one_model_that_writes_all_is_asked_no_gold_sub_questions() -> None:
+    with pytest.raises(ValueError, match="needs `variant: iterative`"):
+        SocraticCot(variant="unified", sub_questions="gold")
 
 
 def test_there_is_a_limit_of_steps(apples: Question) -> None:

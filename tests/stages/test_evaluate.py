@@ -121,3 +121,10 @@ def test_pass_and_majority_from_samples_taken_once() -> None:
     assert curves["pass"][4] == 1.0 and curves["pass"][1] == pytest.approx((0.5 + 0.25) / 2)
     assert curves["majority"][4] == 0.5
     assert list(curves["pass"]) == [1, 2, 4]
+
+
+def test_a_question_that_failed_counts_as_wrong_and_hides_no_other() -> None:
+    questions = [Question("a", "?", "1"), Question("b", "?", "2")]
+    given = [Answer("a", "1", "", votes=("1", "1")), Answer("b", None, "[failed: refused] no")]
+    curves = sampled(questions, given, Number())
+    assert curves["pass"] == curves["majority"] == {1: 0.5, 2: 0.5}

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from cotdistill.errors import QuestionFailed
 from cotdistill.methods.zero_shot_cot import ZeroShotCot
 from cotdistill.records import Answer, Request
 from cotdistill.strategies._sampling import Chain
@@ -17,6 +18,24 @@ def test_the_majority_wins_and_every_vote_is_kept(run: Run) -> None:
     assert (answer.answer, answer.votes) == ("7", ("5", "7", "7", None))
     assert answer.text == " 3 + 8 = 11. --> 7"
     assert answer.completion_tokens == 2 + 7 + 2 + 1
+
+
+def test_a_solution_that_fails_has_no_vote_and_costs_the_others_nothing(run: Run) -> None:
+    def student(request: Request, index: int) -> str:
+        if index == 1:
+            raise QuestionFailed("the endpoint refused it", "refused")
+        return " --> 7"
+
+    answer = run(SelfConsistency(n=4), student=student)
+    assert (answer.answer, answer.votes) == ("7", ("7", None, "7", "7"))
+
+
+def test_a_question_all_of_whose_solutions_fail_fails(run: Run) -> None:
+    def student(request: Request, index: int) -> str:
+        raise QuestionFailed("the endpoint refused it", "refused")
+
+    with pytest.raises(QuestionFailed, match="refused it"):
+        run(SelfConsistency(n=2), student=student)
 
 
 def test_solution_i_draws_sample_i_at_temperature(run: Run) -> None:

@@ -14,7 +14,7 @@ __all__ = ["AnswerMatch"]
 
 
 class AnswerMatch(Filter):
-    """Drops rationales that do not conclude with the gold answer."""
+    """Drops rationales that do not conclude with the gold answer, or say nothing but the answer."""
 
     def apply(
         self, candidates: Iterable[tuple[Question, Rationale]], kind: AnswerKind
@@ -28,4 +28,7 @@ def _reason(question: Question, rationale: Rationale, kind: AnswerKind) -> str |
         return "no gold answer"
     if rationale.answer is NO_ANSWER:
         return "no answer"
-    return None if kind.same(rationale.answer, question.answer) else "wrong answer"
+    if not kind.same(rationale.answer, question.answer):
+        return "wrong answer"
+    # An answer without any reasoning would turn a CoT student into an answer-only one; answer-only asks for none.
+    return "empty rationale" if rationale.source != "none" and not rationale.text.strip() else None

@@ -15,9 +15,10 @@ behind the last " |", the solver behind the sub-question's " **", so each turn's
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cotdistill.contracts import AnswerKind, Ask, Method
 from cotdistill.decomposition import decomposition_quality
@@ -51,6 +52,14 @@ class SocraticCot(Method):
     step_max_tokens: int = Field(default=96, ge=1, description="tokens a student may write in one turn")
     student_max_tokens: int = Field(default=384, ge=1, description="tokens the unified student may write")
     max_steps: int = Field(default=10, ge=1, description="turns after which an unfinished question is given up")
+
+    @model_validator(mode="after")
+    def _sub_questions_in_turns(self) -> SocraticCot:
+        if self.variant == "unified" and self.sub_questions == "gold":
+            raise ValueError(
+                "`sub_questions: gold` needs `variant: iterative`: one model that writes all is asked none"
+            )
+        return self
 
     @property
     def rounds(self) -> tuple[tuple[str, ...], ...]:
@@ -100,17 +109,19 @@ class SocraticCot(Method):
             reply = await transcript.ask(prompt, role="student", max_tokens=self.student_max_tokens)
             return transcript.answer(kind, reply.text, markers=(FINAL,))
         steps: list[Step] = []
-        text = ""
+        text = said = ""
         while len(steps) < self.max_steps:
             asked = await self._next_question(question, steps, transcript, kind)
             if asked is None:
-                return transcript.answer(kind, text, markers=(STUDENT_MARKER,))
+                break
             prompt = _solver_prompt(question, steps, asked)
             solved = await transcript.ask(prompt, role="solver", max_tokens=self.step_max_tokens)
-            solution, _, result = solved.text.strip().partition(STUDENT_MARKER)
+            said = solved.text.strip()
+            solution, _, result = said.partition(STUDENT_MARKER)
             steps.append(Step(asked, solution.strip(), result.strip()))
-            text = "\n".join([text, f"{asked} ** {solved.text.strip()}"]).strip()
-        return transcript.answer(kind, text, markers=(STUDENT_MARKER,))
+            text = "\n".join([text, f"{asked} ** {said}"]).strip()
+        # The last turn alone: where it was cut before its result, an earlier sub-answer is not the answer.
+        return replace(transcript.answer(kind, said, markers=(STUDENT_MARKER,)), text=text)
 
     async def _next_question(
         self, question: Question, steps: Sequence[Step], transcript: Transcript, kind: AnswerKind

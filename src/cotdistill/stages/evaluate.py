@@ -98,8 +98,8 @@ class Cell:
     split: str = "test"
     student: str = ""
     guide_tokens: int = 0
-    selection: str = "validation"
-    """What chose the checkpoint; "oracle_test" is named so in every table."""
+    selection: str = ""
+    """What chose the checkpoint (`train.selection`); "oracle_test" is named so in every table."""
 
     @classmethod
     def of(cls, scored: Sequence[Scored], **where: Any) -> Cell:
@@ -135,7 +135,7 @@ class ScoreRow(Record):
     errors: float
     tokens: float
     guide_tokens: float = 0.0
-    selection: str = "validation"
+    selection: str = ""
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
@@ -277,17 +277,20 @@ def strata(questions: Iterable[Question]) -> dict[str, dict[str, Any]]:
 def sampled(
     questions: Sequence[Question], answers: Iterable[Answer], kind: AnswerKind, ks: Sequence[int] = (1, 2, 4, 8, 16, 32)
 ) -> dict[str, dict[int, float]]:
-    """pass@k and majority@k for several k from the votes that one sampling left in the answers; k above them is left out."""
+    """pass@k and majority@k for several k from the votes that one sampling left in the answers; k above them is left out.
+
+    A question that failed has fewer votes: the missing ones are no answers.
+    """
     by_id = {answer.question_id: answer.votes for answer in answers}
-    votes = [by_id[question.id] for question in questions]
+    samples = max(map(len, by_id.values()), default=0)
+    votes = [(*by_id[question.id], *[None] * (samples - len(by_id[question.id]))) for question in questions]
     right: list[Mapping[Hashable, bool]] = [
         {vote: kind.same(vote, question.answer) for vote in set(cast)}
         for question, cast in zip(questions, votes, strict=True)
     ]
-    samples = min((len(cast) for cast in votes), default=0)
-    counts = [sum(verdict[vote] for vote in cast[:samples]) for cast, verdict in zip(votes, right, strict=True)]
+    counts = [sum(verdict[vote] for vote in cast) for cast, verdict in zip(votes, right, strict=True)]
     usable = [k for k in ks if k <= samples]
     return {
         "pass": {k: statistics.pass_at_k(counts, samples, k) for k in usable},
-        "majority": {k: statistics.majority_at_k([cast[:samples] for cast in votes], right, k) for k in usable},
+        "majority": {k: statistics.majority_at_k(votes, right, k) for k in usable},
     }

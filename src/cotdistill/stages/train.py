@@ -1,7 +1,7 @@
 """Train: kept rationales become one checkpoint per model role, in as many rounds as the method has.
 
 The role trained last is selected by the accuracy of the whole method on the validation split; roles before it cannot
-be scored so, since the method is not complete yet: they keep their last epoch.
+be scored so, since the method is not complete yet: they keep their last epoch. Every role can be selected by its loss.
 """
 
 from __future__ import annotations
@@ -79,20 +79,51 @@ def train_method(training: Training, kept: Kept, folder: Path, made_from: str) -
         if index > 0:
             kept = _revised(training, kept, checkpoints, folder / f"round-{index}", index)
         examples = [example for question, rationale in kept for example in method.examples(question, rationale)]
+        held_out = _validation_examples(training, kept)
         for role in roles:
             unit = Unit(folder / (f"round-{index}" if len(method.rounds) > 1 else "") / role, [made_from, index, role])
             if unit.facts is None:
                 unit.begin()
-                own = [example for example in examples if example.role == role]
+                own, validation = ([one for one in all_ if one.role == role] for all_ in (examples, held_out))
                 last = index == len(method.rounds) - 1 and role == roles[-1]
-                unit.finish(_train_role(training, role, own, checkpoints, unit.folder, last=last))
+                unit.finish(_train_role(training, role, own, validation, checkpoints, unit.folder, last=last))
             checkpoints[role] = unit.folder / "checkpoint"
             facts[role if len(method.rounds) == 1 else f"{role} (round {index})"] = unit.facts
     return Trained(checkpoints, facts)
 
 
+def _validation_examples(training: Training, kept: Kept) -> list[Example]:
+    """What the gold rationales of the validation split would train, where the epoch is selected by loss.
+
+    Raises:
+        DataError: there is no validation split, or a question of it has no rationale though the method learns them.
+    """
+    if training.settings.selection != "loss":
+        return []
+    examples = list[Example]()
+    reasoned = any(rationale.source != "none" for _, rationale in kept)
+    for question in training.validation:
+        if reasoned and not question.rationale:
+            raise DataError(
+                f"{training.label}: `train.selection: loss` needs a gold rationale for every validation question and "
+                f"{question.id} has none: select by accuracy, or take the last epoch"
+            )
+        gold = Rationale(question.id, question.rationale, question.answer, source="gold", steps=question.steps)
+        examples += training.method.examples(question, gold)
+    if not examples:
+        raise DataError(f"{training.label}: `train.selection: loss` needs a validation split, and it is empty")
+    return examples
+
+
 def _train_role(
-    training: Training, role: str, examples: list[Example], earlier: Mapping[str, Path], folder: Path, *, last: bool
+    training: Training,
+    role: str,
+    examples: list[Example],
+    validation: list[Example],
+    earlier: Mapping[str, Path],
+    folder: Path,
+    *,
+    last: bool,
 ) -> dict[str, Any]:
     from cotdistill.students.train import train_role
 
@@ -118,6 +149,7 @@ def _train_role(
             folder / "checkpoint",
             training.seed,
             score=score if by_accuracy else None,
+            validation_examples=validation,
             on_progress=advance,
             say=training.progress.say,
         )
@@ -173,8 +205,8 @@ async def _ask_again(
                     return await training.method.revise(
                         question, rationales.get(question.id, []), ask, training.kind, index
                     )
-                except QuestionFailed:
-                    return []
+                except QuestionFailed:  # counted where it was asked
+                    return rationales.get(question.id, [])
 
             async for question, revised in stream_map(revise, questions.values(), training.in_flight):
                 result[question.id] = revised

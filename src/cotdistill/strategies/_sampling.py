@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cotdistill.contracts import Ask, Solve
+from cotdistill.errors import QuestionFailed
 from cotdistill.prompts import ANSWER_TRIGGER
 from cotdistill.records import Answer, Completion, Prompt, Question
+from cotdistill.solving import settled
 
 __all__ = ["Chain", "all_of", "sampled_chains"]
 
@@ -27,6 +28,8 @@ async def sampled_chains(
     solve: Solve, question: Question, ask: Ask, *, count: int, temperature: float, top_p: float
 ) -> list[Chain]:
     """`count` solutions; in solution i every ask draws sample i, so each is independent of how many are drawn.
+
+    One that fails for good is a solution without an answer.
 
     The second call of zero-shot CoT only reads the answer off, so it stays greedy (Ho et al. 2023, section 3.2).
     """
@@ -45,7 +48,12 @@ async def sampled_chains(
 
         return Chain(await solve(question, sampled), _confidence(drawn))
 
-    return list(await asyncio.gather(*(chain(index) for index in range(count))))
+    return [
+        Chain(Answer(question.id, None, f"[failed: {one.reason}] {one}"), 0.0)
+        if isinstance(one, QuestionFailed)
+        else one
+        for one in await settled(chain(index) for index in range(count))
+    ]
 
 
 def all_of(chains: Sequence[Chain], chosen: int) -> dict[str, Any]:
