@@ -6,7 +6,6 @@ be scored so, since the method is not complete yet: they keep their last epoch. 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -139,9 +138,7 @@ def _train_role(
 
     by_accuracy = last and training.settings.selection in ("accuracy", "oracle_test") and training.validation
     settings = training.settings
-    steps = settings.epochs * math.ceil(len(examples) / (settings.batch_size * settings.gradient_accumulation))
-    total = min(steps, settings.max_steps or steps)
-    with training.progress.task(f"train {training.label} · {role}", total) as advance:
+    with training.progress.task(f"train {training.label} · {role}", settings.steps(len(examples))) as advance:
         result = train_role(
             examples,
             training.student,
