@@ -1,7 +1,7 @@
 import pytest
 
 from cotdistill.errors import RecipeError
-from cotdistill.exemplars import draw_exemplars, refuse_test_exemplars
+from cotdistill.exemplars import draw_exemplars, exemplars_besides, refuse_test_exemplars
 from cotdistill.records import Question
 
 POOL = [Question(f"train/{i}", f"Question {i}?", str(i), rationale="Because." if i % 2 else "") for i in range(20)]
@@ -32,3 +32,11 @@ def test_an_exemplar_of_the_test_split_is_refused(twin: Question) -> None:
     refuse_test_exemplars(
         [POOL[1]], [Question("test/0", "Fresh?"), Question("test/1", twin.text, "1", context="Elsewhere.")]
     )
+
+
+def test_a_question_is_not_its_own_exemplar_by_id_or_text() -> None:
+    shown = (POOL[1], POOL[3], POOL[5])
+    assert exemplars_besides(POOL[3], shown) == (POOL[1], POOL[5])
+    assert exemplars_besides(Question("file/7", "question  3?", "3"), shown) == (POOL[1], POOL[5])
+    assert exemplars_besides(Question("file/7", "Question 3?", "3", context="Elsewhere."), shown) == shown
+    assert exemplars_besides(POOL[0], shown) == shown

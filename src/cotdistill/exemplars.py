@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from cotdistill.errors import RecipeError
 from cotdistill.records import Question
 
-__all__ = ["draw_exemplars", "refuse_test_exemplars"]
+__all__ = ["draw_exemplars", "exemplars_besides", "refuse_test_exemplars"]
 
 
 def draw_exemplars(
@@ -42,6 +42,12 @@ def refuse_test_exemplars(exemplars: Sequence[Question], test: Iterable[Question
             raise RecipeError(
                 f"exemplar {shown.id} stands in the test split as {question.id}; draw exemplars from the training split"
             )
+
+
+def exemplars_besides(question: Question, exemplars: Sequence[Question]) -> tuple[Question, ...]:
+    """The exemplars that are not the question itself, by id or by text and context."""
+    text = _plain(question)
+    return tuple(shown for shown in exemplars if shown.id != question.id and _plain(shown) != text)
 
 
 def _rank(question_id: str, seed: int) -> str:

@@ -7,6 +7,7 @@ from cotdistill.answers.number import Number
 from cotdistill.asking import Asker
 from cotdistill.errors import DataError
 from cotdistill.methods.star import Star
+from cotdistill.prompts import cot_exemplar, cot_query
 from cotdistill.records import Question, Rationale
 from cotdistill.teachers.scripted import Scripted
 
@@ -58,6 +59,14 @@ def test_round_zero_has_three_sources(apples: Question, pens: Question, start: s
     (rationale,) = asyncio.run(method.with_exemplars([pens]).annotate(apples, ask, Number()))
     assert rationale.answer == "11"
     assert "3 + 8 = 11." in rationale.text
+
+
+def test_the_base_is_not_shown_the_rationale_it_is_asked_for(apples: Question, pens: Question) -> None:
+    method = Star(start="base", shots=2).with_exemplars([apples, pens])
+    prompt = f"{cot_exemplar(pens)}\n\n{cot_query(apples)}"
+    ask = Asker({"base": Scripted(replies=lambda request, _: " Yes." if request.prompt == prompt else " No.").open()})
+    (rationale,) = asyncio.run(method.annotate(apples, ask, Number()))
+    assert rationale.text == "Yes."
 
 
 def test_gold_must_be_there(apples: Question) -> None:

@@ -3,6 +3,7 @@ import asyncio
 from cotdistill.answers.number import Number
 from cotdistill.asking import Asker
 from cotdistill.methods.step_by_step import StepByStep
+from cotdistill.prompts import cot_exemplar, cot_query
 from cotdistill.records import Question, Rationale
 from cotdistill.teachers.scripted import Scripted
 
@@ -20,6 +21,16 @@ def test_rationales_come_from_few_shot_prompts(apples: Question, pens: Question)
     method = StepByStep(shots=1).with_exemplars([pens])
     (rationale,) = asyncio.run(method.annotate(apples, ask, Number()))
     assert (rationale.text, rationale.answer, method.exemplar_count) == ("3 + 8 = 11.", "11", 1)
+
+
+def test_a_question_is_not_shown_its_own_rationale(apples: Question, pens: Question) -> None:
+    method = StepByStep(shots=2).with_exemplars([apples, pens])
+    prompt = f"{cot_exemplar(pens)}\n\n{cot_query(apples)}"
+    ask = Asker(
+        {"teacher": Scripted(replies=lambda request, _: " Yes." if request.prompt == prompt else " No.").open()}
+    )
+    (rationale,) = asyncio.run(method.annotate(apples, ask, Number()))
+    assert rationale.text == "Yes."
 
 
 def test_the_answer_needs_no_rationale(apples: Question) -> None:

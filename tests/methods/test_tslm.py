@@ -5,6 +5,7 @@ import pytest
 from cotdistill.answers.number import Number
 from cotdistill.asking import Asker
 from cotdistill.methods.tslm import Tslm
+from cotdistill.prompts import exemplar_prompt, hint_exemplar, hint_query
 from cotdistill.records import Example, Question
 from cotdistill.teachers.scripted import Scripted
 
@@ -30,6 +31,13 @@ def test_the_hint_stands_before_the_rationale(apples: Question, pens: Question, 
     ask = Asker({"teacher": Scripted(replies={prompt: " 3 + 8 = 11. The answer is 11."}).open()})
     (rationale,) = asyncio.run(method.annotate(apples, ask, Number()))
     assert (rationale.text, rationale.answer) == ("3 + 8 = 11.", "11")
+
+
+def test_an_exemplar_is_left_out_of_its_own_prompt_alone(apples: Question, pens: Question, quiz: Question) -> None:
+    method = Tslm(shots=2).with_exemplars([apples, pens])
+    both = [hint_exemplar(apples), hint_exemplar(pens)]
+    assert method.teacher_prompt(apples) == exemplar_prompt(both[1:], hint_query(apples))
+    assert method.teacher_prompt(quiz) == exemplar_prompt(both, hint_query(quiz))
 
 
 def test_a_rationale_that_ends_elsewhere_says_so(apples: Question) -> None:

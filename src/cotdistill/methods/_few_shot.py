@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import Field
 
 from cotdistill.contracts import Method
+from cotdistill.exemplars import exemplars_besides
 from cotdistill.records import Question
 from cotdistill.solving import with_rationales
 
@@ -31,3 +32,7 @@ class FewShotMethod(Method):
 
     def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
         return self.model_copy(update={"exemplars": with_rationales(exemplars)})
+
+    def exemplars_for(self, question: Question) -> tuple[Question, ...]:
+        """The exemplars a training question is annotated with: one fewer where it is one of them, so as not to copy itself."""
+        return exemplars_besides(question, self.exemplars)

@@ -71,7 +71,8 @@ class Star(FewShotMethod):
             return [gold_rationale(question)]
         if self.start == "teacher":
             return await zero_shot_rationales(question, ask, kind, max_tokens=self.max_tokens)
-        prompt = exemplar_prompt([cot_exemplar(shown) for shown in self.exemplars], cot_query(question))
+        shown = [cot_exemplar(exemplar) for exemplar in self.exemplars_for(question)]
+        prompt = exemplar_prompt(shown, cot_query(question))
         return await few_shot_rationales(question, ask, kind, prompt, role="base", max_tokens=self.max_tokens)
 
     async def revise(

@@ -33,7 +33,8 @@ class StepByStep(FewShotMethod):
     student_max_tokens: int = Field(default=32, ge=1, description="tokens the student may write")
 
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
-        prompt = exemplar_prompt([cot_exemplar(shown) for shown in self.exemplars], cot_query(question))
+        shown = [cot_exemplar(exemplar) for exemplar in self.exemplars_for(question)]
+        prompt = exemplar_prompt(shown, cot_query(question))
         return await few_shot_rationales(
             question,
             ask,

@@ -42,7 +42,7 @@ class Tslm(FewShotMethod):
         exemplar, query = (
             (prompts.hint_exemplar, prompts.hint_query) if self.hint else (prompts.cot_exemplar, prompts.cot_query)
         )
-        return exemplar_prompt([exemplar(shown) for shown in self.exemplars], query(question))
+        return exemplar_prompt([exemplar(shown) for shown in self.exemplars_for(question)], query(question))
 
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
         return await few_shot_rationales(
