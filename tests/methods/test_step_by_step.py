@@ -1,10 +1,18 @@
 import asyncio
+from pathlib import Path
+
+import pytest
 
 from cotdistill.answers.number import Number
 from cotdistill.asking import Asker
+from cotdistill.engines._loading import load_tokenizer
 from cotdistill.methods.step_by_step import StepByStep
 from cotdistill.prompts import cot_exemplar, cot_query
 from cotdistill.records import Question, Rationale
+from cotdistill.students._data import prepare
+from cotdistill.students.loading import codec_for
+from cotdistill.students.settings import StudentSettings
+from cotdistill.students.tiny import tiny_checkpoint
 from cotdistill.teachers.scripted import Scripted
 
 
@@ -14,6 +22,20 @@ def test_label_and_rationale_are_two_tasks(apples: Question) -> None:
     assert (rationale.prompt, rationale.target, rationale.weight) == (f"explain: {apples.text}", "3 + 8 = 11.", 0.5)
     assert label.group != rationale.group
     assert len(list(StepByStep(rationale_weight=0).examples(apples, Rationale("q1", "3 + 8 = 11.", "11")))) == 1
+
+
+def test_both_tasks_count_alike_however_long_they_are(apples: Question, tmp_path: Path) -> None:
+    examples = StepByStep(rationale_weight=0.5).examples(
+        apples, Rationale("q1", "Ana has 3. " * 9 + "3 + 8 = 11.", "11")
+    )
+    codec = codec_for(
+        StudentSettings(model="unused"), load_tokenizer(tiny_checkpoint(tmp_path, "gpt2")), encoder_decoder=False
+    )
+    label, rationale = prepare(examples, codec, max_prompt=99, max_target=999, context=None).rows
+    assert len(rationale.target) > 10 * len(label.target)
+    masses = [row.token_weight * len(row.target) for row in (label, rationale)]
+    assert masses == pytest.approx([1, 0.5])
+    assert (label.counts, rationale.counts) == (1, 1)
 
 
 def test_rationales_come_from_few_shot_prompts(apples: Question, pens: Question) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,18 @@ def test_loss_is_that_of_transformers_on_plain_rows(tmp_path: Path) -> None:
         count += len(row.target)
     ours, _, _ = loss_and_gradients(tmp_path, model, rows, share=True)
     assert ours == pytest.approx(total / count, abs=1e-5)
+
+
+def test_by_mean_every_example_counts_alike(tmp_path: Path) -> None:
+    model, _, rows = make(tmp_path, "llama")
+    rows = [dataclasses.replace(row, by_mean=True) for row in rows]
+    total = 0.0
+    for row in rows:
+        ids = torch.tensor([[*row.prompt, *row.target]])
+        labels = torch.tensor([[*[-100] * len(row.prompt), *row.target]])
+        total += row.weight * float(model(input_ids=ids, labels=labels).loss.detach())
+    ours, _, _ = loss_and_gradients(tmp_path, model, rows, share=True)
+    assert ours == pytest.approx(total / len(rows), abs=1e-5)
 
 
 def test_batches_hold_every_example_once_keep_packs_together_and_repeat(tmp_path: Path) -> None:

@@ -185,6 +185,20 @@ def test_weights_scale_the_loss(tmp_path: Path) -> None:
     assert all(entry["loss"] == 0 for entry in result.history if "loss" in entry)
 
 
+def test_by_mean_the_loss_does_not_depend_on_who_shares_a_batch(tmp_path: Path) -> None:
+    settings = student(tmp_path, "llama")
+    examples = [
+        Example("s", example.prompt, example.target * (1 + 3 * (place % 2)), by_mean=True)
+        for place, example in enumerate(EXAMPLES)
+    ]
+    losses = []
+    for size in (4, 2, 1):
+        train = FAST.model_copy(update={"epochs": 1, "batch_size": size, "gradient_accumulation": 4 // size})
+        result = train_role(examples, settings, train, tmp_path / str(size), seed=0)
+        losses += [entry["loss"] for entry in result.history if "loss" in entry]
+    assert losses == pytest.approx([losses[0]] * 3, abs=1e-4)
+
+
 def test_a_random_student_from_config_and_tokenizer(tmp_path: Path) -> None:
     base = tiny_checkpoint(tmp_path / "base", "llama")
     settings = StudentSettings(config=str(base), tokenizer=str(base))

@@ -1,8 +1,9 @@
 """Distilling step-by-step: Hsieh et al. (Findings of ACL 2023, arXiv 2305.02301).
 
 One student, two tasks told apart by a prefix (section 3.2): `predict:` question → label, `explain:` question → rationale;
-loss = label + λ · rationale. At test time only the label is asked for, so reasoning costs nothing then. Rationales come from
-few-shot CoT prompting. The label is always gold here (the paper also uses the teacher's for unlabelled data).
+loss = label + λ · rationale, each the mean over its own tokens: a label of two tokens counts for as much as a rationale of forty.
+At test time only the label is asked for, so reasoning costs nothing then. Rationales come from few-shot CoT prompting. The
+label is always gold here (the paper also uses the teacher's for unlabelled data).
 
     "predict: Ana has 3 apples …" -> "11"
     "explain: Ana has 3 apples …" -> "Ana has 3 apples. She buys 8 more, so 3 + 8 = 11."
@@ -47,10 +48,11 @@ class StepByStep(FewShotMethod):
 
     def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
         block = question_block(question)
-        yield Example("student", f"predict: {block}", student_target(question), group=f"{question.id} predict")
+        label, group = student_target(question), f"{question.id} predict"
+        yield Example("student", f"predict: {block}", label, group, by_mean=True)
         if self.rationale_weight > 0:
             group = f"{question.id} explain"
-            yield Example("student", f"explain: {block}", rationale.text, group, weight=self.rationale_weight)
+            yield Example("student", f"explain: {block}", rationale.text, group, self.rationale_weight, by_mean=True)
 
     async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
         transcript = Transcript(question, ask)

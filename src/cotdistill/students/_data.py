@@ -34,16 +34,27 @@ _WINDOW = 50
 
 @dataclass(frozen=True)
 class Tokens:
-    """One example as token ids; `key` is equal for examples that share their prompt."""
+    """One example as token ids; `key` is equal for examples that share their prompt, `by_mean` is that of `Example`."""
 
     prompt: tuple[int, ...]
     target: tuple[int, ...]
     weight: float
     key: int
+    by_mean: bool = False
 
     @property
     def length(self) -> int:
         return len(self.prompt) + len(self.target)
+
+    @property
+    def token_weight(self) -> float:
+        """What the loss of each target token is multiplied by before all are added up."""
+        return self.weight / len(self.target) if self.by_mean else self.weight
+
+    @property
+    def counts(self) -> int:
+        """What the example adds to the number that the sum of losses is divided by."""
+        return 1 if self.by_mean else len(self.target)
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,7 @@ def prepare(
             continue
         cut += len(target) > room
         key = keys.setdefault((example.group, example.prompt), len(keys)) if example.group else -1 - number
-        rows.append(Tokens(tuple(prompt), tuple(target[:room]), example.weight, key))
+        rows.append(Tokens(tuple(prompt), tuple(target[:room]), example.weight, key, example.by_mean))
     if not rows:
         raise DataError(
             f"all {left_out} training examples have prompts over {max_prompt} tokens; raise `train.max_prompt_tokens`"
@@ -188,13 +199,14 @@ class Collator:
             [0] * (left * (width - len(ids))) + [1] * len(ids) + [0] * (right * (width - len(ids))) for ids in unique
         ]
         labels_NT = torch.tensor([[*row.target, *[IGNORED] * (depth - len(row.target))] for row in rows])
+        counted_NT = [[*row.target[: row.counts], *[IGNORED] * (depth - row.counts)] for row in rows]
         return {
             "input_ids": torch.tensor(prompts),
             "attention_mask": torch.tensor(masks),
             "prompt_of": torch.tensor(prompt_of),
-            "weights": torch.tensor([row.weight for row in rows]),
+            "weights": torch.tensor([row.token_weight for row in rows]),
             "labels": labels_NT,
-            "shift_labels": labels_NT,
+            "shift_labels": torch.tensor(counted_NT),  # where the Trainer counts what it divides by
         }
 
 

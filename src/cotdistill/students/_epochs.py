@@ -113,8 +113,7 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
         for start in range(0, len(self._validation), size):
             rows = self._validation[start : start + size]
             inputs = {key: value.to(model.device) for key, value in collate(rows).items()}
-            tokens = sum(len(row.target) for row in rows)
             total += float(self._trainer.compute_loss(model, inputs, num_items_in_batch=1))
-            count += tokens
+            count += sum(row.counts for row in rows)
         model.train(training)
         return total / count

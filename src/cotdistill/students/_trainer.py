@@ -60,7 +60,7 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
         with self.accelerator.autocast():
             logits_NTV = self._logits(model, inputs)
         loss = target_loss(logits_NTV, inputs["labels"], inputs["weights"])
-        count = num_items_in_batch if num_items_in_batch is not None else (inputs["labels"] != IGNORED).sum()
+        count = num_items_in_batch if num_items_in_batch is not None else (inputs["shift_labels"] != IGNORED).sum()
         scale = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
         mean: torch.Tensor = loss / count * scale
         return mean
