@@ -6,7 +6,7 @@ import pytest
 from cotdistill.answers.choice import Choice
 from cotdistill.asking import Asker
 from cotdistill.methods.sci_cot import SciCot, block, teacher_prompt
-from cotdistill.records import Question, Rationale
+from cotdistill.records import Completion, Prompt, Question, Rationale
 from cotdistill.teachers.scripted import Scripted
 
 BLOCK = "Question: Which of these flies?\nContext: Birds have wings.\nOptions: (A) stone (B) bird (C) fish"
@@ -24,15 +24,30 @@ def test_the_teacher_explains_the_answer_it_is_given(quiz: Question) -> None:
     [
         (True, " Birds have wings.", "B"),
         (True, " Stones fly. The answer is (A).", "A"),
+        (True, " Stones fly. Therefore, the answer is (A).", "A"),
+        (True, " Stones fly.\nAnswer: A", "A"),
+        (True, " Stones fly, so \\boxed{A}", "A"),
+        (True, " I am not sure. The answer is", None),
+        (True, " ", None),
+        (True, "<think>The answer is (A)?</think> Birds have wings.", "B"),
         (False, " Birds have wings. The answer is (B).", "B"),
         (False, " Fish swim. The answer is (C).", "C"),
     ],
 )
-def test_what_a_rationale_concludes(quiz: Question, hint: bool, reply: str, answer: str) -> None:
+def test_what_a_rationale_concludes(quiz: Question, hint: bool, reply: str, answer: str | None) -> None:
     ask = Asker({"teacher": Scripted(replies=reply).open()})
     (rationale,) = asyncio.run(SciCot(hint=hint).annotate(quiz, ask, Choice()))
     assert rationale.answer == answer
     assert "The answer is" not in rationale.text
+
+
+@pytest.mark.parametrize(("finish", "extra"), [("length", {"cut": True}), ("stop", {})])
+def test_a_reply_that_the_length_limit_cut_off_says_so(quiz: Question, finish: str, extra: dict[str, bool]) -> None:
+    async def ask(prompt: Prompt, **settings: Any) -> list[Completion]:
+        return [Completion("Birds have", finish_reason=finish)]
+
+    (rationale,) = asyncio.run(SciCot().annotate(quiz, ask, Choice()))
+    assert rationale.extra == extra
 
 
 def test_two_models_learn_from_one_rationale(quiz: Question) -> None:

@@ -28,6 +28,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from cotdistill.annotating import sampling_temperature
+from cotdistill.answers import _reading
 from cotdistill.contracts import AnswerKind, Ask, Method
 from cotdistill.prompts import ANSWER_SENTENCE, CONTINUE_HERE, answer_text, option_letters, options_line
 from cotdistill.records import Answer, Completion, Example, Question, Rationale
@@ -78,11 +79,13 @@ class SciCot(Method):
 
     def _rationale(self, question: Question, reply: Completion, kind: AnswerKind) -> Rationale:
         """A rationale written for a given answer concludes with it, unless the reply says otherwise."""
-        said = ANSWER_SENTENCE in reply.text
-        answer = question.answer if self.hint and not said else None
-        if answer is None:
-            answer = kind.extract(reply.text, options=question.options, markers=(ANSWER_SENTENCE,))
-        return Rationale(question.id, reasoning_of(reply.text), answer, reply.sample_index, keys=(reply.key,))
+        if self.hint and _explains(reply.text):
+            answer = question.answer
+        else:
+            answer = kind.extract(reply.text, options=question.options)
+        cut = {"cut": True} if reply.finish_reason == "length" else {}
+        text = reasoning_of(reply.text)
+        return Rationale(question.id, text, answer, reply.sample_index, keys=(reply.key,), extra=cut)
 
     async def revise(
         self, question: Question, rationales: Sequence[Rationale], ask: Ask, kind: AnswerKind, round: int
@@ -119,6 +122,12 @@ class SciCot(Method):
         prompt = answer_prompt(question, rationale)
         reply = await transcript.ask(prompt, role="answer", max_tokens=self.answer_max_tokens)
         return transcript.answer(kind, f"{rationale}\n{reply.text.strip()}", markers=(ANSWER_SENTENCE,))
+
+
+def _explains(text: str) -> bool:
+    """Whether a reply has reasoning and no conclusion of its own: no marker, whatever its writing, and no box."""
+    said = _reading.reply(text)
+    return bool(said.strip()) and _reading.conclusion(said) is None and _reading.last_box(said) is None
 
 
 def block(question: Question) -> str:
