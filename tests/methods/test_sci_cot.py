@@ -89,6 +89,73 @@ def test_shuffled_options_take_their_letters_along(quiz: Question) -> None:
     assert examples == [e for e in SciCot(shuffles=4).examples(quiz, TAUGHT) if e.role == "answer"]
 
 
+def in_other_orders(question: Question, text: str, shuffles: int = 5) -> list[tuple[dict[str, str], str]]:
+    """Each shuffled copy of a rationale, with where every letter has moved."""
+    method = SciCot(shuffles=shuffles, stages="rationale_answer")
+    _, *copies = method.examples(question, Rationale("q", text, question.answer))
+    return [(moves(question, copy.prompt), copy.target.removeprefix("Solution: ")) for copy in copies]
+
+
+def moves(question: Question, prompt: str) -> dict[str, str]:
+    return {
+        old: prompt[prompt.index(f") {option}") - 1] for old, option in zip("ABCDE", question.options, strict=False)
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "So ({B}), not ({A}).",
+        "So [{B}].",
+        "Option {B} flies, choice {C} swims.",
+        "Options {A} and {C} are wrong, choices {A}, {B}, and {C} too.",
+        "Therefore, the answer is {B}",
+        "The correct answer is: **{B}**.",
+        "The answer is not {A} since it falls.",
+        "Answer: {B}",
+        "{A}. A stone falls.\n{B}) A bird flies.\n  - {C}: A fish swims.",
+        "Let us see.  {A}: it falls. {B}: it flies.",
+        "A bird flies. It is 20 °C, and DNA differs. So ({B}).",
+    ],
+)
+def test_letters_follow_the_options_in_any_usual_writing(quiz: Question, text: str) -> None:
+    copies = in_other_orders(quiz, text.format(A="A", B="B", C="C"))
+    assert len(copies) == 5
+    assert [copy for _, copy in copies] == [
+        f"{text.format_map(moved)} The answer is ({moved['B']})." for moved, _ in copies
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "B flies.",
+        "So it is B.",
+        "Fish need vitamin C.",
+        "It is hepatitis-B: a virus.",
+        "It is A because stones fall.",
+        "So (b) it is.",
+        "Take option b.",
+        "B's wings.",
+        "Is A out?",
+    ],
+)
+def test_a_letter_that_cannot_be_mapped_leaves_the_copies_out(quiz: Question, text: str) -> None:
+    assert in_other_orders(quiz, text) == []
+
+
+def test_letters_in_the_words_of_an_option_stay() -> None:
+    question = Question("q", "What do oranges have?", "A", options=("vitamin C", "iron", "A salt"))
+    copies = in_other_orders(question, "Oranges have Vitamin C, so (A).", 2)
+    assert [copy.partition(", ")[0] for _, copy in copies] == ["Oranges have Vitamin C"] * 2
+
+
+@pytest.mark.parametrize(("shuffles", "copies"), [(0, 0), (3, 3), (5, 5), (9, 5)])
+def test_every_copy_has_an_order_of_its_own(quiz: Question, shuffles: int, copies: int) -> None:
+    shuffled = [e for e in SciCot(shuffles=shuffles).examples(quiz, TAUGHT) if e.role == "rationale"]
+    assert len(shuffled) == len({e.prompt for e in shuffled}) == 1 + copies
+
+
 @pytest.mark.parametrize(
     ("stages", "target"),
     [

@@ -18,11 +18,12 @@ on stage 1's output. Baselines with one model: `stages: rationale_answer` and `a
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -37,7 +38,22 @@ from cotdistill.solving import Transcript, one, reasoning_of
 __all__ = ["SciCot", "block", "teacher_prompt"]
 
 SOLUTION = "Solution:"
-_LETTER = re.compile(r"\(([A-Z])\)")
+_ALONE = r"(?<![^\W_]) (?<!°) LETTER (?![^\W_])"
+_LIST = rf"""[\s:*"'_]{{1,4}} {_ALONE} (?: (?: \s*,\s* (?:and\s+|or\s+)? | \s+(?:and|or)\s+ ) {_ALONE} )*"""
+_ARTICLE = r"""A \s+ (?! (?:is|was|are|were|has|had|does|do|did|can|cannot|could|will|would|should|must|seems
+    |because|since|as|and|or|but|for|from|to|which) \b ) \w"""
+_MENTIONS = rf"""
+    (?P<option>
+        [(\[{{] \s* LETTER \s* [)\]}}]
+      | \b (?i:options?|choices?) {_LIST}
+      | \b (?i:answers? (?:\s+(?:is|are|was|(?:would|must|should)\s+be))? (?:\s+not)?) (?! :?\s* {_ARTICLE} ) {_LIST}
+      | (?: ^ | \s\s ) [\s*"'-]{{0,9}} LETTER (?= \s?[.):] )
+      | (?: [^\w\s-] \s* | -\s ) LETTER (?= : ) )
+  | (?: ^ | [.!?:)]\s ) [\s*"'(-]{{0,9}} {_ARTICLE}
+  | (?P<unclear> {_ALONE} | (?i: [(\[{{] \s* LETTER \s* [)\]}}] | \b (?:option|choice) \s+ LETTER \b ) )
+"""
+"""Letters in a rationale: an option's, the article that begins a sentence ("A bird"), or unclear ("B flies")."""
+_LETTER = re.compile(_ALONE.replace("LETTER", "[A-Z]"), re.VERBOSE)
 
 
 class SciCot(Method):
@@ -55,7 +71,7 @@ class SciCot(Method):
     test_rationale: Literal["own", "teacher"] = Field(
         default="own", description="teacher: the teacher's, written without the hint, as an upper bound"
     )
-    shuffles: int = Field(default=0, ge=0, description="extra training copies with the options in another order")
+    shuffles: int = Field(default=0, ge=0, description="extra training copies, each with the options in another order")
     samples: int = Field(default=1, ge=1, description="rationales asked per question")
     max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's rationale")
     rationale_max_tokens: int = Field(default=256, ge=1, description="tokens the rationale model may write")
@@ -148,20 +164,48 @@ def answer_prompt(question: Question, rationale: str) -> str:
 
 
 def _orders(question: Question, rationale: Rationale, shuffles: int) -> Iterator[tuple[Question, str]]:
-    """The question as it is and with its options in other orders; letters in answer and rationale follow."""
+    """The question as it is and with its options in other orders; letters in answer and rationale follow.
+
+    A rationale with a letter that may or may not be an option's ("B flies") is shown in its own order alone.
+    """
     yield question, rationale.text
-    if not question.options or question.answer is None:
+    if not shuffles or not question.options or question.answer is None:
         return
     letters = option_letters(len(question.options))
+    mentions = _mentions(letters)
+    if _unclear(mentions, rationale.text, question.options):
+        return
     seed = hashlib.sha256(f"{question.id}\n{rationale.sample_index}".encode()).digest()
-    generator = random.Random(seed)
-    for _ in range(shuffles):
-        order = generator.sample(range(len(letters)), len(letters))
+    for order in _other_orders(random.Random(seed), len(letters), shuffles):
         moved = {letters[old]: letters[new] for new, old in enumerate(order)}
-        text = _LETTER.sub(partial(_moved_letter, moved), rationale.text)
+        text = mentions.sub(partial(_moved_letters, moved), rationale.text)
         options = tuple(question.options[old] for old in order)
         yield replace(question, options=options, answer=moved[question.answer]), text
 
 
-def _moved_letter(moved: Mapping[str, str], match: re.Match[str]) -> str:
-    return f"({moved.get(match[1], match[1])})"
+def _other_orders(generator: random.Random, size: int, count: int) -> Iterator[tuple[int, ...]]:
+    """`count` orders other than the first and one another, or as many as there are."""
+    seen = {tuple(range(size))}
+    for _ in range(min(count, math.factorial(size) - 1)):
+        while (order := tuple(generator.sample(range(size), size))) in seen:
+            pass
+        seen.add(order)
+        yield order
+
+
+@lru_cache
+def _mentions(letters: str) -> re.Pattern[str]:
+    return re.compile(_MENTIONS.replace("LETTER", f"[{letters}]"), re.MULTILINE | re.VERBOSE)
+
+
+def _unclear(mentions: re.Pattern[str], text: str, options: Sequence[str]) -> bool:
+    """Whether the text has a letter that may or may not be an option's; those in an option's own words ("vitamin C") are not."""
+    own = "|".join(re.escape(option) for option in sorted(options, key=len, reverse=True) if len(option) > 1)
+    others = re.sub(rf"(?<!\w)(?:{own})(?!\w)", "words", text, flags=re.IGNORECASE) if own else text
+    return any(found.lastgroup == "unclear" for found in mentions.finditer(others))
+
+
+def _moved_letters(moved: Mapping[str, str], found: re.Match[str]) -> str:
+    if found.lastgroup != "option":
+        return found[0]
+    return _LETTER.sub(lambda letter: moved.get(letter[0], letter[0]), found[0])
