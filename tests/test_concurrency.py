@@ -26,6 +26,13 @@ def test_without_uvloop_the_loop_is_the_standard_one(monkeypatch: pytest.MonkeyP
     assert run_async(loop_module()) == "asyncio"
 
 
+def test_a_notebook_has_a_loop_of_its_own_already() -> None:
+    async def notebook() -> str:
+        return run_async(loop_module())
+
+    assert asyncio.run(notebook()) in ("uvloop", "asyncio")
+
+
 @pytest.mark.parametrize("present", [True, False], ids=["uvloop", "asyncio"])
 def test_an_interrupt_cancels_what_is_under_way(present: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not present:

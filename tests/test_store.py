@@ -62,6 +62,32 @@ def test_unit_is_done_only_for_the_same_inputs(tmp_path: Path) -> None:
     assert not (unit.folder / "half.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("done.json", "{}"),
+        ("done.json", "[1]"),
+        ("done.json", "{half"),
+        ("answers.jsonl", "{}\n"),
+        ("answers.jsonl", None),
+    ],
+)
+def test_a_unit_with_a_damaged_or_missing_file_is_made_again(tmp_path: Path, name: str, text: str | None) -> None:
+    unit = Unit(tmp_path / "u", {"x": 1})
+    unit.begin()
+    (unit.folder / "answers.jsonl").write_text("{}\n{}\n")
+    unit.finish({"n": 2})
+    assert unit.facts == {"n": 2}
+    (unit.folder / "scored.jsonl").write_text("made of it later")
+    assert unit.facts == {"n": 2}
+    if text is None:
+        (unit.folder / name).unlink()
+    else:
+        (unit.folder / name).write_text(text)
+    assert unit.facts is None
+    unit.begin()
+
+
 def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(StoreError, match="another cotdistill process"), locked(tmp_path):
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 __all__ = ["run_async", "stream_map"]
@@ -14,7 +15,19 @@ _Result = TypeVar("_Result")
 
 
 def run_async(main: Coroutine[Any, Any, _Result]) -> _Result:
-    """What `asyncio.run` does, on uvloop where it is installed (everywhere but on Windows) and on asyncio's own loop elsewhere."""
+    """What `asyncio.run` does, on uvloop where it is installed (everywhere but on Windows) and on asyncio's own loop elsewhere.
+
+    Where a loop runs already, as in a notebook, the work is done in a thread of its own.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run(main)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_run, main).result()
+
+
+def _run(main: Coroutine[Any, Any, _Result]) -> _Result:
     try:
         from uvloop import new_event_loop
     except ImportError:

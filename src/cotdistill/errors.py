@@ -49,11 +49,14 @@ class FatalTeacherError(TeacherError):
 
 
 class QuestionFailed(TeacherError):
-    """One request failed for good; `reason` is a short class of failure for the counts in the report."""
+    """One request failed for good; `reason` is a short class of failure for the counts in the report.
 
-    def __init__(self, message: str, reason: str) -> None:
+    `passing` says that another day may bring the answer (an outage, a limit): a later call of the same run asks again.
+    """
+
+    def __init__(self, message: str, reason: str, *, passing: bool = False) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.passing = reason, passing
 
 
 class BudgetSpent(CotdistillError):

@@ -19,6 +19,7 @@ from cotdistill.batching import BatchedModel
 from cotdistill.concurrency import run_async
 from cotdistill.contamination import contamination_report
 from cotdistill.environment import environment
+from cotdistill.errors import UserError
 from cotdistill.progress import Advance, Progress, SilentProgress
 from cotdistill.recipe import Entry, MethodEntry, Recipe, resolved_yaml
 from cotdistill.records import Answer, Question, Rationale
@@ -30,7 +31,16 @@ from cotdistill.stages.generate import generate_rationales
 from cotdistill.stages.infer import answer_questions
 from cotdistill.stages.report import terminal_tables, write_report
 from cotdistill.stages.train import Training, train_method
-from cotdistill.store import locked, read_records, write_json, write_jsonl, write_text
+from cotdistill.store import (
+    Unit,
+    fingerprint,
+    locked,
+    read_json,
+    read_records,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 from cotdistill.summary import report_data
 
 __all__ = ["STAGES", "curate", "evaluate", "generate", "infer", "report", "run_recipe", "train"]
@@ -55,7 +65,7 @@ def generate(run: Run) -> None:
     """Ask the teacher for candidate rationales of every training question."""
     for task, method in _trained(run):
         unit = run.generate_unit(task, method)
-        if unit.facts is not None:
+        if _finished(unit):
             continue
         unit.begin()
         started = time.monotonic()
@@ -63,6 +73,7 @@ def generate(run: Run) -> None:
         with run.progress.task(f"generate {task.label} · {method.label}", total) as advance:
             counts = run_async(_generate(run, task, method, advance))
         unit.finish({**counts, "seconds": time.monotonic() - started})
+        _say_what_may_pass(run, f"{task.label} · {method.label}", counts["passing"])
 
 
 async def _generate(run: Run, task: Entry, method: MethodEntry, advance: Advance) -> dict[str, Any]:
@@ -92,10 +103,12 @@ def curate(run: Run) -> None:
         unit = run.curate_unit(task, method)
         if unit.facts is not None:
             continue
+        generated = run.generate_unit(task, method)
+        _require(generated, "generate")
         unit.begin()
         counts = curate_rationales(
             run.questions(task, "train"),
-            run.generate_unit(task, method).folder / "rationales.jsonl",
+            generated.folder / "rationales.jsonl",
             run.filters(method),
             task.plugin.answer_kind,
             unit.folder,
@@ -109,9 +122,11 @@ def train(run: Run) -> None:
         unit = run.train_unit(cell)
         if not cell.method.plugin.rounds or unit.facts is not None:
             continue
+        curated = run.curate_unit(cell.task, cell.method)
+        _require(curated, "curate")
         unit.begin()
         questions = {question.id: question for question in run.questions(cell.task, "train")}
-        kept = read_records(run.curate_unit(cell.task, cell.method).folder / "kept.jsonl", Rationale)
+        kept = read_records(curated.folder / "kept.jsonl", Rationale)
         started = time.monotonic()
         trained = train_method(
             _training(run, cell, list(questions.values())),
@@ -145,26 +160,30 @@ def infer(run: Run) -> None:
     """Answer the questions of every evaluated split with every model and strategy, the teacher on the same ones."""
     for cell, split, strategy in run.answered():
         unit = run.infer_unit(cell, split, strategy)
-        if unit.facts is not None:
+        if _finished(unit):
             continue
+        if cell.method.plugin.rounds:
+            _require(run.train_unit(cell), "train")
         unit.begin()
+        (unit.folder / "scored.jsonl").unlink(missing_ok=True)  # of earlier answers
         questions = list(run.questions(cell.task, split))
         started = time.monotonic()
         with run.progress.task(f"infer {cell.label} · {split} · {strategy.label}", len(questions)) as advance:
-            run_async(_infer(run, cell, questions, strategy, unit.folder / "answers.jsonl", advance))
-        unit.finish({"questions": len(questions), "seconds": time.monotonic() - started})
+            passing = run_async(_infer(run, cell, questions, strategy, unit.folder / "answers.jsonl", advance))
+        unit.finish({"questions": len(questions), "passing": passing, "seconds": time.monotonic() - started})
+        _say_what_may_pass(run, cell.label, passing)
 
 
 async def _infer(
     run: Run, cell: Cell, questions: Sequence[Question], strategy: Entry, out: Path, advance: Advance
-) -> None:
+) -> int:
     unit = run.train_unit(cell)
     load = run.load_role(cell.student)
     checkpoints = unit.facts["checkpoints"] if unit.facts is not None else {}
     rules = strategy.plugin.rules
     models = {role: BatchedModel(load(unit.folder / path), rules=rules) for role, path in checkpoints.items()}
     async with run.open_ask(models, cell.student) as ask:
-        await answer_questions(
+        return await answer_questions(
             questions,
             run.method(cell.task, cell.method),
             strategy.plugin,
@@ -180,7 +199,9 @@ def evaluate(run: Run) -> None:
     """Compare all answers with gold on the same questions and write `scores.json`."""
     scored, measures = [], list[dict[str, Any]]()
     for cell, split, strategy in run.answered():
-        folder = run.infer_unit(cell, split, strategy).folder
+        unit = run.infer_unit(cell, split, strategy)
+        _require(unit, "infer")
+        folder = unit.folder
         answers = list(read_records(folder / "answers.jsonl", Answer))
         verdicts = evaluate_answers(run.questions(cell.task, split), answers, cell.task.plugin.answer_kind)
         write_jsonl(folder / "scored.jsonl", (verdict.to_json() for verdict in verdicts))
@@ -199,8 +220,11 @@ def evaluate(run: Run) -> None:
         {name: _rows_of(scores.by_group(index, keys)) for name, keys in groups[row.task, row.split].items()}
         for index, row in enumerate(scores.rows)
     ]
-    write_json(run.folder / "scores.json", {**scores.to_json(), "by_group": by_group, "measures": measures})
     write_json(run.folder / "contamination.json", _contamination(run))
+    made_from = {"made_from": _answered_from(run)}
+    write_json(
+        run.folder / "scores.json", {**made_from, **scores.to_json(), "by_group": by_group, "measures": measures}
+    )
 
 
 def _rows_of(groups: dict[Any, dict[str, float]]) -> list[dict[str, Any]]:
@@ -224,12 +248,39 @@ def _contamination(run: Run) -> dict[str, Any]:
 
 
 def report(run: Run) -> None:
-    """Write report.html, report.md and report.json from the scores, and print the tables."""
+    """Write report.html, report.md and report.json from the scores, and print the tables.
+
+    Raises:
+        UserError: the scores are not those of this recipe.
+    """
+    scores = run.folder / "scores.json"
+    if not scores.exists() or read_json(scores).get("made_from") != _answered_from(run):
+        raise UserError(f"{scores}: not the scores of this recipe; run the stage evaluate first")
     data = report_data(run)
     write_report(data, run.folder)
     for table in terminal_tables(data):
         run.progress.show(table)
     run.progress.say(f"report: {run.folder / 'report.html'}")
+
+
+def _finished(unit: Unit) -> bool:
+    """Whether nothing is left to do: what failed in passing (an endpoint that was away) is asked again."""
+    return unit.facts is not None and not unit.facts.get("passing")
+
+
+def _require(unit: Unit, stage: str) -> None:
+    if unit.facts is None:
+        raise UserError(f"{unit.folder}: not there, or made for another recipe; run the stage {stage} first")
+
+
+def _say_what_may_pass(run: Run, label: str, count: int) -> None:
+    if count:
+        run.progress.say(f"{label}: {count} questions failed for now; the same command asks them again")
+
+
+def _answered_from(run: Run) -> str:
+    """Fingerprint of everything that the scores are made from."""
+    return fingerprint([run.infer_unit(*answered).fingerprint for answered in run.answered()])
 
 
 def _trained(run: Run) -> Iterator[tuple[Entry, MethodEntry]]:

@@ -61,7 +61,8 @@ class Run:
         if not path.exists():
             return []
         latest = read_json(path)
-        return [*latest.pop("earlier"), latest]
+        sessions = [*latest.pop("earlier", []), latest]
+        return [session for session in sessions if "roles" in session]  # a damaged ledger has none to tell of
 
     def questions(self, task: Entry, split: Split) -> Iterator[Question]:
         """The questions of a split that this run uses, in order.
@@ -161,7 +162,10 @@ class Run:
 
     def curate_unit(self, task: Entry, method: MethodEntry) -> Unit:
         filters = [entry.identity() for entry in method.filters]
-        made_from = {"generate": self.generate_unit(task, method).fingerprint, "filters": filters}
+        generate = self.generate_unit(task, method)
+        made_from = {"generate": generate.fingerprint, "filters": filters}
+        if generate.facts is not None and generate.facts.get("passing"):
+            made_from["passing"] = generate.facts["passing"]  # what is asked again is curated and learnt again
         return Unit(self._folder(task, method) / "curate", made_from)
 
     def train_unit(self, cell: Cell) -> Unit:

@@ -165,12 +165,15 @@ class Unit:
 
     @property
     def facts(self) -> dict[str, Any] | None:
-        """What the stage noted when it finished, or None where it has not finished from these very inputs."""
-        marker = self.folder / "done.json"
-        if not marker.exists():
+        """What the stage noted when it finished; None where it has not finished from these very inputs, or its marker or a
+        file it made is damaged or gone since: then it is made again."""
+        done = _noted(self.folder / "done.json")
+        if done.get("fingerprint") != self.fingerprint or not isinstance(done.get("facts"), dict):
             return None
-        done: dict[str, Any] = read_json(marker)
-        return done["facts"] if done["fingerprint"] == self.fingerprint else None
+        sizes = done.get("files", {})
+        there = all(_size(self.folder / name) == size for name, size in sizes.items())
+        facts: dict[str, Any] = done["facts"]
+        return facts if there else None
 
     def begin(self) -> None:
         """Make the folder ready: unfinished work from the same inputs is kept to be resumed, any other is removed."""
@@ -180,11 +183,31 @@ class Unit:
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Write the marker; everything else must be on disk by now."""
-        write_json(self.folder / "done.json", {"fingerprint": self.fingerprint, "facts": dict(facts)})
+        files = {str(path.relative_to(self.folder)): _size(path) for path in self._made()}
+        marker = {"fingerprint": self.fingerprint, "facts": dict(facts), "files": files}
+        write_json(self.folder / "done.json", marker)
+
+    def _made(self) -> Iterator[Path]:
+        """The files that are the unit's result: no markers, and no logs that another call goes on with."""
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file() and path.name not in ("done.json", "started.json") and path.suffix != ".log":
+                yield path
 
     def _started_from(self) -> str | None:
-        started = self.folder / "started.json"
-        return str(read_json(started)["fingerprint"]) if started.exists() else None
+        return _noted(self.folder / "started.json").get("fingerprint")
+
+
+def _noted(marker: Path) -> dict[str, Any]:
+    """A marker's content; nothing where there is none or it is damaged."""
+    try:
+        noted = json.loads(marker.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return noted if isinstance(noted, dict) else {}
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 @contextmanager

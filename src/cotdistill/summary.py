@@ -157,7 +157,7 @@ def _seconds(facts: Iterable[dict[str, Any] | None]) -> float:
 
 def _notes(run: Run) -> Iterator[str]:
     limit = run.recipe.limit
-    if limit.test is not None:
+    if limit.test is not None and any(run.digest(task.label, "test")[1] == limit.test for task in run.recipe.tasks):
         yield f"Scored on the first {limit.test} questions of the split, the same for every row."
     looks = {"exact": "the same text", "template": "the same template", "near": "nearly the same text"}
     for task, report in read_json(run.folder / "contamination.json").items():
@@ -165,6 +165,11 @@ def _notes(run: Run) -> Iterator[str]:
         quoted = f"{report['rationales']['count']} quoted by a rationale"
         yield f"Contamination, {task}: test questions that stand in the training split: {', '.join(found)}; {quoted}."
     yield from _selections(run)
+    for cell, split, strategy in run.answered():
+        facts = run.infer_unit(cell, split, strategy).facts or {}
+        if facts.get("passing"):
+            what = f"{cell.label}, {split}, {strategy.label}: {facts['passing']} questions failed for now"
+            yield f"{what} and count as wrong; the same command asks them again."
 
 
 _KEPT = {

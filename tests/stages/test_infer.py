@@ -47,6 +47,29 @@ def test_answers_in_order_and_failures_listed(tmp_path: Path) -> None:
     assert len(asked) == 5
 
 
+def test_what_may_pass_is_asked_again_by_a_second_call(tmp_path: Path) -> None:
+    asked: list[str] = []
+    away = {"1 + 1?", "3 + 1?"}
+
+    async def ask(prompt: Prompt, **settings: Any) -> list[Completion]:
+        assert isinstance(prompt, str)
+        asked.append(prompt)
+        if prompt in away:
+            raise QuestionFailed("the endpoint is away", "server error", passing=True)
+        return [Completion(str(int(prompt[0]) + 1))]
+
+    def answer() -> tuple[int, list[str | None]]:
+        out = tmp_path / "answers.jsonl"
+        passing = asyncio.run(answer_questions(QUESTIONS, Echo(), Greedy(), ask, Number(), out))
+        return passing, [one.answer for one in read_records(out, Answer)]
+
+    assert answer() == (2, ["1", None, "3", None, "5"])
+    asked.clear()
+    away.clear()
+    assert answer() == (0, ["1", "2", "3", "4", "5"])
+    assert asked == ["1 + 1?", "3 + 1?"]
+
+
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     with (tmp_path / "answers.jsonl.log").open("w") as log:
         append_jsonl(log, Answer("q/2", "3", "from before the kill").to_json())

@@ -40,11 +40,12 @@ GRACE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class GenerateCounts:
-    """What came of the questions: how many there were, how many rationales, and failures by reason."""
+    """What came of the questions: how many there were, how many rationales, failures by reason, and how many may pass."""
 
     questions: int
     rationales: int
     failed: dict[str, int] = field(default_factory=dict)
+    passing: int = 0
 
 
 async def generate_rationales(
@@ -75,7 +76,7 @@ async def generate_rationales(
         file.flush()
         os.fsync(file.fileno())
     partial.replace(out)
-    return GenerateCounts(run.done, run.rationales, dict(sorted(run.failed.items())))
+    return GenerateCounts(run.done, run.rationales, dict(sorted(run.failed.items())), run.passing)
 
 
 @contextlib.contextmanager
@@ -99,6 +100,7 @@ class _Run:
         self.done = 0
         self.rationales = 0
         self.failed: Counter[str] = Counter()
+        self.passing = 0
 
     async def through(self, questions: Iterable[Question], in_flight: int) -> None:
         """So many workers take the questions one after the other; after an error each lets its last request finish."""
@@ -134,6 +136,7 @@ class _Run:
         except QuestionFailed as error:
             row["failed"] = error.reason
             self.failed[error.reason] += 1
+            self.passing += error.passing
         else:
             row["rationales"] = rationales
             self.rationales += len(rationales)

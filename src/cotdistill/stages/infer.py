@@ -26,11 +26,12 @@ async def answer_questions(
     *,
     in_flight: int = 512,
     advance: Advance | None = None,
-) -> None:
+) -> int:
     """Answer all questions into `out`, one `Answer` a line in the order of the questions.
 
     Answers are appended to `<out>.log` as they finish and read back by a second call, which asks only the rest. A
-    question whose request failed for good is answered with NO_ANSWER and the failure as its text.
+    question whose request failed for good is answered with NO_ANSWER and the failure as its text. Returns how many
+    of these failures may pass: the log then stays, without them, and a second call asks them again.
     """
     partial = out.with_name(out.name + ".log")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -41,14 +42,24 @@ async def answer_questions(
     waiting = [question for question in questions if question.id not in answers]
     if advance is not None and answers:
         advance(len(answers))
+    passing = 0
     with partial.open("a", encoding="utf-8") as log:
         async for answer in answer_stream(waiting, method, strategy, ask, kind, in_flight):
-            append_jsonl(log, answer.to_json())
+            if _may_pass(answer):
+                passing += 1
+            else:
+                append_jsonl(log, answer.to_json())
             answers[answer.question_id] = answer
             if advance is not None:
                 advance(1)
     await asyncio.to_thread(write_jsonl, out, (answers[question.id].to_json() for question in questions))
-    partial.unlink()
+    if not passing:
+        partial.unlink()
+    return passing
+
+
+def _may_pass(answer: Answer) -> bool:
+    return any(entry.get("passing") for entry in answer.trace)
 
 
 async def answer_stream(
@@ -63,7 +74,8 @@ async def answer_stream(
         try:
             return await strategy.run(solve, question, ask, kind)
         except QuestionFailed as error:
-            return Answer(question.id, None, f"[failed: {error.reason}] {error}")
+            trace = ({"failed": error.reason, "passing": error.passing},)
+            return Answer(question.id, None, f"[failed: {error.reason}] {error}", trace)
 
     async for _, result in stream_map(answer, questions, in_flight):
         yield result

