@@ -131,6 +131,11 @@ def test_numbers_of_the_question_are_not_replaced() -> None:
     assert corrected("3 * 4 = 13. Of the 13 pens", given=numbers("There are 13 pens")) == "3 * 4 = 12. Of the 13 pens"
 
 
+def test_what_a_text_begins_with_is_not_corrected() -> None:
+    assert corrected("3 + 8 = 12. 12 - 4 = 9.", start=len("3 + 8 = 12.")) == "3 + 8 = 12. 12 - 4 = 8."
+    assert corrected("3 + 8 = 12.", start=len("3 + 8 =")) == "3 + 8 = 11."
+
+
 @given(st.integers(-999, 9999), st.integers(1, 99), st.sampled_from("+-*/"))
 def test_a_completed_equation_always_holds(first: int, second: int, sign: str) -> None:
     opened = f"{first} {sign} {second} ="

@@ -121,14 +121,15 @@ def completion(text: str) -> str | None:
     return result if opened[-2:-1].isdigit() or opened[-2:-1] == ")" else f" {result}"
 
 
-def corrected(text: str, given: Collection[Fraction] = ()) -> str:
+def corrected(text: str, given: Collection[Fraction] = (), start: int = 0) -> str:
     """The text with every equation's result put right, and the right result carried to where the wrong one is used.
 
     Numbers in `given` (those of the question) are never replaced outside an equation's result: they have their own source.
+    What ends before `start` stays as it is; a result that begins before it and goes on behind it is looked at.
     """
     pieces, place, carried = list[str](), 0, dict[Fraction, Fraction]()
     for equation in find_equations(text):
-        if equation.right_start < place:
+        if equation.right_start < place or equation.result_end <= start:
             continue
         between = _carry(text[place : equation.right_start], carried)
         written = text[equation.right_start : equation.result_end]

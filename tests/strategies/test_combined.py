@@ -49,6 +49,15 @@ def test_a_guided_student_calculates(run: Run) -> None:
     assert answer.guide_tokens > 0
 
 
+def test_the_text_of_a_guide_is_not_corrected(run: Run) -> None:
+    guide = {"name": "first_step", "control": "wrong", "unit": "equation"}
+    answer = run(
+        combined({"name": "calculator", "mode": "post_hoc"}, guide),
+        student=lambda request, index: f"{request.begin}She has 12 - 4 = 9. --> 9",
+    )
+    assert answer.text == "3 + 8 = 12. She has 12 - 4 = 8. --> 8"
+
+
 def test_turns_vote(run: Run) -> None:
     decomposer = {"3 + 8 = 11. |": " done", "Ana": " How many then?"}
     strategy = combined({"name": "calculator", "mode": "post_hoc"}, {"name": "self_consistency", "n": 2})

@@ -6,7 +6,8 @@
     post_hoc   the finished text is corrected, and the right results are carried to where the wrong ones are used; a method that
                asks again (Socratic CoT) goes on from the corrected text
 
-Numbers of the question are left alone by `post_hoc`. Equations that are no plain arithmetic are not touched.
+Numbers of the question are left alone by `post_hoc`. Equations that are no plain arithmetic are not touched, nor is what the
+completion was given to begin with, such as a guide's step.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Calculator(Strategy):
             completions = await ask(prompt, **settings)
             if self.mode == "post_hoc":
                 given = arithmetic.numbers(question.text) | arithmetic.numbers(question.context)
-                return [replace(one, text=arithmetic.corrected(one.text, given)) for one in completions]
+                start = len(settings.get("begin", ""))
+                return [replace(one, text=arithmetic.corrected(one.text, given, start)) for one in completions]
             return [await _resumed(one, ask, prompt, settings) for one in completions]
 
         return await solve(question, calculated)
