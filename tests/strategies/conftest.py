@@ -24,8 +24,8 @@ def apples() -> Question:
         rationale="Ana has 3 apples. She buys 8, so 3 + 8 = 11. She eats 4, so 11 - 4 = 7.",
         steps=(
             Step("How many at first?", "Ana has 3 apples.", "3"),
-            Step("How many then?", "3 + 8 = 11.", "11"),
-            Step("How many are left?", "11 - 4 = 7.", "7"),
+            Step("How many then?", "She buys 8, so 3 + 8 = 11.", "11"),
+            Step("How many are left?", "She eats 4, so 11 - 4 = 7.", "7"),
         ),
     )
 

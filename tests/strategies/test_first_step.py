@@ -1,5 +1,6 @@
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ from cotdistill.errors import DataError, PluginError
 from cotdistill.methods.few_shot_cot import FewShotCot
 from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.plugins import build
-from cotdistill.records import Answer, Question, Request
-from cotdistill.strategies._guidance import wrong_step
+from cotdistill.records import Answer, Question, Request, Step
+from cotdistill.strategies._guidance import gold_steps, wrong_step
 from cotdistill.strategies.first_step import FirstStep
+from cotdistill.tasks.gsm8k import GSM8K
 
 Run = Callable[..., Answer]
 
@@ -38,7 +40,10 @@ class Student:
         ({"step": 3, "mode": "only"}, "Own one. Own two. She eats 4, so 11 - 4 = 7. "),
         ({"step": 4, "mode": "only"}, ""),
         ({"unit": "equation"}, "3 + 8 = 11. "),
-        ({"unit": "socratic", "step": 2}, "How many at first? ** Ana has 3 apples. | How many then? ** 3 + 8 = 11. | "),
+        (
+            {"unit": "socratic", "step": 2},
+            "How many at first? ** Ana has 3 apples. | How many then? ** She buys 8, so 3 + 8 = 11. | ",
+        ),
         ({"control": "wrong", "unit": "equation"}, "3 + 8 = 12. "),
         ({"when": "uncertain"}, "Ana has 3 apples. "),
     ],
@@ -103,7 +108,73 @@ def test_uncertainty_needs_a_whole_answer() -> None:
         ("The coin is heads up.", "The coin is tails up."),
         ("Ana swaps with Bo.", "Bo swaps with Ana."),
         ("It is a bird.", "It is not a bird."),
+        ("It is not a bird.", "It is a bird."),
+        ("She pays 5 * 12 = 60 dollars in 12 months.", "She pays 5 * 12 = 61 dollars in 12 months."),
+        ("That is 3 + 8 = <<3+8=11>>11 pens.", "That is 3 + 8 = <<3+8=12>>12 pens."),
+        ("That is 3 * 3 = $<<3*3=9>>9 for 9 pens.", "That is 3 * 3 = $<<3*3=10>>10 for 9 pens."),
+        ("A pen costs 2.99 now.", "A pen costs 3.99 now."),
+        ("There are 1,999 pens.", "There are 2,000 pens."),
+        ("Heads becomes tails.", "Tails becomes tails."),
+        ("With runner comes fox.", None),
     ],
 )
-def test_steps_are_made_wrong(step: str, wrong: str) -> None:
+def test_steps_are_made_wrong(step: str, wrong: str | None) -> None:
     assert wrong_step(step) == wrong
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "why"),
+    [
+        ({"step": 4, "mode": "only"}, {}, "the student's own solution has no step 4"),
+        ({"unit": "socratic"}, {"steps": ()}, "gold has no step 1"),
+        ({"unit": "socratic"}, {"steps": (Step("", "3 + 8 = 11.", "11"),)}, "gold has no step 1"),
+        ({"unit": "equation"}, {"rationale": "She has seven."}, "gold has no step 1"),
+        ({"control": "wrong"}, {"rationale": "She eats some.", "steps": ()}, "step 1 cannot be made wrong"),
+        ({"role": "solver"}, {}, "the step was not reached"),
+        ({"source": "teacher"}, {}, "teacher has no step 1"),
+    ],
+)
+def test_an_answer_without_the_guide_says_why(
+    run: Run, apples: Question, settings: dict[str, Any], change: dict[str, Any], why: str
+) -> None:
+    question = dataclasses.replace(apples, **change)
+    answer = run(FirstStep(**settings), question=question, student=Student(), teacher=" The answer is 7.")
+    (entry,) = (entry for entry in answer.trace if entry["role"] == "guide")
+    assert (entry["guided"], answer.answer) == (False, "9")
+    assert entry["why"].startswith(why)
+    guided = run(FirstStep(), student=Student())
+    assert all("guided" not in entry for entry in guided.trace)
+
+
+@pytest.mark.parametrize(
+    ("step", "leaks"),
+    [
+        ("3 + 4 = 7, and 7 - 2 = 5.", True),
+        ("Of her 7 apples she eats 2.", True),
+        ("She has 17 apples and 7.5 pears.", False),
+    ],
+)
+def test_a_step_leaks_that_holds_the_answer_anywhere(run: Run, apples: Question, step: str, leaks: bool) -> None:
+    question = dataclasses.replace(apples, rationale=step, steps=())
+    answer = run(FirstStep(), question=question, student=Student())
+    assert answer.trace[0]["leaks"] is leaks
+
+
+def test_steps_of_the_data_go_before_sentences(apples: Question) -> None:
+    steps = (Step("", "Mr. Day has 3 pens", "3"), Step("", "So it is 3 + 8 = 11 pens", "11"))
+    question = dataclasses.replace(apples, rationale="Mr. Day has 3 pens So it is 3 + 8 = 11 pens", steps=steps)
+    assert gold_steps(question, "sentence") == ["Mr. Day has 3 pens", "So it is 3 + 8 = 11 pens"]
+
+
+def test_an_annotation_is_no_equation_of_its_own(apples: Question) -> None:
+    text = "She has 3 + 8 = <<3+8=11>>11 pens and pays a third, $<<11*3=33>>33."
+    question = dataclasses.replace(apples, rationale=text)
+    assert gold_steps(question, "equation") == ["3 + 8 = 11.", "11*3 = 33."]
+
+
+@pytest.mark.parametrize("annotations", [False, True])
+def test_solutions_of_gsm8k_have_several_steps(shared_data: Path, annotations: bool) -> None:
+    questions = list(GSM8K(data_dir=str(shared_data), annotations=annotations).questions("test"))
+    assert all(len(gold_steps(question, "sentence")) > 1 for question in questions)
+    equations = [gold_steps(question, "equation") for question in questions]
+    assert 3 < sum(map(len, equations)) / len(equations) < 3.5

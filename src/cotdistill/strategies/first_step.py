@@ -59,7 +59,7 @@ class FirstStep(Strategy):
         answer = await solve(question, guided.ask)
         return replace(
             answer,
-            trace=(*guide.trace, *answer.trace),
+            trace=(*(guide.trace or [guide.nothing_given()]), *answer.trace),
             guide_tokens=guide.tokens,
             completion_tokens=answer.completion_tokens + guided.spent,
         )
@@ -99,6 +99,7 @@ class _Guided:
 
     async def _begin(self, prompt: Prompt, settings: dict[str, Any]) -> str:
         if self.settings.when == "uncertain" and await self._confident(prompt, settings):
+            self.guide.why = "the student is sure of its first step"
             return ""
         if self.settings.mode == "only" and self.settings.when != "every":
             return await self._own_then_guided(prompt, settings)
@@ -117,6 +118,7 @@ class _Guided:
             self.spent += written.completion_tokens
             own = sentences(_reasoning(written.text))
             if len(own) <= before:
+                self.guide.why = f"the student's own solution has no step {before + 1}"
                 return ""
         step = await self.guide.step(before, own[:before])
         return " ".join([*own[:before], step]) if step is not None else ""
