@@ -74,6 +74,8 @@ def _figure(row: ScoreRow) -> Figure:
         seeds=len(row.seeds),
         no_answer=row.no_answer,
         tokens=row.tokens,
+        guide_tokens=row.guide_tokens,
+        leaks=row.leaks,
         difference=row.difference,
         p=row.p_corrected,
     )

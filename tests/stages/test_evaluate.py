@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -58,6 +59,15 @@ def test_answers_must_fit_the_questions(given: list[Answer], message: str) -> No
 def test_a_question_without_gold_cannot_be_scored() -> None:
     with pytest.raises(DataError, match="q has no gold answer"):
         grade(Number(), Question("q", "?"), Answer("q", "1", ""))
+
+
+def test_guides_that_give_the_answer_away_are_counted() -> None:
+    leaks = ({"role": "guide", "text": "so 3", "leaks": True}, {"role": "student", "text": "--> 3"})
+    given = [replace(one, trace=leaks if one.question_id < "q2" else (), guide_tokens=2) for one in answers([True] * 4)]
+    scored = evaluate_answers(QUESTIONS[:4], given, Number())
+    where = {"task": "sums", "method": "few_shot", "strategy": "first_step", "seed": 0}
+    (row,) = score_grid([Cell.of(scored, **where)]).rows
+    assert (row.guide_tokens, row.leaks) == (2, 0.5)
 
 
 def test_grid_compares_with_the_baseline_on_the_same_questions() -> None:

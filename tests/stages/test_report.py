@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from html.parser import HTMLParser
 from pathlib import Path
@@ -99,6 +100,15 @@ def test_terminal_table_names_what_was_not_run() -> None:
 def test_questions_and_seeds_are_told_apart() -> None:
     row = Row("cot", {"words": Figure(0.35, 0.27, 0.43, 300, 3, 0.0, 64.0)})
     assert "300×3" in markdown(ReportData("x", (Block("test", ("words",), (row,), "answer-only"),)))
+
+
+def test_a_guide_has_its_tokens_and_leaks_shown() -> None:
+    alone, guided = Figure(0.3, 0.2, 0.4, 300, 1, 0.0, 64.0), Figure(0.4, 0.3, 0.5, 300, 1, 0.0, 64.0)
+    guided = dataclasses.replace(guided, guide_tokens=16.2, leaks=0.12)
+    rows = (Row("greedy", {"words": alone}), Row("first step", {"words": guided}))
+    text = markdown(ReportData("x", (Block("test", ("words",), rows, "greedy"),)))
+    assert "| 64 |" in text and "| 64 + 16 (12 % leak) |" in text
+    assert "behind the plus a guide's" in text and "behind the plus" not in markdown(data())
 
 
 def test_files_of_the_report(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ class Scored(Record):
     completion_tokens: int = 0
     guide_tokens: int = 0
     note: str = ""
+    leaks: bool = False
+    """Whether a guide gave the answer away."""
 
 
 def grade(kind: AnswerKind, question: Question, answer: Answer) -> Verdict:
@@ -73,7 +75,9 @@ def evaluate_answers(
         if found is None:
             raise DataError(f"question {question.id} is not answered; run the stage infer again")
         verdict, note = _graded(kind, question, found)
-        scored.append(Scored(question.id, verdict, found.answer, found.completion_tokens, found.guide_tokens, note))
+        leaks = any(entry.get("leaks") for entry in found.trace)
+        tokens = (found.completion_tokens, found.guide_tokens)
+        scored.append(Scored(question.id, verdict, found.answer, *tokens, note, leaks))
     if by_id:
         raise DataError(f"answer to {next(iter(by_id))!r}, which is none of the questions; run the stage infer again")
     failed = [one for one in scored if one.verdict is Verdict.ERROR]
@@ -98,6 +102,7 @@ class Cell:
     split: str = "test"
     student: str = ""
     guide_tokens: int = 0
+    leaks: int = 0
     selection: str = ""
     """What chose the checkpoint (`train.selection`); "oracle_test" is named so in every table."""
 
@@ -108,6 +113,7 @@ class Cell:
             verdicts={one.question_id: one.verdict for one in scored},
             completion_tokens=sum(one.completion_tokens for one in scored),
             guide_tokens=sum(one.guide_tokens for one in scored),
+            leaks=sum(one.leaks for one in scored),
             **where,
         )
 
@@ -115,6 +121,7 @@ class Cell:
 @dataclass(frozen=True, slots=True)
 class ScoreRow(Record):
     """One row of the grid, its seeds combined. Shares are in [0, 1]; tokens are completion tokens a question.
+    `leaks` is the share of questions whose guide gave the answer away.
 
     `difference`, its interval, `p` and `p_corrected` (Holm, over the whole grid) compare with the baseline on the same
     questions; None for the baseline itself and where there is none.
@@ -135,6 +142,7 @@ class ScoreRow(Record):
     errors: float
     tokens: float
     guide_tokens: float = 0.0
+    leaks: float = 0.0
     selection: str = ""
     difference: float | None = None
     difference_low: float | None = None
@@ -229,6 +237,7 @@ def _row(group: Sequence[Cell], correct: Any) -> ScoreRow:
         errors=verdicts.count(Verdict.ERROR) / total,
         tokens=sum(cell.completion_tokens for cell in group) / total,
         guide_tokens=sum(cell.guide_tokens for cell in group) / total,
+        leaks=sum(cell.leaks for cell in group) / total,
         selection=first.selection,
     )
 

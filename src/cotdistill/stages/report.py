@@ -35,6 +35,8 @@ class Figure(Record):
     tokens: float
     difference: float | None = None
     p: float | None = None
+    guide_tokens: float = 0.0
+    leaks: float = 0.0
 
     @property
     def text(self) -> str:
@@ -191,13 +193,17 @@ def _figure_cells(figure: Figure) -> list[str]:
     if figure.difference is not None and figure.p is not None:
         p = "p<0.001" if figure.p < 0.001 else f"p={figure.p:.3f}"
         compared = f"{100 * figure.difference:+.1f} ({p})"
-    return [figure.text, seeds, compared, f"{figure.tokens:.0f}"]
+    guide = f" + {figure.guide_tokens:.0f}" if figure.guide_tokens else ""
+    leaks = f" ({100 * figure.leaks:.0f} % leak)" if figure.leaks else ""
+    return [figure.text, seeds, compared, f"{figure.tokens:.0f}{guide}{leaks}"]
 
 
 def _baseline_note(block: Block) -> str:
+    guided = any(figure.guide_tokens for row in block.rows for figure in row.figures.values())
+    guide = "; behind the plus a guide's, and for how many questions its step holds the gold answer" if guided else ""
     return (
         f"n: questions × seeds. vs. baseline: difference in points from {block.baseline} on the same questions, paired test, "
-        "p corrected for all comparisons of the table (Holm). tokens: written per question."
+        f"p corrected for all comparisons of the table (Holm). tokens: written per question{guide}."
     )
 
 
