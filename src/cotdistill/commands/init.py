@@ -9,13 +9,24 @@ import typer
 
 __all__ = ["recipe_text", "register"]
 
+_EXAMPLE_FILE = "questions.jsonl"
+_USUAL_NAMES = {
+    "question": ("problem", "text", "input", "prompt"),
+    "answer": ("gold", "label", "target", "output"),
+    "options": ("choices", "candidates", "alternatives"),
+}
+_HINTS = {"options": "a list of option texts; answers are letters or option texts"}
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command()
     def init(
-        data: Annotated[str, typer.Argument(help="Your JSONL, CSV or Parquet file, or a hub id.")] = "questions.jsonl",
+        data: Annotated[
+            str | None,
+            typer.Argument(help="Your JSONL, JSON, CSV, TSV or Parquet file, a folder of them, or a hub id."),
+        ] = None,
         out: Annotated[Path, typer.Option(help="Where to write the recipe.")] = Path("recipe.yaml"),
         answer: Annotated[str, typer.Option(help="Kind of answer: number, choice, yes_no, text, …")] = "number",
         force: Annotated[bool, typer.Option(help="Replace a recipe that is there already.")] = False,
@@ -29,53 +40,59 @@ def register(app: typer.Typer) -> None:
             raise RecipeError(f"--answer {answer}: there are {', '.join(plugins.names('answers'))}")
         if out.exists() and not force:
             raise RecipeError(f"{out} exists; choose another --out, or --force to replace it")
-        write_text(out, recipe_text(data, answer, _columns(data)))
+        columns = _columns(data) if data is not None else None
+        write_text(out, recipe_text(data or _EXAMPLE_FILE, answer, columns))
+        if data is None:
+            typer.echo(f"no file was named: put yours at {_EXAMPLE_FILE}, or correct `path` and `columns`", err=True)
         typer.echo(f"wrote {out}; look through it, set your key, then: cotdistill run {out}")
 
 
 def _columns(data: str) -> list[str] | None:
-    """The column names of a local JSONL or CSV file, to help to map them; None where they cannot be seen."""
-    import csv
-    import json
+    """The column names of a local file or folder of files, read as the task will read them; None for a hub id.
 
-    path = Path(data)
-    if not path.is_file() or path.suffix not in {".jsonl", ".json", ".csv"}:
+    Raises:
+        DataError: the file is missing, empty, or cannot be read.
+    """
+    from cotdistill.errors import DataError
+    from cotdistill.tasks._source import is_hub_id, rows
+
+    path = Path(data).expanduser()
+    if not path.exists() and is_hub_id(data):
         return None
-    with path.open(encoding="utf-8", newline="") as file:
-        if path.suffix == ".csv":
-            return next(csv.reader(file), None)
-        first = file.readline()
-    try:
-        row = json.loads(first)
-    except json.JSONDecodeError:
-        return None
-    return list(row) if isinstance(row, dict) else None
+    file = _first_file(path) if path.is_dir() else path
+    first = next(rows(file), None)
+    if first is None:
+        raise DataError(f"{file}: no questions; the file is empty")
+    return [str(name) for name in first.fields]
+
+
+def _first_file(folder: Path) -> Path:
+    from cotdistill.errors import DataError
+    from cotdistill.tasks._source import local_file
+
+    for split in ("train", "validation", "test", "ood"):
+        if (file := local_file(folder, split)) is not None:
+            return file
+    raise DataError(f"{folder}: holds no train, validation or test file; name a file, or put train.jsonl in it")
 
 
 def recipe_text(data: str, answer: str, columns: list[str] | None) -> str:
     """The recipe, with what the file's own columns suggest filled in."""
-
-    def mapped(field: str, *usual: str) -> str:
-        match = next((name for name in columns or [] if name.lower() in {field, *usual}), None)
-        return f"{field}: {match or field}"
-
-    seen = f"  # your file has: {', '.join(columns)}" if columns else ""
-    options = (
-        "\n    options: options      # a list of option texts; answers are letters or option texts"
-        if answer == "choice"
-        else ""
-    )
+    mapped = [_mapped(field, columns) for field in ("question", "answer")]
+    if answer == "choice":
+        mapped.append(_mapped("options", columns))
+    seen = f"  # your file has: {', '.join(map(_scalar, columns))}" if columns else ""
+    lines = "\n".join(f"    {line}" for line in mapped)
     return f"""\
 # A cotdistill recipe. Every key not given has a vetted default; `cotdistill list` names the plug-ins.
 # Keys are read from the environment only (here OPENAI_API_KEY); none is ever written to disk.
 
 task:
   name: custom
-  path: {data}        # JSONL, CSV or Parquet; or a hub id
+  path: {_scalar(data)}        # JSONL, JSON, CSV, TSV or Parquet; or a hub id
   answer: {answer}            # number, choice, yes_no, text, date, …
   columns:{seen}
-    {mapped("question", "problem", "text", "input", "prompt")}
-    {mapped("answer", "gold", "label", "target", "output")}{options}
+{lines}
 
 teacher:
   name: openai                  # any OpenAI-compatible endpoint; `lab` tries the recipe without one
@@ -104,3 +121,28 @@ train:
   batch_size: 16
   learning_rate: 3.0e-4
 """
+
+
+def _mapped(field: str, columns: list[str] | None) -> str:
+    """The line that maps a field of ours to the file's column, with a hint where no column has a usual name."""
+    by_name = {name.strip().lower(): name for name in reversed(columns or [])}
+    match = next((by_name[name] for name in (field, *_USUAL_NAMES[field]) if name in by_name), None)
+    hints = [_HINTS[field]] if field in _HINTS else []
+    if columns and match is None:
+        hints.insert(0, f"no column of your file is called so: put the name of the one with the {field}")
+    hint = f"      # {'; '.join(hints)}" if hints else ""
+    return f"{field}: {_scalar(match or field)}{hint}"
+
+
+def _scalar(text: str) -> str:
+    """The text as one line of YAML, quoted where it must be."""
+    import math
+
+    import yaml
+
+    plain: str = yaml.safe_dump(text, width=math.inf, allow_unicode=True)
+    plain = plain.removesuffix("\n").removesuffix("\n...")
+    if len(plain.splitlines()) == 1:
+        return plain
+    quoted: str = yaml.safe_dump(text, width=math.inf, default_style='"')
+    return quoted.removesuffix("\n")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cotdistill.errors import DataError, MissingExtra
 
-__all__ = ["Row", "data_folder", "hub_rows", "local_file", "pick", "rows", "text_of"]
+__all__ = ["Row", "data_folder", "hub_rows", "is_hub_id", "local_file", "pick", "rows", "text_of"]
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz")
 
@@ -45,6 +45,12 @@ def local_file(folder: Path, stem: str) -> Path | None:
             return folder / f"{stem}{suffix}"
     shards = sorted(folder.glob(f"{stem}-*-of-*.parquet"))
     return shards[0] if shards else None
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether a source that is no file here reads as "name" or "owner/name" of a hub, not as a path."""
+    path = Path(source)
+    return len(path.parts) <= 2 and not path.suffix and not path.is_absolute() and not source.startswith((".", "~"))
 
 
 def rows(path: Path) -> Iterator[Row]:

@@ -25,7 +25,7 @@ from cotdistill.contracts import AnswerKind, Split, Task
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._options import letter_of
-from cotdistill.tasks._source import Row, hub_rows, local_file, pick, rows, text_of
+from cotdistill.tasks._source import Row, hub_rows, is_hub_id, local_file, pick, rows, text_of
 from cotdistill.tasks._splitting import Splits, by_share, by_template, carve_validation
 
 __all__ = ["Custom"]
@@ -105,7 +105,7 @@ class Custom(Task):
         """
         if isinstance(self.path, str) and Path(self.path).expanduser().is_dir():
             return self._parts(_folder_files(Path(self.path).expanduser()))
-        if isinstance(self.path, str) and (_is_file(self.path) or not _is_hub(self.path)):
+        if isinstance(self.path, str) and (_is_file(self.path) or not is_hub_id(self.path)):
             questions = self._read(self.path, rows(Path(self.path).expanduser()))
             if not questions:
                 raise DataError(f"{self.path}: no questions; the file is empty")
@@ -125,7 +125,7 @@ class Custom(Task):
         return carve_validation(splits, self.validation, self.seed)
 
     def _rows(self, source: str, split: str) -> Iterator[Row]:
-        if _is_file(source) or not _is_hub(source):
+        if _is_file(source) or not is_hub_id(source):
             return rows(Path(source).expanduser())
         return hub_rows(source, self.config, split)
 
@@ -185,11 +185,6 @@ def _folder_files(folder: Path) -> dict[_Name, str]:
     if not found:
         raise DataError(f"{folder}: holds no train, validation or test file; name a file, or put train.jsonl in it")
     return found
-
-
-def _is_hub(source: str) -> bool:
-    path = Path(source)
-    return len(path.parts) <= 2 and not path.suffix and not path.is_absolute() and not source.startswith((".", "~"))
 
 
 def _hub_splits(hub: str, config: str | None) -> list[_Name]:
