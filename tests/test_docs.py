@@ -1,0 +1,68 @@
+"""The code in the guides runs as it stands there, as a module of somebody else's package."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tomllib
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from cotdistill import plugins
+from cotdistill.answers.number import Number
+from cotdistill.asking import Asker
+from cotdistill.contracts import Method, Split, Task
+from cotdistill.records import Example, Question
+from cotdistill.teachers.scripted import Scripted
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def blocks(document: str, language: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```$", (DOCS / document).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert found, f"{document} shows no {language}"
+    return found
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_the_guide_to_a_task(package: Path) -> None:
+    (code,) = blocks("adding-a-task.md", "python")
+    (package / "task_of_the_guide.py").write_text(code, "utf-8")
+    task = plugins.build("tasks", {"name": "task_of_the_guide:RomanNumerals", "size": 500}, Task)
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    parts = {split: list(task.questions(split)) for split in splits}
+    assert {split: len(part) for split, part in parts.items()} == dict.fromkeys(splits, 500)
+    assert parts["validation"][-1].text == "What number is MD?"
+    assert parts["train"][3] == Question("roman/train/4", "What number is IV?", "4")
+    for one, other in combinations(parts.values(), 2):
+        assert {question.text for question in one}.isdisjoint(question.text for question in other)
+    assert list(task.questions("ood")) == []
+    assert task.answer_kind.same("4", "4.0")
+
+
+def test_the_guide_to_a_method(package: Path) -> None:
+    (code,) = blocks("adding-a-method.md", "python")
+    (package / "method_of_the_guide.py").write_text(code, "utf-8")
+    method = plugins.build("methods", "method_of_the_guide:AnswerThenReason", Method)
+    question = Question("q1", "What is 3 + 8?", "11")
+    ask = Asker(
+        {"teacher": Scripted(replies=" It adds up.").open(), "student": Scripted(replies="11 because 7").open()}
+    )
+    (rationale,) = asyncio.run(method.annotate(question, ask, Number()))
+    assert list(method.examples(question, rationale)) == [
+        Example("student", "What is 3 + 8?", "11 because It adds up.", "q1")
+    ]
+    assert asyncio.run(method.solve(question, ask, Number())).answer == "11"
+
+
+def test_the_guides_entry_points_are_of_groups_that_are_read() -> None:
+    for text in blocks("adding-a-task.md", "toml"):
+        (group,) = tomllib.loads(text)["project"]["entry-points"]
+        assert group.removeprefix("cotdistill.") in plugins.KINDS
