@@ -39,5 +39,10 @@ def test_missing_field_is_named() -> None:
         Question.from_json({"id": "1"})
 
 
+def test_data_that_is_no_mapping_is_named() -> None:
+    with pytest.raises(ValueError, match="Question is a mapping of fields, not str"):
+        Question.from_json("Why?")  # type: ignore[arg-type]
+
+
 def test_verdicts_are_named() -> None:
     assert [verdict.value for verdict in Verdict] == ["correct", "wrong", "no_answer", "error"]

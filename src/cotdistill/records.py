@@ -57,8 +57,10 @@ class Record:
         """The record `to_json` was called on.
 
         Raises:
-            ValueError: a field is missing or unknown; the message names it.
+            ValueError: a field is missing or unknown (the message names it), or the data is no mapping.
         """
+        if not isinstance(data, Mapping):
+            raise ValueError(f"{cls.__name__} is a mapping of fields, not {type(data).__name__}")
         kinds = _field_types(cls)
         unknown = sorted(data.keys() - kinds.keys())
         if unknown:

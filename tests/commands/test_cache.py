@@ -102,3 +102,31 @@ def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[str, ...], messa
     with pytest.raises(CotdistillError, match=message) as caught:
         run(*(argument.format(folder=tmp_path) for argument in arguments))
     assert "\n" not in str(caught.value)
+
+
+LINE = {"key": "00", "identity": {}, "request": {}, "completion": {"text": "yes"}}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        7,
+        ["key"],
+        {"question": "a", "answer": 1},
+        LINE | {"completion": "a recording's text"},
+        LINE | {"completion": {"text": 7}},
+        LINE | {"completion": {"words": "yes"}},
+        LINE | {"key": 7},
+        LINE | {"key": "no hash"},
+        LINE | {"identity": "gpt"},
+    ],
+)
+def test_a_file_that_is_no_log_is_refused_in_one_line(tmp_path: Path, line: object) -> None:
+    fill(tmp_path)
+    (tmp_path / "other.jsonl").write_text(f"{json.dumps(LINE)}\n{json.dumps(line)}\n")
+    with pytest.raises(
+        CotdistillError, match=r"other\.jsonl:2: no line of an exported log; name a file that"
+    ) as caught:
+        run("import", tmp_path, tmp_path / "other.jsonl")
+    assert "\n" not in str(caught.value)
+    assert "3 requests, 6 completions" in run("list", tmp_path)

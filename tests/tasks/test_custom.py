@@ -153,3 +153,37 @@ def test_hub_data_sets_are_read_by_split(tmp_path: Path, monkeypatch: pytest.Mon
     assert [row.fields["answer"] for row in rows] == [1, 2, 3]
     with pytest.raises(DataError, match=r"split validation\): .*check the id and the network"):
         list(hub_rows(str(tmp_path), None, "validation"))
+
+
+def test_more_options_than_letters_are_refused(tmp_path: Path) -> None:
+    rows = [{"question": "Which?", "answer": "30", "options": [str(index) for index in range(1, 41)]}]
+    with pytest.raises(DataError, match=r"q\.jsonl:1: 40 options; there can be 26, A–Z"):
+        Custom(path=write_jsonl(tmp_path / "q.jsonl", rows), answer="choice").load()
+    rows[0]["options"] = rows[0]["options"][4:30]
+    (question,) = Custom(path=write_jsonl(tmp_path / "q.jsonl", rows), answer="choice", shares={"test": 1.0}).load()[
+        "test"
+    ]
+    assert question.answer == "Z"
+
+
+@pytest.mark.parametrize(
+    ("file", "place"), [("q.jsonl", r"q\.jsonl:2"), ("q.json", r"q\.json: item 1"), ("q.csv", r"q\.csv:3")]
+)
+def test_half_a_character_is_refused_where_it_stands(tmp_path: Path, file: str, place: str) -> None:
+    good, bad = '{"question": "\\ud83d\\ude00 ä", "answer": 1}', '{"question": "a \\ud83d b", "answer": 1}'
+    texts = {
+        "q.jsonl": f"{good}\n{bad}\n",
+        "q.json": f"[{good},\n{bad}]",
+        "q.csv": 'question,answer,options\na,1,\nb,A,"[""\\ud83d"", ""x""]"\n',
+    }
+    (tmp_path / file).write_text(texts[file], "utf-8")
+    field = "options" if file == "q.csv" else "question"
+    with pytest.raises(DataError, match=rf"{place}: {field}: holds \\ud83d, half of a character; write the whole"):
+        Custom(path=str(tmp_path / file)).load()
+
+
+def test_half_a_character_in_a_list_is_refused(tmp_path: Path) -> None:
+    line = '{"question": "Which?", "answer": "A", "choices": {"text": ["x", "\\udc00"], "label": ["1", "2"]}}'
+    columns = {"options": "choices"}
+    with pytest.raises(DataError, match=r"q\.jsonl:1: choices: holds \\udc00"):
+        Custom(path=write_jsonl(tmp_path / "q.jsonl", [line]), answer="choice", columns=columns).load()

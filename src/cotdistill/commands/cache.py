@@ -7,12 +7,12 @@ recipe as `teacher: {name: recorded, files: [...]}`, or import it into another l
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from cotdistill.completion_log import CompletionLog
     from cotdistill.records import Completion
@@ -131,20 +131,36 @@ def _open(log: Path) -> CompletionLog:
 def _rows(source: Path) -> Iterator[tuple[str, str, str, tuple[Completion]]]:
     import json
 
-    from cotdistill.completion_log import canonical_json
     from cotdistill.errors import DataError
-    from cotdistill.records import Completion
 
     if not source.is_file():
         raise DataError(f"cache import: there is no file {source}")
     with source.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                row = json.loads(line)
-                completion = Completion.from_json(row["completion"])
-                yield row["key"], canonical_json(row["identity"]), canonical_json(row["request"]), (completion,)
+                entry = _entry(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
-                raise DataError(f"{source}:{number}: no line of an exported log ({error!r})") from error
+                raise DataError(
+                    f"{source}:{number}: no line of an exported log; name a file that `cotdistill cache export` wrote"
+                ) from error
+            yield entry
+
+
+def _entry(row: Mapping[str, Any]) -> tuple[str, str, str, tuple[Completion]]:
+    """A line of an exported log as the log keeps it; whatever the line is, only these errors come of it.
+
+    Raises:
+        ValueError, KeyError, TypeError: the line is something else.
+    """
+    from cotdistill.completion_log import canonical_json
+    from cotdistill.records import Completion
+
+    completion = Completion.from_json(row["completion"])
+    if not isinstance(completion.text, str) or not isinstance(completion.reasoning, str):
+        raise ValueError("a completion's text must be text")
+    identity, request = dict(row["identity"]), dict(row["request"])
+    key = bytes.fromhex(row["key"]).hex()
+    return key, canonical_json(identity), canonical_json(request), (completion,)
 
 
 def _short(identity: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from string import ascii_uppercase
 
 from cotdistill.errors import DataError
 
@@ -40,9 +41,14 @@ def letter_of(answer: str, options: Sequence[str], place: str, labels: Sequence[
     """The letter of a gold answer given as a letter, "(B)", a label, or an option's text.
 
     Raises:
-        DataError: it names no option.
+        DataError: it names no option, or there are more options than letters.
     """
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(options)]
+    if len(options) > len(ascii_uppercase):
+        raise DataError(
+            f"{place}: {len(options)} options; there can be {len(ascii_uppercase)}, A–Z: remove some,"
+            " or ask for the text with `answer: text` and no options"
+        )
+    letters = ascii_uppercase[: len(options)]
     plain = answer.strip().strip("().: ")
     if plain in labels:
         return letters[list(labels).index(plain)]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cotdistill.errors import DataError, MissingExtra
 
-__all__ = ["Row", "data_folder", "hub_rows", "is_hub_id", "local_file", "pick", "rows", "text_of"]
+__all__ = ["Row", "check_unicode", "data_folder", "hub_rows", "is_hub_id", "local_file", "pick", "rows", "text_of"]
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz")
 
@@ -112,7 +112,27 @@ def _json(path: Path) -> Iterator[Row]:
 def _row(place: str, fields: Any) -> Row:
     if not isinstance(fields, Mapping):
         raise DataError(f"{place}: a row must be an object with named fields, not {type(fields).__name__}")
+    for name, value in fields.items():
+        if isinstance(value, str) and not value.isascii():
+            check_unicode(place, str(name), value)
+        elif isinstance(value, list | dict):
+            check_unicode(place, str(name), json.dumps(value, ensure_ascii=False))
     return Row(place, fields)
+
+
+def check_unicode(place: str, name: str, text: str) -> None:
+    """Refuse a half of a surrogate pair: JSON can spell it, but no file, page or request can hold it.
+
+    Raises:
+        DataError: the text holds one.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        code = f"\\u{ord(text[error.start]):04x}"
+        raise DataError(
+            f"{place}: {name}: holds {code}, half of a character; write the whole character, or remove it"
+        ) from error
 
 
 def _csv(path: Path, delimiter: str) -> Iterator[Row]:

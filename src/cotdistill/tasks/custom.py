@@ -25,7 +25,7 @@ from cotdistill.contracts import AnswerKind, Split, Task
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._options import letter_of
-from cotdistill.tasks._source import Row, hub_rows, is_hub_id, local_file, pick, rows, text_of
+from cotdistill.tasks._source import Row, check_unicode, hub_rows, is_hub_id, local_file, pick, rows, text_of
 from cotdistill.tasks._splitting import Splits, by_share, by_template, carve_validation
 
 __all__ = ["Custom"]
@@ -213,6 +213,8 @@ def _options(value: Any, place: str) -> tuple[str, ...]:
         value = value.get("text", list(value.values()))
     if not isinstance(value, list | tuple) or not all(isinstance(option, str | int | float) for option in value):
         raise DataError(f'{place}: options: not a list of texts; write ["first", "second"]')
+    for option in value:
+        check_unicode(place, "options", str(option))
     return tuple(str(option) for option in value)
 
 
