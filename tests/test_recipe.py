@@ -71,6 +71,24 @@ def test_wrong_recipes_are_explained(change: dict[str, object], message: str) ->
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [("tasks", "word_problems"), ("methods", "answer_only"), ("students", None), ("strategies", "greedy")],
+)
+def test_labels_that_share_a_folder_are_refused(place: str, name: str | None) -> None:
+    def labelled(*labels: str) -> dict[str, object]:
+        entries = [{"label": label, **({"name": name} if name else {"model": "lab"})} for label in labels]
+        return {key: value for key, value in SMALL.items() if (key, place) != ("task", "tasks")} | {place: entries}
+
+    with pytest.raises(RecipeError, match=f"{place}: 's 1' and 's=1' would share the folder 's-1'; change a `label`"):
+        parse_recipe(labelled("s 1", "s=1"))
+    with pytest.raises(RecipeError, match="'D8' and 'd8' would share"):
+        parse_recipe(labelled("D8", "d8"))
+    with pytest.raises(RecipeError, match=rf"{place}: label '\?\?\?' has no letter or digit"):
+        parse_recipe(labelled("???"))
+    parse_recipe(labelled("学生", "老师"))
+
+
 def test_overrides(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump({key: value for key, value in SMALL.items() if key != "name"}))

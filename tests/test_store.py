@@ -96,5 +96,11 @@ def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
 def test_folder_names_are_safe() -> None:
     assert folder_name("fine_tune_cot samples=8") == "fine_tune_cot-samples-8"
     assert folder_name("../x/y") == "x-y"
+    assert folder_name("学生 é=8") == "学生-é-8"
+    assert folder_name("e\u0301") == "\u00e9"
     with pytest.raises(ValueError, match="no letter"):
         folder_name("///")
+    with pytest.raises(ValueError, match="no letter"):
+        folder_name("..")
+    with pytest.raises(ValueError, match="too long"):
+        folder_name("生" * 100)

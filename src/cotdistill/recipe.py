@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cotdistill import plugins
 from cotdistill.contracts import EnginePlugin, Filter, Method, Plugin, Split, Strategy, Task, Teacher
 from cotdistill.errors import PluginError, RecipeError
-from cotdistill.store import fingerprint
+from cotdistill.store import fingerprint, folder_name
 from cotdistill.students.settings import StudentSettings, TrainSettings
 
 __all__ = [
@@ -121,16 +121,29 @@ class Recipe(_Strict):
             "strategies": self.strategies,
         }
         for place, entries in groups.items():
-            labels = [entry.label for entry in entries]
-            for label in labels:
-                if labels.count(label) > 1:
-                    raise ValueError(f"{place}: two entries are called {label!r}; give one a `label`")
+            _refuse_shared_folders(place, [entry.label for entry in entries])
         return self
 
     @property
     def folder(self) -> Path:
         """The run folder."""
         return self.output / self.name
+
+
+def _refuse_shared_folders(place: str, labels: Sequence[str]) -> None:
+    owners: dict[str, str] = {}
+    for label in labels:
+        try:
+            # Some file systems take names that differ by case alone for the same.
+            folder = folder_name(label).casefold()
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from error
+        other = owners.get(folder)
+        if other == label:
+            raise ValueError(f"{place}: two entries are called {label!r}; give one a `label`")
+        if other is not None:
+            raise ValueError(f"{place}: {other!r} and {label!r} would share the folder {folder!r}; change a `label`")
+        owners[folder] = label
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

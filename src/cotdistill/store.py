@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,9 @@ __all__ = [
 
 _Record = TypeVar("_Record", bound=Record)
 
+_LONGEST_NAME = 200
+"""Bytes of a folder name; file systems allow 255, and a split's name is put before it."""
+
 
 def fingerprint(value: Any) -> str:
     """32 hex digits of SHA-256 over the canonical JSON of a JSON-able value."""
@@ -52,10 +56,16 @@ def fingerprint(value: Any) -> str:
 
 
 def folder_name(label: str) -> str:
-    """A label as a safe, readable folder name: "fine_tune_cot samples=8" becomes "fine_tune_cot-samples-8"."""
-    name = re.sub(r"[^A-Za-z0-9_.]+", "-", label).strip("-.")
+    """A label as a safe, readable folder name: "fine_tune_cot samples=8" becomes "fine_tune_cot-samples-8".
+
+    Raises:
+        ValueError: nothing of the label can stand in a folder name, or it is too long for one.
+    """
+    name = re.sub(r"[^\w.]+", "-", unicodedata.normalize("NFC", label)).strip("-.")
     if not name:
-        raise ValueError(f"label {label!r} has no letter or digit to name a folder by")
+        raise ValueError(f"label {label!r} has no letter or digit to name a folder by; give a `label` that has one")
+    if len(name.encode()) > _LONGEST_NAME:
+        raise ValueError(f"label {label!r} is too long to name a folder by; give a shorter `label`")
     return name
 
 
