@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from cotdistill.errors import CotdistillError, RecipeError
-from cotdistill.recipe import load_recipe, parse_recipe, resolved_yaml
+from cotdistill.recipe import load_recipe, parse_recipe, refuse_missing_students, resolved_yaml
 
 SMALL = {"name": "small", "task": "word_problems", "methods": ["answer_only", "fine_tune_cot"]}
 
@@ -61,6 +61,17 @@ def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
         ({"limit": {"train": 0}}, "limit.train"),
         ({"limit": {"tran": 5}}, "unknown setting 'limit.tran'"),
         ({"seeds": "many"}, "seeds"),
+        ({"seeds": []}, "seeds: "),
+        ({"seeds": [0, 1, 0]}, "seeds: 0 is there more than once; give each once"),
+        ({"seeds": [-1]}, "seeds.0: Input should be greater than or equal to 0"),
+        ({"seeds": [2**32]}, "seeds.0: Input should be less than or equal to 4294967295"),
+        ({"evaluate_on": []}, "evaluate_on: "),
+        ({"evaluate_on": ["test", "test"]}, "evaluate_on: 'test' is there more than once"),
+        (
+            {"methods": [{"name": "zero_shot", "role": "teachr"}]},
+            "methods zero_shot role=teachr: no role 'teachr' to prompt; this run has teacher, base",
+        ),
+        ({"methods": [{"name": "few_shot_cot", "role": "guide"}]}, "no role 'guide' to prompt"),
         ({"student": {"modle": "x"}}, "student: unknown setting 'modle'; did you mean 'model'?"),
     ],
 )
@@ -69,6 +80,24 @@ def test_wrong_recipes_are_explained(change: dict[str, object], message: str) ->
         parse_recipe({**SMALL, **change})
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_every_role_of_the_run_can_be_prompted() -> None:
+    methods = [{"name": "zero_shot", "role": role} for role in ("teacher", "base", "guide")]
+    assert len(parse_recipe({**SMALL, "methods": methods, "guide": "lab"}).methods) == 3
+
+
+@pytest.mark.parametrize("missing", ["/no/such/folder", "./no-such-folder", "../no-such-folder", "~/no-such-folder"])
+def test_a_missing_local_student_is_refused(tmp_path: Path, missing: str) -> None:
+    def check(student: object) -> None:
+        refuse_missing_students(Path("mine.yaml"), parse_recipe({**SMALL, "student": student}))
+
+    with pytest.raises(RecipeError, match=rf"mine\.yaml: student .*: model: {missing} does not exist; correct"):
+        check(missing)
+    with pytest.raises(RecipeError, match=f"tokenizer: {missing} does not exist"):
+        check({"config": {"model_type": "t5"}, "tokenizer": missing})
+    check("google/flan-t5-small")
+    check(str(tmp_path))
 
 
 @pytest.mark.parametrize(

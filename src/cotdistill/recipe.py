@@ -16,10 +16,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cotdistill import plugins
 from cotdistill.contracts import EnginePlugin, Filter, Method, Plugin, Split, Strategy, Task, Teacher
@@ -36,10 +36,14 @@ __all__ = [
     "StudentEntry",
     "load_recipe",
     "parse_recipe",
+    "refuse_missing_students",
     "resolved_yaml",
 ]
 
 _Kind = TypeVar("_Kind", bound=Plugin)
+
+_Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""NumPy's generators take no other."""
 
 
 class _Strict(BaseModel):
@@ -104,13 +108,30 @@ class Recipe(_Strict):
     methods: tuple[MethodEntry, ...]
     strategies: tuple[Entry, ...]
     engine: Entry
-    seeds: tuple[int, ...] = (0,)
-    evaluate_on: tuple[Literal["validation", "test", "ood"], ...] = ("test",)
+    seeds: tuple[_Seed, ...] = Field((0,), min_length=1)
+    evaluate_on: tuple[Literal["validation", "test", "ood"], ...] = Field(("test",), min_length=1)
     limit: Limits = Limits()
     exemplars: Path | None = None
     completions: Path | None = None
     budget: Budget = Budget()
     in_flight: int = Field(512, ge=1)
+
+    @field_validator("seeds", "evaluate_on")
+    @classmethod
+    def _each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        for value in values:
+            if values.count(value) > 1:
+                raise ValueError(f"{value!r} is there more than once; give each once")
+        return values
+
+    @model_validator(mode="after")
+    def _prompted_roles_exist(self) -> Recipe:
+        known = ["teacher", "base", *(["guide"] if self.guide else [])]
+        for method in self.methods:
+            role = method.plugin.prompted_role
+            if role is not None and role not in known:
+                raise ValueError(f"methods {method.label}: no role {role!r} to prompt; this run has {', '.join(known)}")
+        return self
 
     @model_validator(mode="after")
     def _labels_are_unique(self) -> Recipe:
@@ -174,6 +195,19 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         return parse_recipe(data)
     except (RecipeError, PluginError) as error:
         raise RecipeError(f"{path}: {error}") from error
+
+
+def refuse_missing_students(path: Path, recipe: Recipe) -> None:
+    """Notice a student's wrong path before a teacher is paid; "a/b" may be a hub id and is left to the loader.
+
+    Raises:
+        RecipeError: model, config or tokenizer of a student is a path where nothing is.
+    """
+    for student in recipe.students:
+        for field in ("model", "config", "tokenizer"):
+            value = getattr(student.settings, field)
+            if isinstance(value, str) and value.startswith((".", "/", "~")) and not Path(value).exists():
+                raise RecipeError(f"{path}: student {student.label}: {field}: {value} does not exist; correct the path")
 
 
 def parse_recipe(data: Mapping[str, Any]) -> Recipe:

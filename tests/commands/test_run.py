@@ -51,6 +51,13 @@ def failed_line(result: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
+def test_a_missing_student_is_noticed_before_the_teacher_is_asked(folder: Path) -> None:
+    write_recipe(folder, student="./no-such-folder")
+    line = failed_line(cotdistill("run", "recipe.yaml", cwd=folder))
+    assert "recipe.yaml: student no-such-folder: model: ./no-such-folder does not exist" in line
+    assert not (folder / "runs").exists()
+
+
 def test_list_names_every_kind(tmp_path: Path) -> None:
     result = cotdistill("list", cwd=tmp_path)
     assert result.returncode == 0

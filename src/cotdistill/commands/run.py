@@ -75,9 +75,11 @@ def _run(path: Path, overrides: list[str], stage: str | None) -> None:
     from rich.console import Console
 
     from cotdistill.progress import ConsoleProgress
-    from cotdistill.recipe import load_recipe
+    from cotdistill.recipe import load_recipe, refuse_missing_students
 
     recipe = load_recipe(path, overrides)
+    if stage is None:  # a single stage may run on a machine without the student
+        refuse_missing_students(path, recipe)
     from cotdistill.pipeline import run_recipe
 
     console = Console() if sys.stdout.isatty() else Console(width=160)

@@ -28,7 +28,9 @@ class FewShot(FewShotMethod):
 
     roles: ClassVar[tuple[str, ...]] = ()
 
-    role: str = Field(default="teacher", description='who is asked: "teacher", "base" or another role of the run')
+    role: str = Field(
+        default="teacher", description='who is asked: "teacher", "base" (the untrained student) or "guide"'
+    )
     max_tokens: int = Field(default=32, ge=1, description="tokens the model may write")
 
     @property

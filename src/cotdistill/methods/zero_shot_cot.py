@@ -23,7 +23,9 @@ class ZeroShotCot(Method):
 
     roles: ClassVar[tuple[str, ...]] = ()
 
-    role: str = Field(default="teacher", description='who is asked: "teacher", "base" or another role of the run')
+    role: str = Field(
+        default="teacher", description='who is asked: "teacher", "base" (the untrained student) or "guide"'
+    )
     max_tokens: int = Field(default=128, ge=1, description="length limit of the rationale")
     answer_max_tokens: int = Field(default=32, ge=1, description="length limit of the second call's reply")
 
