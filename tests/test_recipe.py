@@ -72,6 +72,10 @@ def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
             "methods zero_shot role=teachr: no role 'teachr' to prompt; this run has teacher, base",
         ),
         ({"methods": [{"name": "few_shot_cot", "role": "guide"}]}, "no role 'guide' to prompt"),
+        ({"student": 5}, "students: 5 is neither a model nor a mapping of settings"),
+        ({"train": {1: 2}}, "train: setting names must be text"),
+        ({"strategy": {"name": "greedy", "label": 5}}, "strategies greedy: label: 5 is not text; put it in quotes"),
+        ({"student": {"label": 5}}, 'students: label: 5 is not text; put it in quotes: label: "5"'),
         ({"student": {"modle": "x"}}, "student: unknown setting 'modle'; did you mean 'model'?"),
     ],
 )
@@ -130,18 +134,39 @@ def test_overrides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("task: [unclosed", "recipe.yaml:"),
+        ("task: [unclosed", "recipe.yaml:1: not valid YAML"),
+        ("name: a\ntask: \xff\n", "recipe.yaml:2: not UTF-8 text; save the file as UTF-8"),
+        ("name: a\ntask: b\x01\n", r"recipe.yaml:2: control character '\x01'; take it out"),
+        ("task: 2001-99-99\n", "recipe.yaml: not valid YAML: month must be in 1..12; put quotes around"),
+        ("[" * 3000, "recipe.yaml: not valid YAML: nested too deeply"),
         ("- a\n- b\n", "a recipe is a mapping"),
         ("task: word_problems\n", "`methods` must be a list"),
     ],
 )
 def test_malformed_files_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "recipe.yaml"
-    path.write_text(text)
+    path.write_bytes(text.encode("latin-1"))
     with pytest.raises(RecipeError) as error:
         load_recipe(path)
     assert str(error.value).startswith(str(path))
     assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("student=5", "students: 5 is neither a model nor a mapping"),
+        ("train.epochs=[1", r"--set train.epochs=\[1: not valid YAML: expected ',' or '\]'"),
+        ("name=\x01", "control character"),
+    ],
+)
+def test_a_wrong_override_is_one_line(tmp_path: Path, override: str, message: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(SMALL))
+    with pytest.raises(RecipeError, match=message) as error:
+        load_recipe(path, [override])
+    assert "\n" not in str(error.value)
 
 
 def test_missing_file_says_what_to_do(tmp_path: Path) -> None:

@@ -179,11 +179,10 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         text = path.read_text("utf-8")
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror}; `cotdistill init` writes a recipe") from error
-    try:
-        data = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise RecipeError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RecipeError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from error
+    data = _yaml(text, path)
     if not isinstance(data, dict):
         raise RecipeError(
             f"{path}: a recipe is a mapping of keys such as `task` and `methods`; `cotdistill init` writes one"
@@ -297,7 +296,7 @@ def _entry(kind: str, value: Any, expected: type[_Kind], reserved: Mapping[str, 
         raise RecipeError(f"{kind}: {value!r} is neither a name nor a mapping with a `name`")
     settings = {} if isinstance(value, str) else dict(value)
     name = value if isinstance(value, str) else settings.pop("name", None)
-    label = settings.pop("label", None)
+    label = _own_label(f"{kind} {name}", settings)
     plugin = plugins.build(kind, {"name": name, **settings}, expected)
     made = {"label": label or _label(str(name), settings), "name": name, "settings": settings, "plugin": plugin}
     return MethodEntry(**made, **reserved) if reserved is not None else Entry(**made)
@@ -316,13 +315,22 @@ def _method(value: Any, filters: list[Any], train: TrainSettings) -> MethodEntry
 
 
 def _student(value: Any) -> StudentEntry:
+    if not isinstance(value, str | Mapping):
+        raise RecipeError(f"students: {value!r} is neither a model nor a mapping of settings such as `model`")
     settings = {"model": value} if isinstance(value, str) else dict(value)
-    label = settings.pop("label", None)
+    label = _own_label("students", settings)
     student = _settings("student", settings, StudentSettings)
     name = Path(str(settings.get("model") or settings.get("config") or "student")).name
     return StudentEntry(
         label=label or _label(name, {k: v for k, v in settings.items() if k == "lora"}), settings=student
     )
+
+
+def _own_label(place: str, settings: dict[str, Any]) -> str | None:
+    label = settings.pop("label", None)
+    if label is not None and not isinstance(label, str):
+        raise RecipeError(f'{place}: label: {label!r} is not text; put it in quotes: label: "{label}"')
+    return label
 
 
 _Settings = TypeVar("_Settings", bound=BaseModel)
@@ -333,6 +341,8 @@ def _settings(place: str, value: Any, model: type[_Settings]) -> _Settings:
         raise RecipeError(f"`{place}` must be a mapping with any of {', '.join(sorted(model.model_fields))}")
     try:
         return model(**value)
+    except TypeError as error:
+        raise RecipeError(f"{place}: setting names must be text; {error}") from error
     except ValidationError as error:
         raise RecipeError(plugins.settings_error(place, error, model)) from error
 
@@ -348,6 +358,26 @@ def _label(name: str, settings: Mapping[str, Any]) -> str:
     return " ".join([name.rpartition(":")[2], *short, *tag])
 
 
+def _yaml(text: str, place: str | Path) -> Any:
+    """The value of a YAML text; `place` is its file, whose lines are then named, or where else it stands."""
+
+    def at(index: int) -> str:
+        return f"{place}:{index + 1}" if isinstance(place, Path) else place
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line if error.problem_mark else 0
+        raise RecipeError(f"{at(line)}: not valid YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position)
+        raise RecipeError(f"{at(line)}: control character {text[error.position]!r}; take it out") from error
+    except ValueError as error:
+        raise RecipeError(f"{place}: not valid YAML: {error}; put quotes around text that looks like a date or number") from error
+    except RecursionError as error:
+        raise RecipeError(f"{place}: not valid YAML: nested too deeply") from error
+
+
 def _override(data: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     if not equals:
@@ -358,4 +388,4 @@ def _override(data: dict[str, Any], override: str) -> None:
         place = place.setdefault(part, {})
         if not isinstance(place, dict):
             raise RecipeError(f"--set {override}: {part!r} holds no settings by name; edit the recipe instead")
-    place[last] = yaml.safe_load(value)
+    place[last] = _yaml(value, f"--set {override}")
