@@ -59,7 +59,7 @@ class ConsoleProgress:
         self._clock = clock
 
     def say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def show(self, table: RenderableType) -> None:
         self._console.print(table)

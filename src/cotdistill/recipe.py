@@ -373,7 +373,9 @@ def _yaml(text: str, place: str | Path) -> Any:
         line = text.count("\n", 0, error.position)
         raise RecipeError(f"{at(line)}: control character {text[error.position]!r}; take it out") from error
     except ValueError as error:
-        raise RecipeError(f"{place}: not valid YAML: {error}; put quotes around text that looks like a date or number") from error
+        raise RecipeError(
+            f"{place}: not valid YAML: {error}; put quotes around text that looks like a date or number"
+        ) from error
     except RecursionError as error:
         raise RecipeError(f"{place}: not valid YAML: nested too deeply") from error
 

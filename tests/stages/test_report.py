@@ -117,3 +117,28 @@ def test_files_of_the_report(tmp_path: Path) -> None:
     assert sorted(first) == ["report.html", "report.json", "report.md"]
     write_report(ReportData.from_json(read_json(tmp_path / "report.json")), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+
+
+BRACKETED = "a [/b] [d=8] :smile: c_d|e"
+
+
+def bracketed() -> ReportData:
+    figure = Figure(0.09, 0.06, 0.13, 300, 1, 0.01, 3.0)
+    block = Block("test", (BRACKETED,), (Row(BRACKETED, {BRACKETED: figure}),), BRACKETED)
+    curation = {**data().curation[0], "task": BRACKETED, "method": BRACKETED}
+    return ReportData(name=BRACKETED, blocks=(block,), curation=(curation,))
+
+
+def test_terminal_tables_show_labels_as_they_are() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=400)
+    for table in terminal_tables(bracketed()):
+        console.print(table)
+    assert out.getvalue().count(BRACKETED) == 5
+
+
+def test_markdown_escapes_headers_and_the_baseline() -> None:
+    text = markdown(bracketed())
+    assert BRACKETED not in text
+    header = next(line for line in text.splitlines() if line.startswith("| method"))
+    assert header.replace("\\|", "").count("|") == 6

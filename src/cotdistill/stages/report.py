@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from cotdistill.records import Record
 from cotdistill.store import write_json, write_text
@@ -99,23 +100,27 @@ def write_report(data: ReportData, folder: Path) -> None:
 
 
 def terminal_tables(data: ReportData) -> list[Table]:
-    """The tables of accuracies and of curation for a terminal."""
+    """The tables of accuracies and of curation for a terminal. Labels are shown as they are: brackets are no markup."""
     tables = []
     for block in data.blocks:
-        table = Table(title=f"{data.name}: accuracy in %, {block.split} split, 95 % intervals", title_justify="left")
-        for column in _header(block):
-            table.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
+        table = _terminal_table(f"{data.name}: accuracy in %, {block.split} split, 95 % intervals")
+        for index, column in enumerate(_header(block)):
+            table.add_column(Text(column), justify="right" if index else "left", no_wrap=True)
         for cells in _cells(block):
-            table.add_row(*cells)
+            table.add_row(*map(Text, cells))
         tables.append(table)
     if data.curation:
-        table = Table(title="rationales", title_justify="left")
+        table = _terminal_table("rationales")
         for column in _CURATION:
             table.add_column(column, overflow="fold")
         for one in data.curation:
-            table.add_row(*_curation_cells(one))
+            table.add_row(*map(Text, _curation_cells(one)))
         tables.append(table)
     return tables
+
+
+def _terminal_table(title: str) -> Table:
+    return Table(title=Text(title, style="table.title"), title_justify="left")
 
 
 def markdown(data: ReportData) -> str:
@@ -123,7 +128,7 @@ def markdown(data: ReportData) -> str:
     parts = [f"# {_md(data.name)}", ""]
     for block in data.blocks:
         parts += [f"## Accuracy in %, {block.split} split, 95 % intervals", ""]
-        parts += [*_md_table(_header(block), _cells(block)), "", _baseline_note(block), ""]
+        parts += [*_md_table(_header(block), _cells(block)), "", _md(_baseline_note(block)), ""]
     if data.curation:
         parts += ["## Rationales kept and dropped", "", *_md_table(_CURATION, map(_curation_cells, data.curation)), ""]
     if data.spent:
@@ -213,7 +218,7 @@ def _md(text: str) -> str:
 
 
 def _md_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [list(header), ["---"] * len(header), *([_md(cell) for cell in row] for row in rows)]
+    lines = [map(_md, header), ["---"] * len(header), *(map(_md, row) for row in rows)]
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
