@@ -33,3 +33,15 @@ def test_bars_on_a_terminal() -> None:
         advance(2)
     assert "infer" in output.getvalue()
     assert "2/2" in output.getvalue()
+
+
+def test_labels_are_shown_as_they_are() -> None:
+    for terminal in (False, True):
+        output = io.StringIO()
+        progress = ConsoleProgress(Console(file=output, force_terminal=terminal, width=120, color_system=None))
+        progress.say("say a [/b] :smile:")
+        with progress.task("train a [/b] :smile:", total=1) as advance:
+            advance(1, note="[d=8]")
+        assert "say a [/b] :smile:" in output.getvalue()
+        assert "train a [/b] :smile:" in output.getvalue()
+        assert "[d=8]" in output.getvalue()

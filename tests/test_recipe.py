@@ -86,6 +86,11 @@ def test_wrong_recipes_are_explained(change: dict[str, object], message: str) ->
     assert "\n" not in str(error.value)
 
 
+def test_a_student_does_not_share_the_folder_of_a_stage() -> None:
+    with pytest.raises(RecipeError, match="students: 'Curate' would share the folder of the stage 'curate'"):
+        parse_recipe({**SMALL, "student": {"model": "lab", "label": "Curate"}})
+
+
 def test_every_role_of_the_run_can_be_prompted() -> None:
     methods = [{"name": "zero_shot", "role": role} for role in ("teacher", "base", "guide")]
     assert len(parse_recipe({**SMALL, "methods": methods, "guide": "lab"}).methods) == 3

@@ -151,6 +151,10 @@ class Recipe(_Strict):
         return self.output / self.name
 
 
+_STAGES_BESIDE_STUDENTS = ("generate", "curate")
+"""Folders that a method's folder holds beside those of its students."""
+
+
 def _refuse_shared_folders(place: str, labels: Sequence[str]) -> None:
     owners: dict[str, str] = {}
     for label in labels:
@@ -159,6 +163,10 @@ def _refuse_shared_folders(place: str, labels: Sequence[str]) -> None:
             folder = folder_name(label).casefold()
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from error
+        if place == "students" and folder in _STAGES_BESIDE_STUDENTS:
+            raise ValueError(
+                f"students: {label!r} would share the folder of the stage {folder!r}; give another `label`"
+            )
         other = owners.get(folder)
         if other == label:
             raise ValueError(f"{place}: two entries are called {label!r}; give one a `label`")
