@@ -120,6 +120,8 @@ def test_a_replaced_checkpoint_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "model" / "model.safetensors").write_bytes(b"one")
     before = checkpoint_stamp(tmp_path / "model")
     assert before == checkpoint_stamp(str(tmp_path / "model"))
+    (tmp_path / "model" / "README.md").write_text("A model card says nothing that a run depends on.")
+    assert before == checkpoint_stamp(tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"other")
     assert checkpoint_stamp(tmp_path / "model") != before
     assert checkpoint_stamp("hub/id") is None

@@ -239,5 +239,5 @@ def checkpoint_stamp(model: str | Path | None) -> dict[str, Any] | None:
     """Size and time of the files of a local checkpoint, so that a replaced one is noticed; None for a hub id."""
     if model is None or not Path(model).is_dir():
         return None
-    files = sorted(path for path in Path(model).iterdir() if path.is_file())
+    files = sorted(path for path in Path(model).iterdir() if path.is_file() and path.suffix != ".md")  # no model card
     return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
