@@ -177,3 +177,11 @@ def test_a_wrong_override_is_one_line(tmp_path: Path, override: str, message: st
 def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="`cotdistill init` writes a recipe"):
         load_recipe(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", ["", "..", "../elsewhere", "/tmp/elsewhere", "a\\b"])
+def test_a_run_stays_inside_its_output(name: str) -> None:
+    with pytest.raises(RecipeError, match="names no folder inside `output`"):
+        parse_recipe(
+            {"name": name, "task": "word_problems", "teacher": "lab", "student": "lab", "methods": ["answer_only"]}
+        )

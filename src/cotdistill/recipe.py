@@ -116,6 +116,13 @@ class Recipe(_Strict):
     budget: Budget = Budget()
     in_flight: int = Field(512, ge=1)
 
+    @field_validator("name")
+    @classmethod
+    def _a_folder_in_output(cls, name: str) -> str:
+        if name in ("", ".", "..") or "/" in name or "\\" in name:
+            raise ValueError(f"{name!r} names no folder inside `output`; put the place into `output`")
+        return name
+
     @field_validator("seeds", "evaluate_on")
     @classmethod
     def _each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
