@@ -164,8 +164,8 @@ class Run:
         filters = [entry.identity() for entry in method.filters]
         generate = self.generate_unit(task, method)
         made_from = {"generate": generate.fingerprint, "filters": filters}
-        if generate.facts is not None and generate.facts.get("passing"):
-            made_from["passing"] = generate.facts["passing"]  # what is asked again is curated and learnt again
+        if passing := (generate.facts or {}).get("passing"):
+            made_from["passing"] = passing  # what is asked again is curated and learnt again
         return Unit(self._folder(task, method) / "curate", made_from)
 
     def train_unit(self, cell: Cell) -> Unit:
