@@ -12,8 +12,8 @@ import pytest
 
 from cotdistill import plugins
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
 from cotdistill.contracts import Method, Split, Task
+from cotdistill.model.client import Asker
 from cotdistill.records import Example, Question
 from cotdistill.teachers.scripted import Scripted
 
@@ -21,7 +21,11 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def blocks(document: str, language: str) -> list[str]:
-    found = re.findall(rf"^```{language}\n(.*?)^```$", (DOCS / document).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    found = re.findall(
+        rf"^```{language}\n(.*?)^```$",
+        (DOCS / document).read_text("utf-8"),
+        re.DOTALL | re.MULTILINE,
+    )
     assert found, f"{document} shows no {language}"
     return found
 
@@ -53,7 +57,10 @@ def test_the_guide_to_a_method(package: Path) -> None:
     method = plugins.build("methods", "method_of_the_guide:AnswerThenReason", Method)
     question = Question("q1", "What is 3 + 8?", "11")
     ask = Asker(
-        {"teacher": Scripted(replies=" It adds up.").open(), "student": Scripted(replies="11 because 7").open()}
+        {
+            "teacher": Scripted(replies=" It adds up.").open(),
+            "student": Scripted(replies="11 because 7").open(),
+        }
     )
     (rationale,) = asyncio.run(method.annotate(question, ask, Number()))
     assert list(method.examples(question, rationale)) == [

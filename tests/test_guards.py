@@ -13,24 +13,41 @@ from cotdistill import plugins
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "cotdistill"
-HEAVY = ("torch", "transformers", "datasets", "openai", "aiohttp", "ray", "scipy", "peft", "uvloop", "vllm")
+HEAVY = (
+    "torch",
+    "transformers",
+    "datasets",
+    "openai",
+    "aiohttp",
+    "ray",
+    "scipy",
+    "peft",
+    "uvloop",
+    "vllm",
+)
 
-# A module may import from its own layer and from those before it.
-LAYERS = [
+# A room may import itself and the rooms before it. A new top-level module or folder belongs to no room and fails.
+ROOMS = [
     {"records", "errors"},
     {"contracts"},
-    {"plugins", "prompts"},
-    {"helpers"},
-    {"tasks", "answers", "teachers", "methods", "strategies", "filters", "students", "engines", "lab", "batching"},
-    {"stages", "scoring", "interchange", "published"},
-    {"recipe", "run", "summary", "pipeline"},
-    {"commands", "cli", "__main__"},
+    {"plugins", "util", "text"},
+    {"prompting", "data", "model", "lab", "checkpoints"},
+    {"answers", "filters", "engines", "methods", "strategies"},
+    {"tasks", "teachers", "students"},
+    {"recipe", "testing"},
+    {"runs", "evaluation"},
+    {"stages"},
+    {"pipeline"},
+    {"cli"},
+    {"__main__"},
 ]
+TOP = {"__init__", "__main__", "contracts", "errors", "pipeline", "plugins", "recipe", "records"}
 
 
 def modules() -> dict[str, Path]:
     return {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__") or "__init__": path
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        or "__init__": path
         for path in sorted(PACKAGE.rglob("*.py"))
     }
 
@@ -51,10 +68,24 @@ def imports(path: Path) -> set[str]:
     return {name for name in own if name in known}
 
 
-def layer(module: str) -> int:
+def room(module: str) -> int:
     top = module.split(".")[0]
-    known = next((index for index, names in enumerate(LAYERS) if top in names), None)
-    return known if known is not None else next(i for i, names in enumerate(LAYERS) if "helpers" in names)
+    return next(index for index, names in enumerate(ROOMS) if top in names)
+
+
+def test_no_new_top_level_module() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == TOP
+
+
+def test_no_underscore_module_is_imported_from_another_folder() -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, path in modules().items()
+        for other in imports(path)
+        if other.split(".")[-1].startswith("_") and "__" not in other
+        if module.split(".")[0] != other.split(".")[0]
+    ]
+    assert wrong == []
 
 
 def test_imports_point_one_way() -> None:
@@ -63,7 +94,7 @@ def test_imports_point_one_way() -> None:
         for module, path in modules().items()
         if module != "__init__"
         for other in imports(path)
-        if layer(other) > layer(module)
+        if room(other) > room(module)
     ]
     assert wrong == []
 
@@ -87,7 +118,9 @@ def test_no_import_cycles() -> None:
 @pytest.mark.parametrize("kind", sorted(plugins.KINDS))
 def test_every_plugin_has_a_test_of_its_name(kind: str) -> None:
     own = [path.stem for path in (PACKAGE / kind).glob("*.py") if not path.stem.startswith("_")]
-    assert len(own) >= {"tasks": 6, "teachers": 5, "methods": 6, "filters": 2, "answers": 4}.get(kind, 1)
+    assert len(own) >= {"tasks": 6, "teachers": 5, "methods": 6, "filters": 2, "answers": 4}.get(
+        kind, 1
+    )
     missing = [name for name in own if not (ROOT / "tests" / kind / f"test_{name}.py").exists()]
     assert missing == []
 
@@ -111,12 +144,13 @@ def test_start_up_is_light(arguments: list[str]) -> None:
 def test_every_command_is_documented() -> None:
     import typer
 
-    from cotdistill.cli import app
+    from cotdistill.cli.app import app
 
     commands = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     assert len(commands) >= 10
     documents = "\n".join(
-        path.read_text("utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+        path.read_text("utf-8")
+        for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     )
     assert [name for name in commands if f"cotdistill {name}" not in documents] == []
 
@@ -135,8 +169,15 @@ def test_no_dangerous_calls() -> None:
     for module, path in modules().items():
         tree = ast.parse(path.read_text("utf-8"))
         calls = {
-            node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            node.func.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert calls.isdisjoint(banned), module
-        names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        names = [
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        ]
         assert "pickle" not in names, module

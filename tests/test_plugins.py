@@ -60,7 +60,9 @@ def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     points = []
     for kind, source in OTHER_PACKAGE.items():
         (package / f"{kind}.py").write_text(textwrap.dedent(source))
-        points.append(f"[cotdistill.{kind}s]\nother_{kind} = other_package.{kind}:{classes[kind]}\n")
+        points.append(
+            f"[cotdistill.{kind}s]\nother_{kind} = other_package.{kind}:{classes[kind]}\n"
+        )
     info = tmp_path / "other_package-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-package\nVersion: 1.0\n")

@@ -28,7 +28,11 @@ def test_settings_label_entries_of_one_name() -> None:
         {"name": "fine_tune_cot", "samples": 4, "label": "D4"},
     ]
     recipe = parse_recipe({**SMALL, "methods": methods})
-    assert [entry.label for entry in recipe.methods] == ["fine_tune_cot", "fine_tune_cot samples=8", "D4"]
+    assert [entry.label for entry in recipe.methods] == [
+        "fine_tune_cot",
+        "fine_tune_cot samples=8",
+        "D4",
+    ]
 
 
 def test_a_method_has_its_own_filters_and_training() -> None:
@@ -40,7 +44,9 @@ def test_a_method_has_its_own_filters_and_training() -> None:
 
 
 def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
-    recipe = parse_recipe({**SMALL, "methods": [{"name": "fine_tune_cot", "samples": 8}], "seeds": [1, 2]})
+    recipe = parse_recipe(
+        {**SMALL, "methods": [{"name": "fine_tune_cot", "samples": 8}], "seeds": [1, 2]}
+    )
     path = tmp_path / "recipe.yaml"
     path.write_text(resolved_yaml(recipe))
     again = load_recipe(path)
@@ -74,7 +80,10 @@ def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
         ({"methods": [{"name": "few_shot_cot", "role": "guide"}]}, "no role 'guide' to prompt"),
         ({"student": 5}, "students: 5 is neither a model nor a mapping of settings"),
         ({"train": {1: 2}}, "train: setting names must be text"),
-        ({"strategy": {"name": "greedy", "label": 5}}, "strategies greedy: label: 5 is not text; put it in quotes"),
+        (
+            {"strategy": {"name": "greedy", "label": 5}},
+            "strategies greedy: label: 5 is not text; put it in quotes",
+        ),
         ({"student": {"label": 5}}, 'students: label: 5 is not text; put it in quotes: label: "5"'),
         ({"student": {"modle": "x"}}, "student: unknown setting 'modle'; did you mean 'model'?"),
     ],
@@ -87,7 +96,9 @@ def test_wrong_recipes_are_explained(change: dict[str, object], message: str) ->
 
 
 def test_a_student_does_not_share_the_folder_of_a_stage() -> None:
-    with pytest.raises(RecipeError, match="students: 'Curate' would share the folder of the stage 'curate'"):
+    with pytest.raises(
+        RecipeError, match="students: 'Curate' would share the folder of the stage 'curate'"
+    ):
         parse_recipe({**SMALL, "student": {"model": "lab", "label": "Curate"}})
 
 
@@ -96,12 +107,16 @@ def test_every_role_of_the_run_can_be_prompted() -> None:
     assert len(parse_recipe({**SMALL, "methods": methods, "guide": "lab"}).methods) == 3
 
 
-@pytest.mark.parametrize("missing", ["/no/such/folder", "./no-such-folder", "../no-such-folder", "~/no-such-folder"])
+@pytest.mark.parametrize(
+    "missing", ["/no/such/folder", "./no-such-folder", "../no-such-folder", "~/no-such-folder"]
+)
 def test_a_missing_local_student_is_refused(tmp_path: Path, missing: str) -> None:
     def check(student: object) -> None:
         refuse_missing_students(Path("mine.yaml"), parse_recipe({**SMALL, "student": student}))
 
-    with pytest.raises(RecipeError, match=rf"mine\.yaml: student .*: model: {missing} does not exist; correct"):
+    with pytest.raises(
+        RecipeError, match=rf"mine\.yaml: student .*: model: {missing} does not exist; correct"
+    ):
         check(missing)
     with pytest.raises(RecipeError, match=f"tokenizer: {missing} does not exist"):
         check({"config": {"model_type": "t5"}, "tokenizer": missing})
@@ -111,14 +126,26 @@ def test_a_missing_local_student_is_refused(tmp_path: Path, missing: str) -> Non
 
 @pytest.mark.parametrize(
     ("place", "name"),
-    [("tasks", "word_problems"), ("methods", "answer_only"), ("students", None), ("strategies", "greedy")],
+    [
+        ("tasks", "word_problems"),
+        ("methods", "answer_only"),
+        ("students", None),
+        ("strategies", "greedy"),
+    ],
 )
 def test_labels_that_share_a_folder_are_refused(place: str, name: str | None) -> None:
     def labelled(*labels: str) -> dict[str, object]:
-        entries = [{"label": label, **({"name": name} if name else {"model": "lab"})} for label in labels]
-        return {key: value for key, value in SMALL.items() if (key, place) != ("task", "tasks")} | {place: entries}
+        entries = [
+            {"label": label, **({"name": name} if name else {"model": "lab"})} for label in labels
+        ]
+        return {key: value for key, value in SMALL.items() if (key, place) != ("task", "tasks")} | {
+            place: entries
+        }
 
-    with pytest.raises(RecipeError, match=f"{place}: 's 1' and 's=1' would share the folder 's-1'; change a `label`"):
+    with pytest.raises(
+        RecipeError,
+        match=f"{place}: 's 1' and 's=1' would share the folder 's-1'; change a `label`",
+    ):
         parse_recipe(labelled("s 1", "s=1"))
     with pytest.raises(RecipeError, match="'D8' and 'd8' would share"):
         parse_recipe(labelled("D8", "d8"))
@@ -142,7 +169,10 @@ def test_overrides(tmp_path: Path) -> None:
         ("task: [unclosed", "recipe.yaml:1: not valid YAML"),
         ("name: a\ntask: \xff\n", "recipe.yaml:2: not UTF-8 text; save the file as UTF-8"),
         ("name: a\ntask: b\x01\n", r"recipe.yaml:2: control character '\x01'; take it out"),
-        ("task: 2001-99-99\n", "recipe.yaml: not valid YAML: month must be in 1..12; put quotes around"),
+        (
+            "task: 2001-99-99\n",
+            "recipe.yaml: not valid YAML: month must be in 1..12; put quotes around",
+        ),
         ("[" * 3000, "recipe.yaml: not valid YAML: nested too deeply"),
         ("- a\n- b\n", "a recipe is a mapping"),
         ("task: word_problems\n", "`methods` must be a list"),
@@ -183,5 +213,11 @@ def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
 def test_a_run_stays_inside_its_output(name: str) -> None:
     with pytest.raises(RecipeError, match="names no folder inside `output`"):
         parse_recipe(
-            {"name": name, "task": "word_problems", "teacher": "lab", "student": "lab", "methods": ["answer_only"]}
+            {
+                "name": name,
+                "task": "word_problems",
+                "teacher": "lab",
+                "student": "lab",
+                "methods": ["answer_only"],
+            }
         )

@@ -6,16 +6,39 @@ import json
 
 import pytest
 
-from cotdistill.records import NO_ANSWER, Answer, Completion, Example, Question, Rationale, Record, Step, Verdict
+from cotdistill.records import (
+    NO_ANSWER,
+    Answer,
+    Completion,
+    Example,
+    Question,
+    Rationale,
+    Record,
+    Step,
+    Verdict,
+)
 
 RECORDS: list[Record] = [
-    Question("t/1", "How many?", "3", ("one", "two"), "a context", "One. Two.", (Step("q", "s", "a"),), {"k": [1, 2]}),
+    Question(
+        "t/1",
+        "How many?",
+        "3",
+        ("one", "two"),
+        "a context",
+        "One. Two.",
+        (Step("q", "s", "a"),),
+        {"k": [1, 2]},
+    ),
     Question("t/2", "Why?"),
     Completion("text", 3, "thought", "length", 10, 20, 5, -0.25, "key"),
-    Rationale("t/1", "Because.", NO_ANSWER, 2, "teacher", (Step("q", "s", "a"),), ("key",), {"x": 1}),
+    Rationale(
+        "t/1", "Because.", NO_ANSWER, 2, "teacher", (Step("q", "s", "a"),), ("key",), {"x": 1}
+    ),
     Example("student", "prompt", "target", "t/1", 0.5),
     Example("student", "prompt", "target", by_mean=True),
-    Answer("t/1", "3", "so 3", ({"role": "student", "prompt": "p", "text": "t"},), ("3", None), 1, 2, 3),
+    Answer(
+        "t/1", "3", "so 3", ({"role": "student", "prompt": "p", "text": "t"},), ("3", None), 1, 2, 3
+    ),
 ]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cotdistill.store import read_json
+from cotdistill.util.files import read_json
 
 RECIPE = {
     "name": "run",
@@ -35,7 +35,9 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "cotdistill", "run", "recipe.yaml"]
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def finish(folder: Path) -> None:
@@ -71,7 +73,9 @@ def results(run: Path) -> dict[str, bytes]:
 
 def paths(run: Path) -> list[Path]:
     """Every file and folder of a run that is being written: what goes away while we look is left out."""
-    return [Path(folder, name) for folder, folders, files in os.walk(run) for name in (*folders, *files)]
+    return [
+        Path(folder, name) for folder, folders, files in os.walk(run) for name in (*folders, *files)
+    ]
 
 
 def lines(path: Path) -> int:
@@ -85,7 +89,9 @@ KILL_WHEN: dict[str, Callable[[Path], bool]] = {
     "generate": lambda run: completions(run) >= 10,
     "curate": lambda run: any(path.match("generate/done.json") for path in paths(run)),
     "train": lambda run: any(path.match("checkpoint-*") for path in paths(run)),
-    "infer": lambda run: any(lines(path) >= 5 for path in paths(run) if path.name == "answers.jsonl.log"),
+    "infer": lambda run: any(
+        lines(path) >= 5 for path in paths(run) if path.name == "answers.jsonl.log"
+    ),
     "evaluate": lambda run: sum(path.match("infer/*/done.json") for path in paths(run)) == 2,
 }
 
@@ -112,8 +118,16 @@ def test_kill_and_run_again(stage: str, undisturbed: Path, tmp_path: Path) -> No
     arrived, earlier = completions(run), len(sessions(run))
     finish(tmp_path)
     assert results(run) == results(undisturbed)
-    teacher = [session["roles"]["teacher"] for session in sessions(run)[earlier:] if "teacher" in session["roles"]]
-    assert arrived + sum(session["completions"] for session in teacher) == completions(run) == completions(undisturbed)
+    teacher = [
+        session["roles"]["teacher"]
+        for session in sessions(run)[earlier:]
+        if "teacher" in session["roles"]
+    ]
+    assert (
+        arrived + sum(session["completions"] for session in teacher)
+        == completions(run)
+        == completions(undisturbed)
+    )
 
 
 def test_interrupt_says_how_to_go_on(undisturbed: Path, tmp_path: Path) -> None:

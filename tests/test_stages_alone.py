@@ -11,12 +11,12 @@ import pytest
 
 from cotdistill.errors import QuestionFailed, UserError
 from cotdistill.pipeline import STAGES, run_recipe
-from cotdistill.progress import SilentProgress
 from cotdistill.recipe import parse_recipe
 from cotdistill.records import Completion, Request
-from cotdistill.store import read_json, read_jsonl
-from cotdistill.students.tiny import tiny_checkpoint
 from cotdistill.teachers.scripted import _ScriptedModel
+from cotdistill.testing.tiny import tiny_checkpoint
+from cotdistill.util.files import read_json, read_jsonl
+from cotdistill.util.progress import SilentProgress
 
 
 @pytest.fixture
@@ -26,7 +26,12 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
     return {
         "name": "r",
         "output": str(tmp_path),
-        "task": {"name": "custom", "path": str(tmp_path / "questions.jsonl"), "answer": "number", "label": "sums"},
+        "task": {
+            "name": "custom",
+            "path": str(tmp_path / "questions.jsonl"),
+            "answer": "number",
+            "label": "sums",
+        },
         "teacher": {"name": "scripted", "replies": " The answer is 7."},
         "student": {"model": str(tiny_checkpoint(tmp_path / "base", "gpt2")), "label": "tiny"},
         "methods": [
@@ -45,7 +50,9 @@ def run(recipe: dict[str, Any], *stages: str, **changes: Any) -> Path:
 
 
 def kept(folder: Path) -> list[str]:
-    return [row["question_id"] for row in read_jsonl(folder / "sums" / "cot" / "curate" / "kept.jsonl")]
+    return [
+        row["question_id"] for row in read_jsonl(folder / "sums" / "cot" / "curate" / "kept.jsonl")
+    ]
 
 
 @pytest.mark.parametrize("stage", list(STAGES)[1:])
@@ -76,10 +83,14 @@ def test_a_stage_alone_takes_nothing_made_for_another_recipe(
         run(recipe, stage, **changes)
 
 
-def test_an_outage_is_made_good_by_the_same_command(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_is_made_good_by_the_same_command(
+    recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     complete = _ScriptedModel.complete
 
-    async def away(self: _ScriptedModel, request: Request, sample_indices: Sequence[int]) -> list[Completion]:
+    async def away(
+        self: _ScriptedModel, request: Request, sample_indices: Sequence[int]
+    ) -> list[Completion]:
         if any(f"{number} + 1?" in str(request.prompt) for number in range(2, 6)):
             raise QuestionFailed("the endpoint is away", "server error", passing=True)
         return await complete(self, request, sample_indices)
@@ -88,7 +99,9 @@ def test_an_outage_is_made_good_by_the_same_command(recipe: dict[str, Any], monk
         outage.setattr(_ScriptedModel, "complete", away)
         folder = run(recipe)
     before = read_json(folder / "scores.json")
-    assert "questions failed for now and count as wrong" in (folder / "report.md").read_text("utf-8")
+    assert "questions failed for now and count as wrong" in (folder / "report.md").read_text(
+        "utf-8"
+    )
     undisturbed = run({**recipe, "output": recipe["output"] + "/undisturbed"})
     assert len(kept(folder)) < len(kept(undisturbed))
     assert read_json(folder / "sums" / "cot" / "generate" / "done.json")["facts"]["passing"] > 0

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from cotdistill.answers.choice import Choice
 from cotdistill.answers.number import Number
+from cotdistill.evaluation.grid import grade
 from cotdistill.records import Answer, Question, Verdict
-from cotdistill.stages.evaluate import grade
 
 _NUMBERS = (
     "She has {a} + {b} apples, which is {a} + {b} = {c}. She gives none away. --> {c}",
@@ -47,14 +47,20 @@ def answers(count: int) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         if index % 2:
             position = draw.randrange(5)
             letter, other = "ABCDE"[position], "ABCDE"[position - 1]
-            yield draw.choice(_CHOICES).format(x=letter, y=other, w=_WORDS[position]), letter, _WORDS
+            yield (
+                draw.choice(_CHOICES).format(x=letter, y=other, w=_WORDS[position]),
+                letter,
+                _WORDS,
+            )
         else:
             a, b = draw.randrange(1, 900), draw.randrange(1, 9000)
             yield draw.choice(_NUMBERS).format(a=a, b=b, c=a + b), str(a + b), ()
 
 
 def resident_mib() -> float:
-    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize() / 2**20
+    return (
+        int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize() / 2**20
+    )
 
 
 def main(count: int) -> None:
@@ -72,7 +78,10 @@ def main(count: int) -> None:
             kind = choice if options else number
             answer = Answer("q", kind.extract(text, options=options), text)
             correct += grade(kind, Question("q", "?", gold, options), answer) is Verdict.CORRECT
-        seconds, processor = seconds + time.perf_counter() - wall, processor + time.process_time() - cpu
+        seconds, processor = (
+            seconds + time.perf_counter() - wall,
+            processor + time.process_time() - cpu,
+        )
         done += len(batch)
         batch.clear()
         if not after_tenth and done >= count / 10:

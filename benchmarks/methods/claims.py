@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from cotdistill import statistics
+from cotdistill.evaluation import statistics
+from cotdistill.evaluation.grid import Scored
 from cotdistill.pipeline import run_recipe
-from cotdistill.progress import ConsoleProgress
 from cotdistill.recipe import load_recipe
 from cotdistill.records import Rationale, Verdict
-from cotdistill.run import Run
-from cotdistill.stages.evaluate import Scored
-from cotdistill.store import read_json, read_jsonl, read_records, write_text
+from cotdistill.runs.grid import Run
+from cotdistill.util.files import read_json, read_jsonl, read_records, write_text
+from cotdistill.util.progress import ConsoleProgress
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,14 +45,17 @@ class Grid:
         return [
             self.run.infer_unit(cell, split, one).folder
             for cell, split, one in self.run.answered()
-            if (cell.method.label, one.label) == (method, strategy) and task in ("", cell.task.label)
+            if (cell.method.label, one.label) == (method, strategy)
+            and task in ("", cell.task.label)
         ]
 
     def correct(self, method: str, strategy: str = "greedy", task: str = "") -> Any:
         """Right or wrong, seeds × questions."""
         folders = self.cells(method, strategy, task)
         scored = [list(read_records(folder / "scored.jsonl", Scored)) for folder in folders]
-        return np.array([[one.verdict is Verdict.CORRECT for one in cell] for cell in scored], dtype=float)
+        return np.array(
+            [[one.verdict is Verdict.CORRECT for one in cell] for cell in scored], dtype=float
+        )
 
     def accuracy(self, method: str, strategy: str = "greedy", task: str = "") -> str:
         matrix = self.correct(method, strategy, task)
@@ -62,7 +65,9 @@ class Grid:
     def guide_tokens(self, strategy: str, method: str) -> float:
         """Tokens a guide wrote per question."""
         scored = [
-            one for folder in self.cells(method, strategy) for one in read_records(folder / "scored.jsonl", Scored)
+            one
+            for folder in self.cells(method, strategy)
+            for one in read_records(folder / "scored.jsonl", Scored)
         ]
         return sum(one.guide_tokens for one in scored) / len(scored)
 
@@ -72,7 +77,9 @@ class Grid:
         task = self.run.recipe.tasks[0]
         kept = read_records(self.run.curate_unit(task, entry).folder / "kept.jsonl", Rationale)
         ids = {rationale.question_id for rationale in kept}
-        return np.array([[question.id in ids for question in self.run.questions(task, "train")]], dtype=float)
+        return np.array(
+            [[question.id in ids for question in self.run.questions(task, "train")]], dtype=float
+        )
 
     def minutes(self) -> float:
         """How long all calls of the run took together, by the clock."""
@@ -115,10 +122,15 @@ def versus(grid: Grid, one: tuple[str, ...], other: tuple[str, ...], note: str =
     """The first row must beat the second; two rows that only guess say nothing."""
     first, second = grid.correct(*one), grid.correct(*other)
     ratio = f", {first.mean() / second.mean():.1f}×" if second.mean() else ""
-    text = f"{_name(one)} {grid.accuracy(*one)}, {_name(other)} {grid.accuracy(*other)}{ratio}{note}"
+    text = (
+        f"{_name(one)} {grid.accuracy(*one)}, {_name(other)} {grid.accuracy(*other)}{ratio}{note}"
+    )
     task = one[2] if len(one) > 2 else grid.run.recipe.tasks[0].label
     chance = CHANCE.get(task.split()[0], 0.0)
-    guessing = all(statistics.accuracy_interval(matrix)[0] <= chance for matrix in (first, second)) and chance > 0
+    guessing = (
+        all(statistics.accuracy_interval(matrix)[0] <= chance for matrix in (first, second))
+        and chance > 0
+    )
     if guessing:
         text += f"; both at chance ({chance:.0%})"
     return Finding(text, (statistics.compare(first, second),), first.size, testable=not guessing)
@@ -142,15 +154,22 @@ def socratic(grid: Grid) -> Finding:
 
 
 def diversity(grid: Grid) -> Finding:
-    curve = ", ".join(f"D={d} {grid.correct(f'D={d}', 'greedy', 'word_problems').mean():.1%}" for d in (1, 2, 4, 8, 16))
-    return _joined(versus(grid, ("D=8", "greedy", "word_problems"), ("D=1", "greedy", "word_problems")), curve)
+    curve = ", ".join(
+        f"D={d} {grid.correct(f'D={d}', 'greedy', 'word_problems').mean():.1%}"
+        for d in (1, 2, 4, 8, 16)
+    )
+    return _joined(
+        versus(grid, ("D=8", "greedy", "word_problems"), ("D=1", "greedy", "word_problems")), curve
+    )
 
 
 def adaptive(grid: Grid) -> Finding:
     """Equal accuracy cannot be shown by a test of difference: the interval says how unequal it may be."""
     task = "word_problems"
     asked, fixed = grid.samples_asked("adaptive", task), grid.samples_asked("D=16", task)
-    found = statistics.compare(grid.correct("adaptive", "greedy", task), grid.correct("D=16", "greedy", task))
+    found = statistics.compare(
+        grid.correct("adaptive", "greedy", task), grid.correct("D=16", "greedy", task)
+    )
     text = (
         f"adaptive {grid.accuracy('adaptive', 'greedy', task)} with {asked:.1f} samples a question, D=16 "
         f"{grid.accuracy('D=16', 'greedy', task)} with {fixed:.1f}: {1 - asked / fixed:.0%} fewer; difference {_points(found)}"
@@ -168,7 +187,13 @@ def timing(grid: Grid) -> Finding:
 
 
 def uncertain(grid: Grid) -> Finding:
-    rows = ["greedy", "teacher step 1 below 0.8", "teacher step 1 below 0.95", "teacher step 1", "self-consistency 3"]
+    rows = [
+        "greedy",
+        "teacher step 1 below 0.8",
+        "teacher step 1 below 0.95",
+        "teacher step 1",
+        "self-consistency 3",
+    ]
     shown = "; ".join(
         f"{row} {grid.accuracy('student', row)} with {grid.guide_tokens(row, 'student'):.1f} guide tokens"
         for row in rows
@@ -180,8 +205,16 @@ def uncertain(grid: Grid) -> Finding:
 
 
 def stages(grid: Grid) -> Finding:
-    rows = ["two stages on the teacher's rationales", "two stages mixed", "one stage answer first", "answer-only"]
-    shown = "; ".join(f"{row} {grid.accuracy(row)}" for row in [*rows, "two stages, teacher's rationale at test time"])
+    rows = [
+        "two stages on the teacher's rationales",
+        "two stages mixed",
+        "one stage answer first",
+        "answer-only",
+    ]
+    shown = "; ".join(
+        f"{row} {grid.accuracy(row)}"
+        for row in [*rows, "two stages, teacher's rationale at test time"]
+    )
     return _joined(versus(grid, ("two stages",), ("one stage rationale first",)), shown)
 
 
@@ -228,9 +261,15 @@ CLAIMS = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", help="recipe of recipes/claims by name; may be repeated")
-    parser.add_argument("--set", action="append", default=[], help="override a setting of every recipe")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only", action="append", help="recipe of recipes/claims by name; may be repeated"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], help="override a setting of every recipe"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "claims.md")
     options = parser.parse_args()
     chosen = [claim for claim in CLAIMS if not options.only or claim.recipe in options.only]
@@ -245,7 +284,9 @@ def main() -> None:
 def page(claims: Sequence[Claim], grids: dict[str, Grid]) -> str:
     """The whole of docs/claims.md."""
     findings = [claim.measure(grids[claim.recipe]) for claim in claims]
-    corrected = iter(statistics.holm([one.p for finding in findings for one in finding.comparisons]))
+    corrected = iter(
+        statistics.holm([one.p for finding in findings for one in finding.comparisons])
+    )
     lines = [
         "# The papers' claims on the lab", "",
         "Written by `.venv/bin/python benchmarks/methods/claims.py`, which runs `recipes/claims/*.yaml`; do not edit.", "",
@@ -256,10 +297,24 @@ def page(claims: Sequence[Claim], grids: dict[str, Grid]) -> str:
     ]  # fmt: skip
     for claim, finding in zip(claims, findings, strict=True):
         p_values = [next(corrected) for _ in finding.comparisons]
-        tests = "; ".join(f"{_points(one)}, p={p:.2g}" for one, p in zip(finding.comparisons, p_values, strict=True))
-        holds = all(one.difference > 0 and p < 0.05 for one, p in zip(finding.comparisons, p_values, strict=True))
-        verdict = ("holds" if holds else "does not hold") if finding.testable else "not testable here"
-        cells = [f"{claim.statement} ({claim.paper})", claim.published, finding.text, tests, str(finding.n or "–")]
+        tests = "; ".join(
+            f"{_points(one)}, p={p:.2g}"
+            for one, p in zip(finding.comparisons, p_values, strict=True)
+        )
+        holds = all(
+            one.difference > 0 and p < 0.05
+            for one, p in zip(finding.comparisons, p_values, strict=True)
+        )
+        verdict = (
+            ("holds" if holds else "does not hold") if finding.testable else "not testable here"
+        )
+        cells = [
+            f"{claim.statement} ({claim.paper})",
+            claim.published,
+            finding.text,
+            tests,
+            str(finding.n or "–"),
+        ]
         lines.append(f"| {' | '.join([*cells, verdict, claim.recipe])} |")
     for name, grid in grids.items():
         lines += [
@@ -269,7 +324,10 @@ def page(claims: Sequence[Claim], grids: dict[str, Grid]) -> str:
             f"`cotdistill run recipes/claims/{name}.yaml`, {grid.minutes():.0f} minutes by the clock.",
             "",
         ]
-        lines += ["| task | method | strategy | accuracy % | tokens | guide tokens |", "|---|---|---|---|---|---|"]
+        lines += [
+            "| task | method | strategy | accuracy % | tokens | guide tokens |",
+            "|---|---|---|---|---|---|",
+        ]
         for one in read_json(grid.run.folder / "scores.json")["rows"]:
             shown = f"{100 * one['accuracy']:.1f} [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"
             cells = [
@@ -286,7 +344,9 @@ def page(claims: Sequence[Claim], grids: dict[str, Grid]) -> str:
 
 def _name(place: tuple[str, ...]) -> str:
     return (
-        place[1] if place[0] == "student" else place[0] + (" with calculator" if place[1:2] == ("calculator",) else "")
+        place[1]
+        if place[0] == "student"
+        else place[0] + (" with calculator" if place[1:2] == ("calculator",) else "")
     )
 
 

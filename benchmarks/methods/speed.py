@@ -22,15 +22,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from cotdistill.answers.number import Number
-from cotdistill.arithmetic import find_equations
-from cotdistill.asking import Asker
-from cotdistill.batching import BatchedModel
-from cotdistill.concurrency import stream_map
 from cotdistill.contracts import Ask, Engine, Method, Strategy
 from cotdistill.engines.transformers import ModelEngine, TransformersEngine
 from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.methods.socratic_cot import SocraticCot
-from cotdistill.prompts import question_block
+from cotdistill.model.batcher import BatchedModel
+from cotdistill.model.client import Asker
+from cotdistill.prompting.parts import question_block
 from cotdistill.records import Answer, Question, Request
 from cotdistill.strategies.calculator import Calculator
 from cotdistill.strategies.greedy import Greedy
@@ -38,12 +36,16 @@ from cotdistill.students.loading import load_student
 from cotdistill.students.settings import StudentSettings, TrainSettings
 from cotdistill.students.train import train_role
 from cotdistill.tasks.word_problems import WordProblems
+from cotdistill.text.arithmetic import find_equations
+from cotdistill.util.concurrency import stream_map
 
 KIND = Number()
 Compared = TypeVar("Compared")
 
 
-def train(method: Method, questions: Sequence[Question], student: StudentSettings, folder: Path) -> dict[str, Path]:
+def train(
+    method: Method, questions: Sequence[Question], student: StudentSettings, folder: Path
+) -> dict[str, Path]:
     """A checkpoint per role, trained briefly on gold: enough to write well-formed steps."""
 
     async def annotated() -> list[tuple[Question, object]]:
@@ -54,7 +56,9 @@ def train(method: Method, questions: Sequence[Question], student: StudentSetting
     checkpoints = {}
     for role in method.rounds[0]:
         examples = [e for q, one in pairs for e in method.examples(q, one) if e.role == role]  # type: ignore[arg-type]
-        checkpoints[role] = train_role(examples, student, settings, folder / role, seed=0).checkpoint
+        checkpoints[role] = train_role(
+            examples, student, settings, folder / role, seed=0
+        ).checkpoint
     return checkpoints
 
 
@@ -77,7 +81,9 @@ async def answer(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--student", default="lab")
     parser.add_argument("--train", type=int, default=400)
     parser.add_argument("--questions", type=int, default=500)
@@ -98,7 +104,8 @@ def main() -> None:
         for repeat in range(options.repeats):
             # Engines keep what they computed: a repeat on the same ones would not compute its prompts.
             load = {
-                role: load_student(TransformersEngine(), student, path) for role, path in {**cot, **socratic}.items()
+                role: load_student(TransformersEngine(), student, path)
+                for role, path in {**cot, **socratic}.items()
             }
             cost, clock = {}, {}
             for name, method in swapped([("plain CoT", plain), ("Socratic CoT", turns)], repeat):
@@ -109,13 +116,17 @@ def main() -> None:
             clocks.append(clock)
             small = TransformersEngine(batch_size=32, prefix_megabytes=0)
             fresh = {"student": load_student(small, student, cot["student"])}
-            rates += loop_rates(load_student(small, student, cot["student"]), questions[:256], repeat)
+            rates += loop_rates(
+                load_student(small, student, cot["student"]), questions[:256], repeat
+            )
             rate = {}
             for name, strategy in swapped([("without", Greedy()), ("with", Calculator())], repeat):
                 seconds, _, answers = asyncio.run(answer(plain, strategy, questions[:256], fresh))
                 rate[name] = sum(one.completion_tokens for one in answers) / seconds
                 if name == "with":
-                    equations += [e for one in answers for e in find_equations(one.text) if e.calculates]
+                    equations += [
+                        e for one in answers for e in find_equations(one.text) if e.calculates
+                    ]
             whole.append(rate)
     for measure, measured in (("processor", costs), ("clock", clocks)):
         for name in ("plain CoT", "Socratic CoT"):
@@ -124,14 +135,18 @@ def main() -> None:
             )
         ratios = sorted(one["Socratic CoT"] / one["plain CoT"] for one in measured)
         middle = statistics.median(ratios)
-        print(f"{measure}: Socratic / plain {middle:.2f}× per token ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+        print(
+            f"{measure}: Socratic / plain {middle:.2f}× per token ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
     print(
         f"tokens/s at batch 32: {median(rates, 'without'):.0f} without, {median(rates, 'with'):.0f} with the calculator"
     )
     for name, measured in (("decoding loop", rates), ("with all around it", whole)):
         slower = sorted(100 * (1 - one["with"] / one["without"]) for one in measured)
         middle = statistics.median(slower)
-        print(f"calculator, {name}: {middle:.1f} % slower, {len(slower)} pairs ({slower[0]:.1f} to {slower[-1]:.1f})")
+        print(
+            f"calculator, {name}: {middle:.1f} % slower, {len(slower)} pairs ({slower[0]:.1f} to {slower[-1]:.1f})"
+        )
     print(f"equations completed: {len(equations)}, wrong: {sum(e.result_wrong for e in equations)}")
 
 
@@ -142,7 +157,9 @@ def loop_rates(engine: Engine, questions: Sequence[Question], turn: int) -> list
     for first in range(0, len(questions), 32):
         batch = [(Request(question_block(one)), 0) for one in questions[first : first + 32]]
         rate = {}
-        for name, strategy in swapped([("without", Greedy()), ("with", Calculator())], turn + first // 32):
+        for name, strategy in swapped(
+            [("without", Greedy()), ("with", Calculator())], turn + first // 32
+        ):
             started = time.thread_time()
             completions = engine.generate(batch, strategy.rules)
             tokens = sum(one.completion_tokens for one in completions)

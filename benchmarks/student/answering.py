@@ -27,7 +27,11 @@ BATCH, LIMIT = 64, 128
 def ours(checkpoint: str, prompts: list[str], samples: int) -> tuple[float, int]:
     engine = TransformersEngine(batch_size=BATCH).load(checkpoint, target_begin=" ")
     heat = 0.7 if samples > 1 else 0.0
-    batch = [(Request(p, max_tokens=LIMIT, temperature=heat), index) for p in prompts for index in range(samples)]
+    batch = [
+        (Request(p, max_tokens=LIMIT, temperature=heat), index)
+        for p in prompts
+        for index in range(samples)
+    ]
     began = time.process_time()
     completions = engine.generate(batch)
     return time.process_time() - began, sum(c.completion_tokens for c in completions)
@@ -35,7 +39,9 @@ def ours(checkpoint: str, prompts: list[str], samples: int) -> tuple[float, int]
 
 def transformers_generate(checkpoint: str, prompts: list[str], samples: int) -> tuple[float, int]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint, padding_side="left")
-    model = transformers.AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        checkpoint, dtype=torch.float32
+    ).eval()
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     prompts = sorted(prompts, key=len)
@@ -50,7 +56,9 @@ def transformers_generate(checkpoint: str, prompts: list[str], samples: int) -> 
     for start in range(0, len(prompts), step):
         inputs = tokenizer(prompts[start : start + step], return_tensors="pt", padding=True)
         inputs.pop("token_type_ids", None)
-        output = model.generate(**inputs, max_new_tokens=LIMIT, pad_token_id=tokenizer.pad_token_id, **sampling)
+        output = model.generate(
+            **inputs, max_new_tokens=LIMIT, pad_token_id=tokenizer.pad_token_id, **sampling
+        )
         new = output[:, inputs["input_ids"].shape[1] :]
         tokenizer.batch_decode(new, skip_special_tokens=True)
         made += int((new != tokenizer.pad_token_id).sum())

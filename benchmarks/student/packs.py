@@ -32,7 +32,14 @@ def examples() -> list[Example]:
     for number in range(1_000):
         problem, _ = problem_at(draw, "word_problems", "train", number, 0)
         for steps in problem.solutions:
-            made.append(Example("student", problem.text, f"{' '.join(steps)} --> {problem.answer}", group=str(number)))
+            made.append(
+                Example(
+                    "student",
+                    problem.text,
+                    f"{' '.join(steps)} --> {problem.answer}",
+                    group=str(number),
+                )
+            )
     return made
 
 
@@ -40,7 +47,9 @@ def accuracy(checkpoint: Path) -> float:
     task = build("tasks", "word_problems", Task)
     questions = list(islice(task.questions("test"), 200))
     engine = load_student(TransformersEngine(), STUDENT, checkpoint)
-    completions = engine.generate([(Request(question.text, max_tokens=160), 0) for question in questions])
+    completions = engine.generate(
+        [(Request(question.text, max_tokens=160), 0) for question in questions]
+    )
     kind = task.answer_kind
     right = [
         kind.same(kind.extract(completion.text, markers=("-->",)), question.answer)
@@ -57,13 +66,18 @@ def main() -> None:
     data = examples()
     for pack in options.packs:
         for seed in options.seeds:
-            train = TrainSettings(epochs=2, batch_size=16, learning_rate=1.5e-3, selection="last", pack=pack)
+            train = TrainSettings(
+                epochs=2, batch_size=16, learning_rate=1.5e-3, selection="last", pack=pack
+            )
             with tempfile.TemporaryDirectory() as folder:
                 began = time.process_time()
                 result = train_role(data, STUDENT, train, Path(folder) / "out", seed)
                 seconds = time.process_time() - began
                 right = accuracy(result.checkpoint)
-            print(f"packs of {pack}, seed {seed}: {100 * right:.1f} % after {seconds:.0f} s", flush=True)
+            print(
+                f"packs of {pack}, seed {seed}: {100 * right:.1f} % after {seconds:.0f} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ QUESTIONS, RATIONALES, BATCH = 200, 8, 16
 
 def examples() -> list[Example]:
     task = build("tasks", "word_problems", Task)
-    questions = [question for question, _ in zip(task.questions("train"), range(QUESTIONS), strict=False)]
+    questions = [
+        question for question, _ in zip(task.questions("train"), range(QUESTIONS), strict=False)
+    ]
     return [
         Example("student", q.text, f"{q.rationale} --> {q.answer}", group=q.id)
         for q in questions
@@ -51,7 +53,9 @@ def checkpoint(folder: Path, texts: list[str]) -> Path:
         vocab_size=2000, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     core.train_from_iterator(texts, trainer)
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|end|>", pad_token="<|pad|>")
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token="<|end|>", pad_token="<|pad|>"
+    )
     config = transformers.LlamaConfig(
         vocab_size=2000,
         hidden_size=160,
@@ -72,9 +76,12 @@ def checkpoint(folder: Path, texts: list[str]) -> Path:
 
 
 def ours(folder: Path, data: list[Example], **settings: Any) -> Callable[[], None]:
-    train = TrainSettings(epochs=1, batch_size=BATCH, learning_rate=1e-3, selection="last", **settings)
+    train = TrainSettings(
+        epochs=1, batch_size=BATCH, learning_rate=1e-3, selection="last", **settings
+    )
     return lambda: print(
-        "   padding", train_role(data, StudentSettings(model=str(folder)), train, folder / "out", seed=0).padding
+        "   padding",
+        train_role(data, StudentSettings(model=str(folder)), train, folder / "out", seed=0).padding,
     )
 
 
@@ -112,7 +119,9 @@ def plain(folder: Path, data: list[Example]) -> Callable[[], None]:
     items = [{key: row[key] for key in ("input_ids", "labels")} for row in rows(folder, data)]
     collate = transformers.DataCollatorForSeq2Seq(tokenizer)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    trainer = transformers.Trainer(model, arguments(transformers.TrainingArguments, folder), collate, items)
+    trainer = transformers.Trainer(
+        model, arguments(transformers.TrainingArguments, folder), collate, items
+    )
     trainer.remove_callback(transformers.PrinterCallback)
     return lambda: trainer.train() and None
 
@@ -121,13 +130,22 @@ def with_trl(folder: Path, data: list[Example]) -> Callable[[], None]:
     import trl
     from datasets import Dataset
 
-    items = [{key: row[key] for key in ("input_ids", "completion_mask")} for row in rows(folder, data)]
+    items = [
+        {key: row[key] for key in ("input_ids", "completion_mask")} for row in rows(folder, data)
+    ]
     config = arguments(
-        trl.SFTConfig, folder, completion_only_loss=True, max_length=1024, bf16=False, gradient_checkpointing=False
+        trl.SFTConfig,
+        folder,
+        completion_only_loss=True,
+        max_length=1024,
+        bf16=False,
+        gradient_checkpointing=False,
     )
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    trainer = trl.SFTTrainer(model, config, train_dataset=Dataset.from_list(items), processing_class=tokenizer)
+    trainer = trl.SFTTrainer(
+        model, config, train_dataset=Dataset.from_list(items), processing_class=tokenizer
+    )
     trainer.remove_callback(transformers.PrinterCallback)
     return lambda: trainer.train() and None
 
@@ -139,10 +157,14 @@ def main() -> None:
     options = parser.parse_args()
     data = examples()
     with tempfile.TemporaryDirectory() as place:
-        folder = checkpoint(Path(place), [text for example in data for text in (example.prompt, example.target)])
+        folder = checkpoint(
+            Path(place), [text for example in data for text in (example.prompt, example.target)]
+        )
         targets = sum(sum(row["completion_mask"]) for row in rows(folder, data))
         tokens = sum(len(row["input_ids"]) for row in rows(folder, data))
-        print(f"{len(data)} examples, {tokens} tokens, {targets} of them learnt; {torch.get_num_threads()} threads")
+        print(
+            f"{len(data)} examples, {tokens} tokens, {targets} of them learnt; {torch.get_num_threads()} threads"
+        )
         runs = {
             "ours, packs of 4": lambda: ours(folder, data, pack=4),
             "ours, every prompt anew": lambda: ours(folder, data, share_prompts=False),

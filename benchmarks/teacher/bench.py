@@ -29,14 +29,24 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PEERS = {"distilabel": "distilabel_tool", "curator": "curator_tool", "data-designer": "data_designer_tool"}
+PEERS = {
+    "distilabel": "distilabel_tool",
+    "curator": "curator_tool",
+    "data-designer": "data_designer_tool",
+}
 
 
 class Endpoint:
     """A simulated endpoint in a process of its own."""
 
     def __init__(self, *options: object, port: int = 0) -> None:
-        command = [sys.executable, str(HERE / "simulated_endpoint.py"), "--port", str(port), *map(str, options)]
+        command = [
+            sys.executable,
+            str(HERE / "simulated_endpoint.py"),
+            "--port",
+            str(port),
+            *map(str, options),
+        ]
         self.options = options
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
@@ -80,17 +90,23 @@ def command(tool: str, settings: dict[str, Any], peers: Path | None) -> list[str
     if tool in PEERS:
         python = (peers or Path("/nowhere")) / tool / "bin" / "python"
         return (
-            [str(python), str(HERE / "tools" / f"{PEERS[tool]}.py"), json.dumps(settings)] if python.exists() else None
+            [str(python), str(HERE / "tools" / f"{PEERS[tool]}.py"), json.dumps(settings)]
+            if python.exists()
+            else None
         )
     return [sys.executable, str(HERE / "tools" / f"{tool}.py"), json.dumps(settings)]
 
 
-def run(tool: str, peers: Path | None = None, timeout: float = 600, **settings: Any) -> dict[str, Any] | None:
+def run(
+    tool: str, peers: Path | None = None, timeout: float = 600, **settings: Any
+) -> dict[str, Any] | None:
     """One run of a tool; None where it is not installed, {"error": ...} where it did not end well."""
     line = command(tool, settings, peers)
     if line is None:
         return None
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         output, errors = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -111,7 +127,11 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     for _ in range(options.repeat):
         for in_flight, count in ((64, 5_000), (256, 10_000)):
             for tool in ("ours", "bare", *PEERS):
-                asked = count if tool not in PEERS else min(count, 2_000 if tool == "distilabel" else 5_000)
+                asked = (
+                    count
+                    if tool not in PEERS
+                    else min(count, 2_000 if tool == "distilabel" else 5_000)
+                )
                 with endpoint("--latency", 0.05) as server, scratch() as folder:
                     settings = {"base_url": server.base_url, "count": asked, "in_flight": in_flight}
                     result = run(tool, options.peers, folder=str(folder), **settings)
@@ -127,13 +147,19 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
                         result["processor_seconds"] / asked * 1e6
                     )
     medians = {label: round(statistics.median(values)) for label, values in rates.items()}
-    return {"medians": medians, "all": {k: [round(v) for v in values] for k, values in rates.items()}, "notes": notes}
+    return {
+        "medians": medians,
+        "all": {k: [round(v) for v in values] for k, values in rates.items()},
+        "notes": notes,
+    }
 
 
 def long(options: argparse.Namespace) -> dict[str, Any]:
     """20,000 requests of 0.5 s, 256 in flight: share of in-flight ÷ latency."""
     with endpoint("--latency", 0.5) as server, scratch() as folder:
-        result = run("ours", base_url=server.base_url, count=20_000, in_flight=256, folder=str(folder))
+        result = run(
+            "ours", base_url=server.base_url, count=20_000, in_flight=256, folder=str(folder)
+        )
     assert result is not None
     rate = result["answered"] / result["seconds"]
     return {"rate": round(rate, 1), "ceiling": 512, "share": round(rate / 512, 4)}
@@ -146,9 +172,22 @@ def refused(options: argparse.Namespace) -> dict[str, Any]:
         for tool in ("ours", *PEERS):
             rates, notes = [], []
             for _ in range(options.repeat if tool == "ours" else 1):
-                flags = ("--latency", 0.05, "--share-429", share, "--retry-after", 1, "--count-prompts")
+                flags = (
+                    "--latency",
+                    0.05,
+                    "--share-429",
+                    share,
+                    "--retry-after",
+                    1,
+                    "--count-prompts",
+                )
                 with endpoint(*flags) as server, scratch() as folder:
-                    settings = {"base_url": server.base_url, "count": count, "in_flight": 64, "folder": str(folder)}
+                    settings = {
+                        "base_url": server.base_url,
+                        "count": count,
+                        "in_flight": 64,
+                        "folder": str(folder),
+                    }
                     result = run(tool, options.peers, timeout=200, **settings)
                     stats = server.stats()
                 if result is None:
@@ -165,7 +204,16 @@ def refused(options: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
-FAULTS = ("--share-500", 0.02, "--share-reset", 0.01, "--share-hang", 0.01, "--share-truncated", 0.01)
+FAULTS = (
+    "--share-500",
+    0.02,
+    "--share-reset",
+    0.01,
+    "--share-hang",
+    0.01,
+    "--share-truncated",
+    0.01,
+)
 FAULTS = (*FAULTS, "--share-empty", 0.01, "--share-wrong-type", 0.005)
 
 
@@ -175,7 +223,12 @@ def faults(options: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {}
     for label, flags in (("without faults", ()), ("with faults", FAULTS)):
         with endpoint("--latency", 0.5, *flags) as server, scratch() as folder:
-            settings = {"base_url": server.base_url, "count": 20_000, "in_flight": 128, "timeout_s": 3.0}
+            settings = {
+                "base_url": server.base_url,
+                "count": 20_000,
+                "in_flight": 128,
+                "timeout_s": 3.0,
+            }
             result = run("ours", folder=str(folder), **settings)
         assert result is not None
         seconds[label] = result["seconds"]
@@ -184,7 +237,11 @@ def faults(options: argparse.Namespace) -> dict[str, Any]:
             "failed": result["failed"],
             "events": result["ledger"]["events"],
         }
-    return {"seconds": seconds, "ratio": round(seconds["with faults"] / seconds["without faults"], 3), **report}
+    return {
+        "seconds": seconds,
+        "ratio": round(seconds["with faults"] / seconds["without faults"], 3),
+        **report,
+    }
 
 
 def kill(options: argparse.Namespace) -> dict[str, Any]:
@@ -192,9 +249,20 @@ def kill(options: argparse.Namespace) -> dict[str, Any]:
     rng, count, in_flight = random.Random(1), 30_000, 64
     with endpoint("--latency", 0.05, "--count-prompts") as server, scratch() as folder:
         undisturbed, killed = folder / "a", folder / "b"
-        run("ours", base_url=server.base_url, count=count, in_flight=in_flight, folder=str(undisturbed))
+        run(
+            "ours",
+            base_url=server.base_url,
+            count=count,
+            in_flight=in_flight,
+            folder=str(undisturbed),
+        )
         before = server.stats()["seen"]["answered"]
-        settings = {"base_url": server.base_url, "count": count, "in_flight": in_flight, "folder": str(killed)}
+        settings = {
+            "base_url": server.base_url,
+            "count": count,
+            "in_flight": in_flight,
+            "folder": str(killed),
+        }
         line = command("ours", settings, None)
         assert line is not None
         lost, kept = 0, 0
@@ -212,7 +280,9 @@ def kill(options: argparse.Namespace) -> dict[str, Any]:
         final = run("ours", **settings)
         assert final is not None
         asked_again = server.stats()["seen"]["answered"] - before - count
-        same = (undisturbed / "rationales.jsonl").read_bytes() == (killed / "rationales.jsonl").read_bytes()
+        same = (undisturbed / "rationales.jsonl").read_bytes() == (
+            killed / "rationales.jsonl"
+        ).read_bytes()
     return {
         "arrived before the last run": kept,
         "lost": lost,
@@ -240,11 +310,23 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
     with endpoint("--latency", 0.01) as server, scratch() as folder:
         asked = []
         for count, samples in ((5_000, 1), (5_000, 1), (5_100, 1), (5_100, 4), (5_100, 8)):
-            settings = {"base_url": server.base_url, "count": count, "in_flight": 256, "samples": samples}
+            settings = {
+                "base_url": server.base_url,
+                "count": count,
+                "in_flight": 256,
+                "samples": samples,
+            }
             result = run("ours", folder=str(folder), **settings)
             assert result is not None
             ledger = result["ledger"]["roles"]["teacher"]
-            asked.append([count, samples, result["ledger"]["events"].get("requests", 0), ledger["completions"]])
+            asked.append(
+                [
+                    count,
+                    samples,
+                    result["ledger"]["events"].get("requests", 0),
+                    ledger["completions"],
+                ]
+            )
     return {"rows, samples, requests, completions": asked}
 
 
@@ -264,12 +346,18 @@ def outage(options: argparse.Namespace) -> dict[str, Any]:
     thread = threading.Thread(target=break_down)
     with scratch() as folder:
         thread.start()
-        result = run("ours", base_url=server.base_url, count=10_000, in_flight=64, folder=str(folder))
+        result = run(
+            "ours", base_url=server.base_url, count=10_000, in_flight=64, folder=str(folder)
+        )
         thread.join()
         again = server.stats()["seen"]["answered"] + answered_before - 10_000
     server.stop()
     assert result is not None
-    return {"answered": result["answered"], "seconds": round(result["seconds"], 1), "asked again": again}
+    return {
+        "answered": result["answered"],
+        "seconds": round(result["seconds"], 1),
+        "asked again": again,
+    }
 
 
 def memory(options: argparse.Namespace) -> dict[str, Any]:
@@ -281,7 +369,11 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
             result = run("ours", timeout=3600, folder=str(folder), **settings)
         assert result is not None
         peaks[count], rates[count] = round(result["peak_mb"], 1), round(count / result["seconds"])
-    return {"peak MB": peaks, "ratio": round(peaks[options.million] / peaks[10_000], 3), "requests a second": rates}
+    return {
+        "peak MB": peaks,
+        "ratio": round(peaks[options.million] / peaks[10_000], 3),
+        "requests a second": rates,
+    }
 
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
@@ -301,7 +393,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("names", nargs="+", choices=[*BENCHMARKS, "all"])
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--peers", type=Path, default=None, help="folder with one virtual environment for each peer")
+    parser.add_argument(
+        "--peers", type=Path, default=None, help="folder with one virtual environment for each peer"
+    )
     parser.add_argument("--million", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()

@@ -26,7 +26,13 @@ FILLER = (
     " story, and keep the running result in sight. Each step uses the result of the step before it, and every number"
     " that is used stands in the question or was worked out already. Check the units at the end and the sign as well."
 ) * 2
-REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
+REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    429: "Too Many Requests",
+}
 
 
 class Behaviour:
@@ -90,7 +96,9 @@ class Behaviour:
             own = written if index == 0 else f" Again ({index}).{written}"
             finish: dict[str, Any] = {"index": index, "finish_reason": "stop", "logprobs": None}
             choices.append(
-                {**finish, "message": {"role": "assistant", "content": own}} if chat else {**finish, "text": own}
+                {**finish, "message": {"role": "assistant", "content": own}}
+                if chat
+                else {**finish, "text": own}
             )
         words, prompt_words = len(written) // 5, len(text) // 5 + 1
         return json.dumps(
@@ -149,7 +157,10 @@ class Connection(asyncio.Protocol):
                 if b"100-continue" in head:
                     self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 return
-            line, body = self.buffer[: self.buffer.find(b"\r\n")], self.buffer[end + 4 : end + 4 + length]
+            line, body = (
+                self.buffer[: self.buffer.find(b"\r\n")],
+                self.buffer[end + 4 : end + 4 + length],
+            )
             head = self.buffer[:end]
             self.buffer = self.buffer[end + 4 + length :]
             method, path, _ = line.split(b" ", 2)
@@ -168,7 +179,12 @@ class Connection(asyncio.Protocol):
         elif path == b"/stats":
             self.send(200, json.dumps(behaviour.stats()).encode())
         elif path.endswith(b"/models"):
-            self.send(200, json.dumps({"object": "list", "data": [{"id": "simulated", "object": "model"}]}).encode())
+            self.send(
+                200,
+                json.dumps(
+                    {"object": "list", "data": [{"id": "simulated", "object": "model"}]}
+                ).encode(),
+            )
         elif path.startswith((b"/v1/files", b"/v1/batches")):
             self.batch_api(method, path, body)
         else:
@@ -180,15 +196,27 @@ class Connection(asyncio.Protocol):
         request = json.loads(body)
         model = behaviour.options.model
         if model and request.get("model") != model:
-            self.send(404, error_body(f"The model {request.get('model')!r} does not exist", "model_not_found"))
+            self.send(
+                404,
+                error_body(f"The model {request.get('model')!r} does not exist", "model_not_found"),
+            )
             return
         if "too long" in prompt_of(request):
-            self.send(400, error_body("This model's maximum context length is 8 tokens", "context_length_exceeded"))
+            self.send(
+                400,
+                error_body(
+                    "This model's maximum context length is 8 tokens", "context_length_exceeded"
+                ),
+            )
             return
         fault = behaviour.fault()
         behaviour.seen[fault or "answered"] += 1
         if fault == "429":
-            after = f"Retry-After: {behaviour.options.retry_after}\r\n" if behaviour.options.retry_after else ""
+            after = (
+                f"Retry-After: {behaviour.options.retry_after}\r\n"
+                if behaviour.options.retry_after
+                else ""
+            )
             self.send(429, error_body("Rate limit reached", "rate_limit_exceeded"), after)
             return
         if fault == "hang":
@@ -211,9 +239,15 @@ class Connection(asyncio.Protocol):
         elif fault == "truncated":
             self.send(200, behaviour.reply(request, chat)[:-40])
         elif fault == "empty":
-            self.send(200, json.dumps({"object": "chat.completion", "choices": [], "usage": None}).encode())
+            self.send(
+                200,
+                json.dumps({"object": "chat.completion", "choices": [], "usage": None}).encode(),
+            )
         elif fault == "wrong type":
-            self.send(200, json.dumps({"object": "chat.completion", "choices": "none", "usage": 7}).encode())
+            self.send(
+                200,
+                json.dumps({"object": "chat.completion", "choices": "none", "usage": 7}).encode(),
+            )
         else:
             if behaviour.options.count_prompts and not self.transport.is_closing():
                 behaviour.prompts[hashlib.md5(body).hexdigest()[:16].encode()] += 1
@@ -242,12 +276,19 @@ class Connection(asyncio.Protocol):
         elif method == b"POST" and parts[-1] == "batches":
             request = json.loads(body)
             name = f"batch-{len(behaviour.batches)}"
-            behaviour.batches[name] = {"id": name, "input": request["input_file_id"], "ready": time.monotonic()}
+            behaviour.batches[name] = {
+                "id": name,
+                "input": request["input_file_id"],
+                "ready": time.monotonic(),
+            }
             behaviour.batches[name]["ready"] += behaviour.options.batch_seconds
             behaviour.seen["batches"] += 1
             self.send(200, json.dumps({"id": name, "status": "validating"}).encode())
         elif method == b"GET" and parts[-1] == "batches":
-            listed = [{"id": batch["id"], "input_file_id": batch["input"]} for batch in behaviour.batches.values()]
+            listed = [
+                {"id": batch["id"], "input_file_id": batch["input"]}
+                for batch in behaviour.batches.values()
+            ]
             self.send(200, json.dumps({"object": "list", "data": listed}).encode())
         elif parts[-2] == "batches" and parts[-1] in behaviour.batches:
             self.send(200, json.dumps(self.batch_state(behaviour.batches[parts[-1]])).encode())
@@ -265,13 +306,23 @@ class Connection(asyncio.Protocol):
                 item = json.loads(line)
                 self.behaviour.seen["batch requests"] += 1
                 if self.behaviour.fault():
-                    failed = {"status_code": 500, "body": json.loads(error_body("try again", "server_error"))}
+                    failed = {
+                        "status_code": 500,
+                        "body": json.loads(error_body("try again", "server_error")),
+                    }
                     bad.append(json.dumps({"custom_id": item["custom_id"], "response": failed}))
                     continue
                 reply = self.behaviour.reply(item["body"], item["url"].endswith("chat/completions"))
                 response = {"status_code": 200, "body": json.loads(reply)}
-                good.append(json.dumps({"custom_id": item["custom_id"], "response": response, "error": None}))
-            batch["output"], batch["errors"] = f"{batch['id']}-out", f"{batch['id']}-err" if bad else None
+                good.append(
+                    json.dumps(
+                        {"custom_id": item["custom_id"], "response": response, "error": None}
+                    )
+                )
+            batch["output"], batch["errors"] = (
+                f"{batch['id']}-out",
+                f"{batch['id']}-err" if bad else None,
+            )
             self.behaviour.files[batch["output"]] = "\n".join(good).encode()
             self.behaviour.files[f"{batch['id']}-err"] = "\n".join(bad).encode()
         return {
@@ -284,22 +335,38 @@ class Connection(asyncio.Protocol):
 
 def error_body(message: str, code: str) -> bytes:
     """An error as OpenAI writes it."""
-    return json.dumps({"error": {"message": message, "type": code, "code": code, "param": None}}).encode()
+    return json.dumps(
+        {"error": {"message": message, "type": code, "code": code, "param": None}}
+    ).encode()
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     made.add_argument("--port", type=int, default=0)
-    made.add_argument("--latency", type=float, default=0.05, help="seconds; the median where --spread is set")
-    made.add_argument("--spread", type=float, default=0.0, help="sigma of a lognormal latency; 0 = fixed")
-    made.add_argument("--requests-per-minute", type=int, default=0, help="answer 429 beyond this; 0 = no limit")
-    made.add_argument("--retry-after", default="1", help="Retry-After of a 429 in seconds; empty = none")
+    made.add_argument(
+        "--latency", type=float, default=0.05, help="seconds; the median where --spread is set"
+    )
+    made.add_argument(
+        "--spread", type=float, default=0.0, help="sigma of a lognormal latency; 0 = fixed"
+    )
+    made.add_argument(
+        "--requests-per-minute", type=int, default=0, help="answer 429 beyond this; 0 = no limit"
+    )
+    made.add_argument(
+        "--retry-after", default="1", help="Retry-After of a 429 in seconds; empty = none"
+    )
     for fault in ("429", "500", "reset", "hang", "truncated", "empty", "wrong-type"):
         made.add_argument(f"--share-{fault}", type=float, default=0.0)
-    made.add_argument("--most-choices", type=int, default=128, help="choices at most, whatever n says")
+    made.add_argument(
+        "--most-choices", type=int, default=128, help="choices at most, whatever n says"
+    )
     made.add_argument("--batch-seconds", type=float, default=0.2)
-    made.add_argument("--count-prompts", action="store_true", help="count prompts that were answered more than once")
+    made.add_argument(
+        "--count-prompts",
+        action="store_true",
+        help="count prompts that were answered more than once",
+    )
     made.add_argument("--key", default="", help="refuse any other key")
     made.add_argument("--model", default="", help="refuse any other model")
     made.add_argument("--seed", type=int, default=0)

@@ -81,7 +81,9 @@ class Solve(Protocol):
 class AnswerKind(Plugin):
     """One kind of answer: how it is read out of a text and when two are the same."""
 
-    def extract(self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()) -> str | None:
+    def extract(
+        self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
+    ) -> str | None:
         """The answer `text` concludes with, in canonical form, or NO_ANSWER. Never raises on any text.
 
         Precedence: after the last of `markers` that occurs; else in the last box; else the last candidate.
@@ -165,7 +167,12 @@ class Method(Plugin):
         return [Rationale(question.id, "", question.answer, source="none")]
 
     async def revise(
-        self, question: Question, rationales: Sequence[Rationale], ask: Ask, kind: AnswerKind, round: int
+        self,
+        question: Question,
+        rationales: Sequence[Rationale],
+        ask: Ask,
+        kind: AnswerKind,
+        round: int,
     ) -> list[Rationale]:
         """The candidates to train round `round` ≥ 1 on; they are filtered again. The default keeps those there are."""
         return list(rationales)
@@ -235,6 +242,8 @@ class Engine(Protocol):
 class EnginePlugin(Plugin):
     """Settings of an engine; `load` reads a checkpoint folder or hub id."""
 
-    def load(self, checkpoint: str | Path, *, prompt_end: str = "", target_begin: str = "") -> Engine:
+    def load(
+        self, checkpoint: str | Path, *, prompt_end: str = "", target_begin: str = ""
+    ) -> Engine:
         """`prompt_end` is added after every prompt and `target_begin` before every `begin`: the student's own format."""
         raise NotImplementedError

@@ -15,38 +15,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cotdistill.batching import BatchedModel
-from cotdistill.concurrency import run_async
-from cotdistill.contamination import contamination_report
-from cotdistill.environment import environment
 from cotdistill.errors import UserError
-from cotdistill.progress import Advance, Progress, SilentProgress
+from cotdistill.evaluation.contamination import contamination_report
+from cotdistill.evaluation.grid import Cell as ScoredCell
+from cotdistill.evaluation.grid import evaluate_answers, score_grid, strata
+from cotdistill.model.batcher import BatchedModel
 from cotdistill.recipe import Entry, MethodEntry, Recipe, resolved_yaml
 from cotdistill.records import Answer, Question, Rationale
-from cotdistill.run import Cell, Run
+from cotdistill.runs.environment import environment
+from cotdistill.runs.grid import Cell, Run
+from cotdistill.runs.store import Unit, locked
 from cotdistill.stages.curate import curate_rationales
-from cotdistill.stages.evaluate import Cell as ScoredCell
-from cotdistill.stages.evaluate import evaluate_answers, score_grid, strata
 from cotdistill.stages.generate import generate_rationales
 from cotdistill.stages.infer import answer_questions
 from cotdistill.stages.report import terminal_tables, write_report
+from cotdistill.stages.summary import report_data
 from cotdistill.stages.train import Training, train_method
-from cotdistill.store import (
-    Unit,
-    fingerprint,
-    locked,
-    read_json,
-    read_records,
-    write_json,
-    write_jsonl,
-    write_text,
-)
-from cotdistill.summary import report_data
+from cotdistill.util.concurrency import run_async
+from cotdistill.util.files import read_json, read_records, write_json, write_jsonl, write_text
+from cotdistill.util.naming import fingerprint
+from cotdistill.util.progress import Advance, Progress, SilentProgress
 
 __all__ = ["STAGES", "curate", "evaluate", "generate", "infer", "report", "run_recipe", "train"]
 
 
-def run_recipe(recipe: Recipe, progress: Progress | None = None, stages: Sequence[str] | None = None) -> Run:
+def run_recipe(
+    recipe: Recipe, progress: Progress | None = None, stages: Sequence[str] | None = None
+) -> Run:
     """Run a recipe's stages (all six by default) in its folder; what is there already is not done again.
 
     Raises:
@@ -134,8 +129,16 @@ def train(run: Run) -> None:
             unit.folder,
             unit.fingerprint,
         )
-        checkpoints = {role: str(path.relative_to(unit.folder)) for role, path in trained.checkpoints.items()}
-        unit.finish({"checkpoints": checkpoints, "roles": trained.facts, "seconds": time.monotonic() - started})
+        checkpoints = {
+            role: str(path.relative_to(unit.folder)) for role, path in trained.checkpoints.items()
+        }
+        unit.finish(
+            {
+                "checkpoints": checkpoints,
+                "roles": trained.facts,
+                "seconds": time.monotonic() - started,
+            }
+        )
 
 
 def _training(run: Run, cell: Cell, questions: Sequence[Question]) -> Training:
@@ -168,20 +171,34 @@ def infer(run: Run) -> None:
         (unit.folder / "scored.jsonl").unlink(missing_ok=True)  # of earlier answers
         questions = list(run.questions(cell.task, split))
         started = time.monotonic()
-        with run.progress.task(f"infer {cell.label} · {split} · {strategy.label}", len(questions)) as advance:
-            passing = run_async(_infer(run, cell, questions, strategy, unit.folder / "answers.jsonl", advance))
-        unit.finish({"questions": len(questions), "passing": passing, "seconds": time.monotonic() - started})
+        with run.progress.task(
+            f"infer {cell.label} · {split} · {strategy.label}", len(questions)
+        ) as advance:
+            passing = run_async(
+                _infer(run, cell, questions, strategy, unit.folder / "answers.jsonl", advance)
+            )
+        unit.finish(
+            {"questions": len(questions), "passing": passing, "seconds": time.monotonic() - started}
+        )
         _say_what_may_pass(run, cell.label, passing)
 
 
 async def _infer(
-    run: Run, cell: Cell, questions: Sequence[Question], strategy: Entry, out: Path, advance: Advance
+    run: Run,
+    cell: Cell,
+    questions: Sequence[Question],
+    strategy: Entry,
+    out: Path,
+    advance: Advance,
 ) -> int:
     unit = run.train_unit(cell)
     load = run.load_role(cell.student)
     checkpoints = unit.facts["checkpoints"] if unit.facts is not None else {}
     rules = strategy.plugin.rules
-    models = {role: BatchedModel(load(unit.folder / path), rules=rules) for role, path in checkpoints.items()}
+    models = {
+        role: BatchedModel(load(unit.folder / path), rules=rules)
+        for role, path in checkpoints.items()
+    }
     async with run.open_ask(models, cell.student) as ask:
         return await answer_questions(
             questions,
@@ -203,13 +220,24 @@ def evaluate(run: Run) -> None:
         _require(unit, "infer")
         folder = unit.folder
         answers = list(read_records(folder / "answers.jsonl", Answer))
-        verdicts = evaluate_answers(run.questions(cell.task, split), answers, cell.task.plugin.answer_kind)
+        verdicts = evaluate_answers(
+            run.questions(cell.task, split), answers, cell.task.plugin.answer_kind
+        )
         write_jsonl(folder / "scored.jsonl", (verdict.to_json() for verdict in verdicts))
-        where = {"task": cell.task.label, "method": cell.method.label, "strategy": strategy.label, "split": split}
+        where = {
+            "task": cell.task.label,
+            "method": cell.method.label,
+            "strategy": strategy.label,
+            "split": split,
+        }
         student = "" if cell.method.plugin.prompted_role == "teacher" else cell.student.label
         selection = cell.method.train.selection if cell.method.plugin.rounds else ""
-        scored.append(ScoredCell.of(verdicts, seed=cell.seed, student=student, selection=selection, **where))
-        figures = cell.method.plugin.measures(zip(run.questions(cell.task, split), answers, strict=True))
+        scored.append(
+            ScoredCell.of(verdicts, seed=cell.seed, student=student, selection=selection, **where)
+        )
+        figures = cell.method.plugin.measures(
+            zip(run.questions(cell.task, split), answers, strict=True)
+        )
         if figures:
             measures.append({**where, "student": student, "seed": cell.seed, **figures})
     scores = score_grid(scored, run.baseline)
@@ -217,13 +245,17 @@ def evaluate(run: Run) -> None:
         (task.label, split): strata(run.questions(task, split)) for task, split in run.evaluated()
     }
     by_group = [
-        {name: _rows_of(scores.by_group(index, keys)) for name, keys in groups[row.task, row.split].items()}
+        {
+            name: _rows_of(scores.by_group(index, keys))
+            for name, keys in groups[row.task, row.split].items()
+        }
         for index, row in enumerate(scores.rows)
     ]
     write_json(run.folder / "contamination.json", _contamination(run))
     made_from = {"made_from": _answered_from(run)}
     write_json(
-        run.folder / "scores.json", {**made_from, **scores.to_json(), "by_group": by_group, "measures": measures}
+        run.folder / "scores.json",
+        {**made_from, **scores.to_json(), "by_group": by_group, "measures": measures},
     )
 
 
@@ -241,7 +273,12 @@ def _contamination(run: Run) -> dict[str, Any]:
             run.questions(task, "train"),
             run.questions(task, "test"),
             (exemplar for method in run.recipe.methods for exemplar in run.exemplars(task, method)),
-            (rationale for path in kept if path.exists() for rationale in read_records(path, Rationale)),
+            (
+                rationale
+                for path in kept
+                if path.exists()
+                for rationale in read_records(path, Rationale)
+            ),
         )
         reports[task.label] = report.to_json()
     return reports
@@ -270,12 +307,16 @@ def _finished(unit: Unit) -> bool:
 
 def _require(unit: Unit, stage: str) -> None:
     if unit.facts is None:
-        raise UserError(f"{unit.folder}: not there, or made for another recipe; run the stage {stage} first")
+        raise UserError(
+            f"{unit.folder}: not there, or made for another recipe; run the stage {stage} first"
+        )
 
 
 def _say_what_may_pass(run: Run, label: str, count: int) -> None:
     if count:
-        run.progress.say(f"{label}: {count} questions failed for now; the same command asks them again")
+        run.progress.say(
+            f"{label}: {count} questions failed for now; the same command asks them again"
+        )
 
 
 def _answered_from(run: Run) -> str:

@@ -44,7 +44,11 @@ _Plugin = TypeVar("_Plugin", bound=contracts.Plugin)
 
 def names(kind: str) -> list[str]:
     """Names of all plug-ins of a kind, sorted: files of the folder without a leading underscore, and entry points."""
-    own = [module.name for module in pkgutil.iter_modules([str(_folder(kind))]) if not module.name.startswith("_")]
+    own = [
+        module.name
+        for module in pkgutil.iter_modules([str(_folder(kind))])
+        if not module.name.startswith("_")
+    ]
     return sorted({*own, *_entry_points(kind)})
 
 
@@ -53,7 +57,9 @@ def summary(kind: str, name: str) -> str:
     path = _folder(kind) / f"{name}.py"
     if not path.exists():
         return (inspect.getdoc(find(kind, name)) or "").split("\n")[0]
-    classes = [node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.ClassDef)]
+    classes = [
+        node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.ClassDef)
+    ]
     public = [node for node in classes if not node.name.startswith("_") and ast.get_docstring(node)]
     return (ast.get_docstring(public[-1]) or "").split("\n")[0] if public else ""
 
@@ -83,7 +89,9 @@ def find(kind: str, name: str) -> type[contracts.Plugin]:
         if member.__module__ == module.__name__
     ]
     if not found:
-        raise PluginError(f"{kind}: {module.__file__} defines no public class derived from {base.__name__}")
+        raise PluginError(
+            f"{kind}: {module.__file__} defines no public class derived from {base.__name__}"
+        )
     return found[-1]
 
 
@@ -96,7 +104,9 @@ def build(kind: str, entry: str | Mapping[str, Any], expected: type[_Plugin]) ->
     settings = {"name": entry} if isinstance(entry, str) else dict(entry)
     name = settings.pop("name", None)
     if not isinstance(name, str):
-        raise PluginError(f"{kind}: {dict(settings)!r} needs a `name`; one of {', '.join(names(kind))}")
+        raise PluginError(
+            f"{kind}: {dict(settings)!r} needs a `name`; one of {', '.join(names(kind))}"
+        )
     cls = find(kind, name)
     try:
         plugin = cls(**settings)
@@ -114,7 +124,9 @@ def settings_error(place: str, error: ValidationError, model: type[Any]) -> str:
     if first["type"] == "extra_forbidden":
         known = sorted(model.model_fields)
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'no settings'}"
+        hint = (
+            f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'no settings'}"
+        )
         return f"{place}: unknown setting {field!r}; {hint}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{place}: {field + ': ' if field else ''}{message}"
@@ -130,7 +142,9 @@ def _folder(kind: str) -> Path:
 
 
 def _entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:
-    return {point.name: point for point in importlib.metadata.entry_points(group=f"cotdistill.{kind}")}
+    return {
+        point.name: point for point in importlib.metadata.entry_points(group=f"cotdistill.{kind}")
+    }
 
 
 def _named_class(kind: str, name: str) -> type[contracts.Plugin]:
@@ -138,11 +152,15 @@ def _named_class(kind: str, name: str) -> type[contracts.Plugin]:
     try:
         member = vars(importlib.import_module(module_name))[class_name]
     except (ImportError, KeyError) as error:
-        raise PluginError(f"{kind}: cannot load {name!r}: {error!r}; write it as package.module:Class") from error
+        raise PluginError(
+            f"{kind}: cannot load {name!r}: {error!r}; write it as package.module:Class"
+        ) from error
     return _checked(member, KINDS[kind], name)
 
 
 def _checked(member: Any, base: type[contracts.Plugin], place: str) -> type[contracts.Plugin]:
     if not (inspect.isclass(member) and issubclass(member, base)):
-        raise PluginError(f"{place} is no {base.__name__}: derive it from cotdistill.contracts.{base.__name__}")
+        raise PluginError(
+            f"{place} is no {base.__name__}: derive it from cotdistill.contracts.{base.__name__}"
+        )
     return member

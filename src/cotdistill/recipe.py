@@ -22,10 +22,19 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cotdistill import plugins
-from cotdistill.contracts import EnginePlugin, Filter, Method, Plugin, Split, Strategy, Task, Teacher
+from cotdistill.contracts import (
+    EnginePlugin,
+    Filter,
+    Method,
+    Plugin,
+    Split,
+    Strategy,
+    Task,
+    Teacher,
+)
 from cotdistill.errors import PluginError, RecipeError
-from cotdistill.store import fingerprint, folder_name
 from cotdistill.students.settings import StudentSettings, TrainSettings
+from cotdistill.util.naming import fingerprint, folder_name
 
 __all__ = [
     "Budget",
@@ -86,7 +95,12 @@ class Limits(_Strict):
     ood: int | None = Field(None, ge=1)
 
     def of(self, split: Split) -> int | None:
-        return {"train": self.train, "validation": self.validation, "test": self.test, "ood": self.ood}[split]
+        return {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+            "ood": self.ood,
+        }[split]
 
 
 class Budget(_Strict):
@@ -120,7 +134,9 @@ class Recipe(_Strict):
     @classmethod
     def _a_folder_in_output(cls, name: str) -> str:
         if name in ("", ".", "..") or "/" in name or "\\" in name:
-            raise ValueError(f"{name!r} names no folder inside `output`; put the place into `output`")
+            raise ValueError(
+                f"{name!r} names no folder inside `output`; put the place into `output`"
+            )
         return name
 
     @field_validator("seeds", "evaluate_on")
@@ -137,7 +153,9 @@ class Recipe(_Strict):
         for method in self.methods:
             role = method.plugin.prompted_role
             if role is not None and role not in known:
-                raise ValueError(f"methods {method.label}: no role {role!r} to prompt; this run has {', '.join(known)}")
+                raise ValueError(
+                    f"methods {method.label}: no role {role!r} to prompt; this run has {', '.join(known)}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -178,7 +196,9 @@ def _refuse_shared_folders(place: str, labels: Sequence[str]) -> None:
         if other == label:
             raise ValueError(f"{place}: two entries are called {label!r}; give one a `label`")
         if other is not None:
-            raise ValueError(f"{place}: {other!r} and {label!r} would share the folder {folder!r}; change a `label`")
+            raise ValueError(
+                f"{place}: {other!r} and {label!r} would share the folder {folder!r}; change a `label`"
+            )
         owners[folder] = label
 
 
@@ -220,8 +240,14 @@ def refuse_missing_students(path: Path, recipe: Recipe) -> None:
     for student in recipe.students:
         for field in ("model", "config", "tokenizer"):
             value = getattr(student.settings, field)
-            if isinstance(value, str) and value.startswith((".", "/", "~")) and not Path(value).exists():
-                raise RecipeError(f"{path}: student {student.label}: {field}: {value} does not exist; correct the path")
+            if (
+                isinstance(value, str)
+                and value.startswith((".", "/", "~"))
+                and not Path(value).exists()
+            ):
+                raise RecipeError(
+                    f"{path}: student {student.label}: {field}: {value} does not exist; correct the path"
+                )
 
 
 def parse_recipe(data: Mapping[str, Any]) -> Recipe:
@@ -236,7 +262,9 @@ def parse_recipe(data: Mapping[str, Any]) -> Recipe:
     for key in rest:
         if key not in known:
             near = difflib.get_close_matches(str(key), sorted(known), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"a recipe has {', '.join(sorted(known))}"
+            hint = (
+                f"did you mean {near[0]!r}?" if near else f"a recipe has {', '.join(sorted(known))}"
+            )
             raise RecipeError(f"unknown key {key!r}; {hint}")
     train = _settings("train", rest.pop("train", {}), TrainSettings)
     filters = _listed(rest.pop("filters", ["answer_match", "duplicates"]), "filters")
@@ -247,9 +275,12 @@ def parse_recipe(data: Mapping[str, Any]) -> Recipe:
         if rest.get("guide") is not None
         else rest.pop("guide", None),
         "students": [_student(item) for item in _grid(rest, "student", "students", "lab")],
-        "methods": [_method(item, filters, train) for item in _listed(rest.pop("methods", None), "methods")],
+        "methods": [
+            _method(item, filters, train) for item in _listed(rest.pop("methods", None), "methods")
+        ],
         "strategies": [
-            _entry("strategies", item, Strategy) for item in _grid(rest, "strategy", "strategies", "greedy")
+            _entry("strategies", item, Strategy)
+            for item in _grid(rest, "strategy", "strategies", "greedy")
         ],
         "engine": _entry("engines", rest.pop("engine", "transformers"), EnginePlugin),
     }
@@ -268,7 +299,10 @@ def resolved_yaml(recipe: Recipe) -> str:
         "tasks": [_dump(entry) for entry in recipe.tasks],
         "teacher": _dump(recipe.teacher, label=False),
         "guide": _dump(recipe.guide, label=False) if recipe.guide else None,
-        "students": [{"label": entry.label, **entry.settings.model_dump(mode="json")} for entry in recipe.students],
+        "students": [
+            {"label": entry.label, **entry.settings.model_dump(mode="json")}
+            for entry in recipe.students
+        ],
         "methods": [
             {
                 **_dump(entry),
@@ -280,7 +314,16 @@ def resolved_yaml(recipe: Recipe) -> str:
         "strategies": [_dump(entry) for entry in recipe.strategies],
         "engine": _dump(recipe.engine, label=False),
         **recipe.model_dump(
-            mode="json", include={"seeds", "evaluate_on", "limit", "exemplars", "completions", "budget", "in_flight"}
+            mode="json",
+            include={
+                "seeds",
+                "evaluate_on",
+                "limit",
+                "exemplars",
+                "completions",
+                "budget",
+                "in_flight",
+            },
         ),
     }
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
@@ -306,14 +349,21 @@ def _listed(value: Any, key: str) -> list[Any]:
     return list(value)
 
 
-def _entry(kind: str, value: Any, expected: type[_Kind], reserved: Mapping[str, Any] | None = None) -> Any:
+def _entry(
+    kind: str, value: Any, expected: type[_Kind], reserved: Mapping[str, Any] | None = None
+) -> Any:
     if not isinstance(value, str | Mapping):
         raise RecipeError(f"{kind}: {value!r} is neither a name nor a mapping with a `name`")
     settings = {} if isinstance(value, str) else dict(value)
     name = value if isinstance(value, str) else settings.pop("name", None)
     label = _own_label(f"{kind} {name}", settings)
     plugin = plugins.build(kind, {"name": name, **settings}, expected)
-    made = {"label": label or _label(str(name), settings), "name": name, "settings": settings, "plugin": plugin}
+    made = {
+        "label": label or _label(str(name), settings),
+        "name": name,
+        "settings": settings,
+        "plugin": plugin,
+    }
     return MethodEntry(**made, **reserved) if reserved is not None else Entry(**made)
 
 
@@ -322,8 +372,12 @@ def _method(value: Any, filters: list[Any], train: TrainSettings) -> MethodEntry
     own_filters = _listed(settings.pop("filters", filters), "filters")
     own_train = settings.pop("train", {})
     if not isinstance(own_train, Mapping):
-        raise RecipeError(f"methods {settings.get('name')}: `train` must be a mapping of training settings")
-    merged = _settings("train", {**train.model_dump(exclude_unset=True), **own_train}, TrainSettings)
+        raise RecipeError(
+            f"methods {settings.get('name')}: `train` must be a mapping of training settings"
+        )
+    merged = _settings(
+        "train", {**train.model_dump(exclude_unset=True), **own_train}, TrainSettings
+    )
     entries = tuple(_entry("filters", item, Filter) for item in own_filters)
     made: MethodEntry = _entry("methods", settings, Method, {"filters": entries, "train": merged})
     return made
@@ -331,20 +385,25 @@ def _method(value: Any, filters: list[Any], train: TrainSettings) -> MethodEntry
 
 def _student(value: Any) -> StudentEntry:
     if not isinstance(value, str | Mapping):
-        raise RecipeError(f"students: {value!r} is neither a model nor a mapping of settings such as `model`")
+        raise RecipeError(
+            f"students: {value!r} is neither a model nor a mapping of settings such as `model`"
+        )
     settings = {"model": value} if isinstance(value, str) else dict(value)
     label = _own_label("students", settings)
     student = _settings("student", settings, StudentSettings)
     name = Path(str(settings.get("model") or settings.get("config") or "student")).name
     return StudentEntry(
-        label=label or _label(name, {k: v for k, v in settings.items() if k == "lora"}), settings=student
+        label=label or _label(name, {k: v for k, v in settings.items() if k == "lora"}),
+        settings=student,
     )
 
 
 def _own_label(place: str, settings: dict[str, Any]) -> str | None:
     label = settings.pop("label", None)
     if label is not None and not isinstance(label, str):
-        raise RecipeError(f'{place}: label: {label!r} is not text; put it in quotes: label: "{label}"')
+        raise RecipeError(
+            f'{place}: label: {label!r} is not text; put it in quotes: label: "{label}"'
+        )
     return label
 
 
@@ -353,7 +412,9 @@ _Settings = TypeVar("_Settings", bound=BaseModel)
 
 def _settings(place: str, value: Any, model: type[_Settings]) -> _Settings:
     if not isinstance(value, Mapping):
-        raise RecipeError(f"`{place}` must be a mapping with any of {', '.join(sorted(model.model_fields))}")
+        raise RecipeError(
+            f"`{place}` must be a mapping with any of {', '.join(sorted(model.model_fields))}"
+        )
     try:
         return model(**value)
     except TypeError as error:
@@ -368,7 +429,11 @@ def _label(name: str, settings: Mapping[str, Any]) -> str:
         for key, value in settings.items()
         if isinstance(value, str | int | float) and len(str(value)) < 24
     ]
-    deep = {key: value for key, value in settings.items() if not isinstance(value, str | int | float | None)}
+    deep = {
+        key: value
+        for key, value in settings.items()
+        if not isinstance(value, str | int | float | None)
+    }
     tag = [fingerprint(deep)[:4]] if deep else []
     return " ".join([name.rpartition(":")[2], *short, *tag])
 
@@ -386,7 +451,9 @@ def _yaml(text: str, place: str | Path) -> Any:
         raise RecipeError(f"{at(line)}: not valid YAML: {error.problem}") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position)
-        raise RecipeError(f"{at(line)}: control character {text[error.position]!r}; take it out") from error
+        raise RecipeError(
+            f"{at(line)}: control character {text[error.position]!r}; take it out"
+        ) from error
     except ValueError as error:
         raise RecipeError(
             f"{place}: not valid YAML: {error}; put quotes around text that looks like a date or number"
@@ -398,11 +465,15 @@ def _yaml(text: str, place: str | Path) -> Any:
 def _override(data: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     if not equals:
-        raise RecipeError(f"--set {override}: write it as key=value, for example --set train.epochs=3")
+        raise RecipeError(
+            f"--set {override}: write it as key=value, for example --set train.epochs=3"
+        )
     *parents, last = path.split(".")
     place: Any = data
     for part in parents:
         place = place.setdefault(part, {})
         if not isinstance(place, dict):
-            raise RecipeError(f"--set {override}: {part!r} holds no settings by name; edit the recipe instead")
+            raise RecipeError(
+                f"--set {override}: {part!r} holds no settings by name; edit the recipe instead"
+            )
     place[last] = _yaml(value, f"--set {override}")

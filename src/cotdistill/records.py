@@ -64,7 +64,9 @@ class Record:
         kinds = _field_types(cls)
         unknown = sorted(data.keys() - kinds.keys())
         if unknown:
-            raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}; it has {', '.join(kinds)}")
+            raise ValueError(
+                f"{cls.__name__} has no field {unknown[0]!r}; it has {', '.join(kinds)}"
+            )
         try:
             return cls(**{name: _restore(value, kinds[name]) for name, value in data.items()})
         except TypeError as error:
@@ -241,7 +243,11 @@ class Example(Record):
     def to_json(self) -> dict[str, Any]:
         # Without the default of `by_mean`: trainings begun before the field existed keep their fingerprint.
         row = Record.to_json(self)
-        return row if self.by_mean else {name: value for name, value in row.items() if name != "by_mean"}
+        return (
+            row
+            if self.by_mean
+            else {name: value for name, value in row.items() if name != "by_mean"}
+        )
 
 
 @dataclass(frozen=True, slots=True)

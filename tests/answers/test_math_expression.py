@@ -42,7 +42,8 @@ def test_same(answer: str | None, gold: str | None, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile", ["9" * 200 + "!", "10^{10^{10}}", "(x+y+z+1)^{60}", "9^{99999}", "\\frac{" * 40, "((((" * 60]
+    "hostile",
+    ["9" * 200 + "!", "10^{10^{10}}", "(x+y+z+1)^{60}", "9^{99999}", "\\frac{" * 40, "((((" * 60],
 )
 def test_hostile_expressions_end_soon(hostile: str) -> None:
     began = time.thread_time()

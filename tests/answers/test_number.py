@@ -76,7 +76,14 @@ def test_caller_markers_come_first() -> None:
 
 
 whole_numbers = st.integers(min_value=-(10**12), max_value=10**12)
-_DIGITS = ["0123456789", "٠١٢٣٤٥٦٧٨٩", "०१२३४५६७८९", "０１２３４５６７８９", "০১২৩৪৫৬৭৮৯", "๐๑๒๓๔๕๖๗๘๙"]
+_DIGITS = [
+    "0123456789",
+    "٠١٢٣٤٥٦٧٨٩",
+    "०१२३४५६७८९",
+    "０１２３４５６７８９",
+    "০১২৩৪৫৬৭৮৯",
+    "๐๑๒๓๔๕๖๗๘๙",
+]
 _PLAIN = ["{}", "${}", "{} apples", "{}%", "{} €", "about {} km", "**{}**", r"\boxed{{{}}}", "{}."]
 
 
@@ -85,15 +92,20 @@ _PLAIN = ["{}", "${}", "{} apples", "{}%", "{} €", "about {} km", "**{}**", r"
     st.sampled_from(["", ",", " ", "'", "\u202f", "_"]),
     st.sampled_from(_DIGITS),
     st.sampled_from(_PLAIN),
-    st.sampled_from(["", "She had 3, then 4 more. The answer is ", "So 8 + 1 = 9.\n#### ", "x -->"]),
+    st.sampled_from(
+        ["", "She had 3, then 4 more. The answer is ", "So 8 + 1 = 9.\n#### ", "x -->"]
+    ),
 )
-def test_any_whole_number_comes_back(number: int, separator: str, digits: str, form: str, lead: str) -> None:
+def test_any_whole_number_comes_back(
+    number: int, separator: str, digits: str, form: str, lead: str
+) -> None:
     written = f"{number:,}".replace(",", separator).translate(str.maketrans("0123456789", digits))
     assert NUMBER.extract(lead + form.format(written)) == str(number)
 
 
 @given(
-    st.decimals(min_value=-(10**9), max_value=10**9, places=4, allow_nan=False), st.sampled_from(["{:,}", "{}", "{:e}"])
+    st.decimals(min_value=-(10**9), max_value=10**9, places=4, allow_nan=False),
+    st.sampled_from(["{:,}", "{}", "{:e}"]),
 )
 def test_any_decimal_comes_back(number: object, form: str) -> None:
     assert NUMBER.same(NUMBER.extract(f"The answer is {form.format(number)}."), str(number))

@@ -28,7 +28,14 @@ def random_text(draw: random.Random) -> str:
 def test_a_hundred_thousand_random_texts() -> None:
     draw = random.Random(20)
     options = ("pond", "forest", "5", "A", "")
-    number, choice, yes_no, text, date, math = Number(), Choice(), YesNo(), Text(), Date(), MathExpression()
+    number, choice, yes_no, text, date, math = (
+        Number(),
+        Choice(),
+        YesNo(),
+        Text(),
+        Date(),
+        MathExpression(),
+    )
     found = 0
     for _ in range(100_000):
         sample = random_text(draw)

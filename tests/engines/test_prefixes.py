@@ -7,7 +7,7 @@ import torch
 from cotdistill.engines._prefixes import Known, PrefixStore
 from cotdistill.engines.transformers import ModelEngine, TransformersEngine
 from cotdistill.records import Request
-from cotdistill.students.tiny import tiny_checkpoint
+from cotdistill.testing.tiny import tiny_checkpoint
 
 
 def known(*tokens: int) -> Known:
@@ -39,16 +39,24 @@ def test_the_oldest_rows_make_room() -> None:
 @pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2", "t5"])
 def test_later_turns_are_answered_as_if_they_were_the_first(tmp_path: Path, family: Any) -> None:
     checkpoint = tiny_checkpoint(tmp_path, family)
-    plain = TransformersEngine(prefix_megabytes=0).load(checkpoint, prompt_end=" ###", target_begin=" ")
+    plain = TransformersEngine(prefix_megabytes=0).load(
+        checkpoint, prompt_end=" ###", target_begin=" "
+    )
     keeping = TransformersEngine(batch_size=3).load(checkpoint, prompt_end=" ###", target_begin=" ")
     assert isinstance(plain, ModelEngine)
     assert isinstance(keeping, ModelEngine)
     names = ("Ana", "Ben", "Cleo", "Dora", "Emil")
-    prompts = [f"{name} has 3 apples and buys 8 more. How many apples does she have now?" for name in names]
+    prompts = [
+        f"{name} has 3 apples and buys 8 more. How many apples does she have now?" for name in names
+    ]
     for turn in range(3):
-        requests = [(Request(prompt, max_tokens=6 + place), 0) for place, prompt in enumerate(prompts)]
+        requests = [
+            (Request(prompt, max_tokens=6 + place), 0) for place, prompt in enumerate(prompts)
+        ]
         expected = [completion.text for completion in plain.generate(requests)]
         assert [completion.text for completion in keeping.generate(requests)] == expected
-        prompts = [f"{prompt} | {text} and {turn}" for prompt, text in zip(prompts, expected, strict=True)]
+        prompts = [
+            f"{prompt} | {text} and {turn}" for prompt, text in zip(prompts, expected, strict=True)
+        ]
     reused = keeping._prefixes.find(tuple(keeping.codec.prompt_ids(prompts[0])))[1]
     assert (reused > 0) is (family != "t5")

@@ -10,14 +10,15 @@ import torch
 from cotdistill.engines.transformers import ModelEngine, TransformersEngine
 from cotdistill.errors import FatalTeacherError, QuestionFailed, UserError
 from cotdistill.records import Message, Request
-from cotdistill.students.tiny import Family, tiny_checkpoint
+from cotdistill.testing.tiny import Family, tiny_checkpoint
 
 FAMILIES: tuple[Family, ...] = ("gpt2", "llama", "qwen2", "t5")
 PROMPTS = (
     "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?",
     "Q: Is the coin heads up?",
     "A",
-    "Q: A coin is heads up. Ben flips the coin. Cleo does not flip the coin. Is the coin still heads up? " * 2,
+    "Q: A coin is heads up. Ben flips the coin. Cleo does not flip the coin. Is the coin still heads up? "
+    * 2,
     "Q: Ana has 3 apples and buys 9 more. How many apples does she have now?",
     "Q: Ana has 3 apples and buys 8 more. How many now?",
 )
@@ -29,7 +30,9 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 def load(checkpoint: Path, **settings: object) -> ModelEngine:
-    engine = TransformersEngine(device="cpu", **settings).load(checkpoint, prompt_end=" ###", target_begin=" ")  # type: ignore[arg-type]
+    engine = TransformersEngine(device="cpu", **settings).load(
+        checkpoint, prompt_end=" ###", target_begin=" "
+    )  # type: ignore[arg-type]
     assert isinstance(engine, ModelEngine)
     return engine
 
@@ -40,7 +43,9 @@ def mixed_batch() -> list[tuple[Request, int]]:
         rows.append((Request(prompt, max_tokens=8 + 5 * place), 0))
         sampled = Request(prompt, temperature=0.9, top_p=1.0 if place % 2 else 0.8, max_tokens=30)
         rows += [(sampled, index) for index in range(3)]
-        rows.append((Request(prompt, temperature=0.7, max_tokens=12, begin="Ana has", stop=("e",)), 1))
+        rows.append(
+            (Request(prompt, temperature=0.7, max_tokens=12, begin="Ana has", stop=("e",)), 1)
+        )
     return rows
 
 
@@ -53,7 +58,9 @@ def test_a_batch_answers_exactly_as_its_items_alone(checkpoint: Path) -> None:
     assert [c.completion_tokens for c in together] == [c.completion_tokens for c in alone]
     assert [c.finish_reason for c in together] == [c.finish_reason for c in alone]
     assert [c.logprob for c in together] == pytest.approx([c.logprob for c in alone], abs=1e-4)
-    assert len({c.text for c in together}) > len(rows) // 2, "the tiny model says nearly the same everywhere"
+    assert len({c.text for c in together}) > len(rows) // 2, (
+        "the tiny model says nearly the same everywhere"
+    )
 
 
 def test_greedy_equals_transformers_generate(checkpoint: Path) -> None:
@@ -61,12 +68,20 @@ def test_greedy_equals_transformers_generate(checkpoint: Path) -> None:
     prompt = PROMPTS[0]
     ids = torch.tensor([engine.codec.prompt_ids(prompt)])
     made = engine.model.generate(
-        input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=20, pad_token_id=0
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=20,
+        pad_token_id=0,
     )[0]
     new = made[1:] if engine.codec.encoder_decoder else made[ids.shape[1] :]
-    expected = engine.codec.after([] if engine.codec.encoder_decoder else ids[0].tolist(), new.tolist())
+    expected = engine.codec.after(
+        [] if engine.codec.encoder_decoder else ids[0].tolist(), new.tolist()
+    )
     completion = engine.generate([(Request(prompt, max_tokens=20), 0)])[0]
-    assert completion.text == (expected if engine.codec.encoder_decoder else expected.removeprefix(" "))
+    assert completion.text == (
+        expected if engine.codec.encoder_decoder else expected.removeprefix(" ")
+    )
 
 
 def test_sample_i_is_the_same_whatever_else_is_asked(checkpoint: Path) -> None:
@@ -80,7 +95,9 @@ def test_sample_i_is_the_same_whatever_else_is_asked(checkpoint: Path) -> None:
 def test_a_completion_starts_with_what_was_given(checkpoint: Path) -> None:
     engine = load(checkpoint)
     for begin in ("Ana has 3", "Ana has 3 ", "3 + 8 =", "apples. "):
-        completion = engine.generate([(Request(PROMPTS[0], max_tokens=12, begin=begin, temperature=0.5), 0)])[0]
+        completion = engine.generate(
+            [(Request(PROMPTS[0], max_tokens=12, begin=begin, temperature=0.5), 0)]
+        )[0]
         assert completion.text.startswith(begin)
         assert len(completion.text) > len(begin)
         assert completion.completion_tokens <= 12
@@ -89,7 +106,9 @@ def test_a_completion_starts_with_what_was_given(checkpoint: Path) -> None:
 def test_a_stop_string_ends_the_text_and_is_not_part_of_it(checkpoint: Path) -> None:
     engine = load(checkpoint)
     prompts = [f"Q: Is coin {number} heads up?" for number in range(8)]
-    texts = [c.text for c in engine.generate([(Request(prompt, max_tokens=40), 0) for prompt in prompts])]
+    texts = [
+        c.text for c in engine.generate([(Request(prompt, max_tokens=40), 0) for prompt in prompts])
+    ]
     free, prompt = max(zip(texts, prompts, strict=True), key=lambda pair: len(set(pair[0])))
     stop = free[6:9]
     stopped = engine.generate([(Request(prompt, max_tokens=40, stop=("never there", stop)), 0)])[0]
@@ -126,9 +145,14 @@ class AfterLetter:
 
 
 @pytest.mark.parametrize("stop", [(), ("never there",)])
-def test_a_rule_is_asked_only_where_a_text_may_end_as_it_says(checkpoint: Path, stop: tuple[str, ...]) -> None:
+def test_a_rule_is_asked_only_where_a_text_may_end_as_it_says(
+    checkpoint: Path, stop: tuple[str, ...]
+) -> None:
     engine = load(checkpoint)
-    rows = [(Request(f"Q: Is coin {number} heads up?", max_tokens=40, stop=stop), 0) for number in range(8)]
+    rows = [
+        (Request(f"Q: Is coin {number} heads up?", max_tokens=40, stop=stop), 0)
+        for number in range(8)
+    ]
     ends = [completion.text[-1:] for completion in engine.generate(rows)]
     letter = next(end for end in ends if end.strip())
     everywhere, there = AfterLetter(letter, ()), AfterLetter(letter, (letter, f"{letter} "))
@@ -141,7 +165,9 @@ def test_few_shot_prompts_share_their_prefix_and_answer_alike(checkpoint: Path) 
     exemplars = "Q: Ana has 3 apples. How many?\nA: The answer is 3.\n\n" * 4
     rows = [(Request(exemplars + prompt, max_tokens=16), 0) for prompt in PROMPTS[:3]]
     engine = load(checkpoint)
-    assert [c.text for c in engine.generate(rows)] == [engine.generate([row])[0].text for row in rows]
+    assert [c.text for c in engine.generate(rows)] == [
+        engine.generate([row])[0].text for row in rows
+    ]
 
 
 def test_a_prompt_that_does_not_fit_is_an_error_and_never_cut(tmp_path: Path) -> None:
@@ -158,7 +184,9 @@ def test_a_row_at_the_end_of_the_context_does_not_disturb_the_others(tmp_path: P
     full = Request("3" * 245, max_tokens=400)
     others = [Request(f"Q: Is coin {number} heads up?", max_tokens=40) for number in range(12)]
     together = engine.generate([(request, 0) for request in (full, *others)])
-    assert [c.text for c in together] == [engine.generate([(request, 0)])[0].text for request in (full, *others)]
+    assert [c.text for c in together] == [
+        engine.generate([(request, 0)])[0].text for request in (full, *others)
+    ]
 
 
 def test_a_chat_prompt_needs_a_chat_template(tmp_path: Path) -> None:
@@ -167,8 +195,13 @@ def test_a_chat_prompt_needs_a_chat_template(tmp_path: Path) -> None:
     with pytest.raises(FatalTeacherError, match="chat template"):
         load(folder).generate([(chat, 0)])
     engine = load(folder)
-    engine.codec.tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}A:"
-    assert engine.codec.decode(engine.codec.prompt_ids(chat.prompt)) == "user: Is the coin heads up?\nA:"
+    engine.codec.tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}A:"
+    )
+    assert (
+        engine.codec.decode(engine.codec.prompt_ids(chat.prompt))
+        == "user: Is the coin heads up?\nA:"
+    )
     assert engine.generate([(chat, 0)])[0].completion_tokens == 5
 
 

@@ -23,6 +23,8 @@ def test_reasons(gold: str | None, answer: str | None, reason: str | None) -> No
 
 
 @pytest.mark.parametrize(("source", "reason"), [("teacher", "empty rationale"), ("none", None)])
-def test_an_answer_without_a_rationale_is_for_answer_only_alone(source: str, reason: str | None) -> None:
+def test_an_answer_without_a_rationale_is_for_answer_only_alone(
+    source: str, reason: str | None
+) -> None:
     candidate = (Question("q", "How many?", "11"), Rationale("q", " \n", "11", source=source))
     assert list(AnswerMatch().apply([candidate], Number())) == [(*candidate, reason)]

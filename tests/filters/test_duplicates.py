@@ -19,12 +19,17 @@ from cotdistill.records import Question, Rationale
         ("equations", ["It flies.", "it flies.", "It swims."], [None, "same equations", None]),
     ],
 )
-def test_reasons(level: Literal["text", "equations"], texts: list[str], reasons: list[str | None]) -> None:
+def test_reasons(
+    level: Literal["text", "equations"], texts: list[str], reasons: list[str | None]
+) -> None:
     question = Question("q", "How many?", "11")
     candidates = [(question, Rationale("q", text, "11", index)) for index, text in enumerate(texts)]
     assert [reason for *_, reason in Duplicates(level=level).apply(candidates, Number())] == reasons
 
 
 def test_questions_do_not_share_their_rationales() -> None:
-    candidates = [(Question(name, "How many?", "11"), Rationale(name, "It is 11.", "11")) for name in ("a", "b")]
+    candidates = [
+        (Question(name, "How many?", "11"), Rationale(name, "It is 11.", "11"))
+        for name in ("a", "b")
+    ]
     assert [reason for *_, reason in Duplicates().apply(candidates, Number())] == [None, None]

@@ -9,7 +9,9 @@ from cotdistill.filters.ids import Ids
 from cotdistill.plugins import build
 from cotdistill.records import Question, Rationale
 
-CANDIDATES = [(Question(name, "How many?", "11"), Rationale(name, "It is 11.", "11")) for name in ("a", "b")]
+CANDIDATES = [
+    (Question(name, "How many?", "11"), Rationale(name, "It is 11.", "11")) for name in ("a", "b")
+]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ from cotdistill.records import Question, Rationale
         ({"cut": "drop"}, "It is 11.", {}, None),
     ],
 )
-def test_reasons(settings: dict[str, Any], text: str, extra: dict[str, Any], reason: str | None) -> None:
+def test_reasons(
+    settings: dict[str, Any], text: str, extra: dict[str, Any], reason: str | None
+) -> None:
     candidate = (Question("q", "How many?", "11"), Rationale("q", text, "11", extra=extra))
     assert list(Length(**settings).apply([candidate], Number())) == [(*candidate, reason)]
 

@@ -10,7 +10,15 @@ import pytest
 
 from cotdistill.contracts import Split
 from cotdistill.lab.generators import DRAWS
-from cotdistill.lab.problem import NAMES, STYLES, Problem, draw_item, problem_at, question_at, splits_of
+from cotdistill.lab.problem import (
+    NAMES,
+    STYLES,
+    Problem,
+    draw_item,
+    problem_at,
+    question_at,
+    splits_of,
+)
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test", "ood")
 NAME = "|".join(NAMES)
@@ -41,7 +49,11 @@ def test_word_problems_follow_from_the_numbers_in_the_story(split: Split) -> Non
             assert result == problem.answer
         used = {int(n) for sentence in problem.solutions[0] for n in re.findall(r"\d+", sentence)}
         assert set(told) <= used
-        assert (2 <= len(problem.solutions[0]) <= 5) if split != "ood" else (6 <= len(problem.solutions[0]) <= 8)
+        assert (
+            (2 <= len(problem.solutions[0]) <= 5)
+            if split != "ood"
+            else (6 <= len(problem.solutions[0]) <= 8)
+        )
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -50,7 +62,9 @@ def test_coin_flip_follows_from_the_sentences(split: Split) -> None:
         first, *people, ask = re.split(r"(?<=[.?]) ", problem.text)
         heads = "heads" in first
         for sentence in people:
-            turned = re.search(r"flips|turns", sentence) and not re.search(r"does not|twice", sentence)
+            turned = re.search(r"flips|turns", sentence) and not re.search(
+                r"does not|twice", sentence
+            )
             heads ^= bool(turned)
         assert problem.answer == ("yes" if heads == ("heads" in ask) else "no")
         assert (3 <= len(people) <= 7) if split != "ood" else (8 <= len(people) <= 11)
@@ -63,7 +77,9 @@ def test_shuffled_objects_follow_from_the_swaps(split: Split) -> None:
     for problem in problems("shuffled_objects", split):
         holder = dict(re.findall(rf"({NAME}) has (\w+)", problem.text))
         assert len(holder) == 3
-        swaps = re.findall(rf"({NAME}) (?:and|swaps with|trades with) ({NAME})(?: swap| trade|\.)", problem.text)
+        swaps = re.findall(
+            rf"({NAME}) (?:and|swaps with|trades with) ({NAME})(?: swap| trade|\.)", problem.text
+        )
         for first, second in swaps:
             holder[first], holder[second] = holder[second], holder[first]
         asked = re.findall(NAME, problem.text)[-1]
@@ -71,7 +87,9 @@ def test_shuffled_objects_follow_from_the_swaps(split: Split) -> None:
         assert (2 <= len(swaps) <= 3) if split != "ood" else (4 <= len(swaps) <= 6)
         for solution in problem.solutions:
             assert len(solution) == len(swaps) + 1
-            assert solution[-1].endswith(f" ({problem.answer}) {holder[asked]} is {holder[asked]} yes.")
+            assert solution[-1].endswith(
+                f" ({problem.answer}) {holder[asked]} is {holder[asked]} yes."
+            )
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -85,7 +103,10 @@ def test_rule_quiz_follows_from_the_chained_facts(split: Split) -> None:
             path.append(at)
         assert problem.options["ABCD".index(problem.answer)] == path[-1]
         assert len(set(problem.options)) == 4
-        assert all(s[-1].endswith(f" ({problem.answer}) {path[-1]} is {path[-1]} yes.") for s in problem.solutions)
+        assert all(
+            s[-1].endswith(f" ({problem.answer}) {path[-1]} is {path[-1]} yes.")
+            for s in problem.solutions
+        )
         assert (2 <= len(path) <= 3) if split != "ood" else (4 <= len(path) <= 5)
 
 
@@ -101,7 +122,12 @@ def test_splits_share_no_text_no_content_and_no_template(task: str) -> None:
         templates[split] = {p.template for p in drawn}
         if split != "ood":
             assert all(split in splits_of(p) for p in drawn)
-    for first, second in [("train", "validation"), ("train", "test"), ("validation", "test"), ("train", "ood")]:
+    for first, second in [
+        ("train", "validation"),
+        ("train", "test"),
+        ("validation", "test"),
+        ("train", "ood"),
+    ]:
         assert not texts[first] & texts[second]
         assert not templates[first] & templates[second]
         assert "train" not in (first, second) or not contents[first] & contents[second]
@@ -119,7 +145,9 @@ def test_an_item_does_not_depend_on_the_others(task: str) -> None:
 def test_a_question_carries_gold_rationale_and_steps(task: str) -> None:
     question = question_at(DRAWS[task], task, "train", 5, 0)
     assert question.rationale == " ".join(step.solution for step in question.steps)
-    assert all(step.solution.endswith(".") and step.question.endswith("?") for step in question.steps)
+    assert all(
+        step.solution.endswith(".") and step.question.endswith("?") for step in question.steps
+    )
     assert question.meta["steps"] == len(question.steps)
 
 

@@ -21,7 +21,9 @@ def apples() -> Question:
 
 @pytest.fixture
 def pens() -> Question:
-    return Question("q2", "Bo has 2 pens and loses 1. How many?", "1", rationale="Bo has 2 pens. 2 - 1 = 1.")
+    return Question(
+        "q2", "Bo has 2 pens and loses 1. How many?", "1", rationale="Bo has 2 pens. 2 - 1 = 1."
+    )
 
 
 @pytest.fixture

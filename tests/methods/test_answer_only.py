@@ -2,8 +2,8 @@ import asyncio
 
 from cotdistill.answers.choice import Choice
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
 from cotdistill.methods.answer_only import AnswerOnly
+from cotdistill.model.client import Asker
 from cotdistill.records import Example, Question
 from cotdistill.teachers.scripted import Scripted
 
@@ -12,10 +12,14 @@ def test_it_learns_the_gold_answer_and_needs_no_teacher(apples: Question, quiz: 
     method = AnswerOnly()
     (none,) = asyncio.run(method.annotate(apples, Asker({}), Number()))
     assert (none.source, none.text, none.answer) == ("none", "", "11")
-    assert list(method.examples(apples, none)) == [Example("student", apples.text, "11", group="q1")]
+    assert list(method.examples(apples, none)) == [
+        Example("student", apples.text, "11", group="q1")
+    ]
     (example,) = method.examples(quiz, none)
     assert example.target == "(B)"
-    assert example.prompt.endswith("Context: Birds have wings.\nOptions: (A) stone (B) bird (C) fish")
+    assert example.prompt.endswith(
+        "Context: Birds have wings.\nOptions: (A) stone (B) bird (C) fish"
+    )
 
 
 def test_the_student_is_asked_the_plain_question(apples: Question, quiz: Question) -> None:

@@ -10,21 +10,21 @@ from typing import Any, Literal
 import pytest
 
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
-from cotdistill.batching import BatchedModel
 from cotdistill.contracts import Ask, Method, Model
 from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.filters.answer_match import AnswerMatch
+from cotdistill.model.batcher import BatchedModel
+from cotdistill.model.client import Asker
 from cotdistill.plugins import build, names
-from cotdistill.progress import SilentProgress
 from cotdistill.records import Answer, Question, Request, Step
 from cotdistill.stages.infer import answer_questions
 from cotdistill.stages.train import Training, train_method
-from cotdistill.store import read_records
 from cotdistill.students.loading import load_student
 from cotdistill.students.settings import StudentSettings, TrainSettings
-from cotdistill.students.tiny import tiny_checkpoint
 from cotdistill.teachers.scripted import Scripted
+from cotdistill.testing.tiny import tiny_checkpoint
+from cotdistill.util.files import read_records
+from cotdistill.util.progress import SilentProgress
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "socratic_cot": [
@@ -86,10 +86,18 @@ def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return tiny_checkpoint(tmp_path_factory.mktemp(family), family)
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: "-".join(str(value) for value in settings.values()))
-def test_it_trains_reloads_and_answers(base: Path, settings: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "settings", SETTINGS, ids=lambda settings: "-".join(str(value) for value in settings.values())
+)
+def test_it_trains_reloads_and_answers(
+    base: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
     method, kind = build("methods", settings, Method), Number()
-    method = method.with_exemplars(QUESTIONS[-method.exemplar_count :]) if method.exemplar_count else method
+    method = (
+        method.with_exemplars(QUESTIONS[-method.exemplar_count :])
+        if method.exemplar_count
+        else method
+    )
     student = StudentSettings(model=str(base))
     load = partial(load_student, TransformersEngine(), student)
     training = Training(
@@ -109,7 +117,11 @@ def test_it_trains_reloads_and_answers(base: Path, settings: dict[str, Any], tmp
 
     async def annotated() -> list[Any]:
         async with open_ask({}) as ask:
-            return [(question, one) for question in QUESTIONS for one in await method.annotate(question, ask, kind)]
+            return [
+                (question, one)
+                for question in QUESTIONS
+                for one in await method.annotate(question, ask, kind)
+            ]
 
     trained = train_method(training, asyncio.run(annotated()), tmp_path, "test")
     assert set(trained.checkpoints) == {role for roles in method.rounds for role in roles}
@@ -119,7 +131,9 @@ def test_it_trains_reloads_and_answers(base: Path, settings: dict[str, Any], tmp
         async with open_ask(models) as ask:
             from cotdistill.strategies.greedy import Greedy
 
-            await answer_questions(QUESTIONS[:3], method, Greedy(), ask, kind, tmp_path / "answers.jsonl")
+            await answer_questions(
+                QUESTIONS[:3], method, Greedy(), ask, kind, tmp_path / "answers.jsonl"
+            )
 
     asyncio.run(answer())
     answers = list(read_records(tmp_path / "answers.jsonl", Answer))

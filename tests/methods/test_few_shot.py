@@ -1,8 +1,8 @@
 import asyncio
 
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
 from cotdistill.methods.few_shot import FewShot
+from cotdistill.model.client import Asker
 from cotdistill.records import Question
 from cotdistill.teachers.scripted import Scripted
 

@@ -5,16 +5,18 @@ import pytest
 
 from cotdistill.answers.choice import Choice
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
 from cotdistill.errors import DataError
 from cotdistill.methods.few_shot_cot import FewShotCot
+from cotdistill.model.client import Asker
 from cotdistill.records import Question
 from cotdistill.teachers.scripted import Scripted
 
 
 def test_exemplars_end_with_the_answer_sentence(apples: Question, pens: Question) -> None:
     method = FewShotCot(shots=1).with_exemplars([pens])
-    ask = Asker({"teacher": Scripted(replies=" 3 + 8 = 11. The answer is 11.\n\nQ: Another").open()})
+    ask = Asker(
+        {"teacher": Scripted(replies=" 3 + 8 = 11. The answer is 11.\n\nQ: Another").open()}
+    )
     answer = asyncio.run(method.solve(apples, ask, Number()))
     assert answer.answer == "11"
     assert answer.trace[0]["prompt"] == (

@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
 from cotdistill.errors import PluginError, QuestionFailed
 from cotdistill.methods.fine_tune_cot import FineTuneCot
+from cotdistill.model.client import Asker
 from cotdistill.plugins import build
 from cotdistill.records import Example, Question, Rationale, Request
 from cotdistill.teachers.scripted import Scripted
@@ -28,7 +28,9 @@ class Recorder:
 
 
 def annotate(method: FineTuneCot, question: Question, teacher: Recorder) -> list[Rationale]:
-    return asyncio.run(method.annotate(question, Asker({"teacher": Scripted(replies=teacher).open()}), Number()))
+    return asyncio.run(
+        method.annotate(question, Asker({"teacher": Scripted(replies=teacher).open()}), Number())
+    )
 
 
 def test_one_sample_is_two_greedy_calls(apples: Question) -> None:
@@ -46,7 +48,10 @@ def test_diverse_reasoning_draws_at_temperature_and_concludes_greedily(apples: Q
     rationales = annotate(FineTuneCot(samples=3), apples, teacher)
     assert [rationale.answer for rationale in rationales] == ["11", "11", "24"]
     assert [rationale.sample_index for rationale in rationales] == [0, 1, 2]
-    heats = {str(request.prompt).endswith("the answer is"): request.temperature for request, _ in teacher.requests}
+    heats = {
+        str(request.prompt).endswith("the answer is"): request.temperature
+        for request, _ in teacher.requests
+    }
     assert heats == {False: 0.7, True: 0.0}
 
 
@@ -57,8 +62,13 @@ def test_a_second_call_that_fails_costs_the_other_rationales_nothing(apples: Que
                 raise QuestionFailed("the endpoint refused it", "refused")
             return super().__call__(request, index)
 
-    rationales = annotate(FineTuneCot(samples=3), apples, Refusing(" 3 + 8 = 11.", " 3 * 8 = 24.", " 8 + 3 = 11."))
-    assert [(rationale.sample_index, rationale.answer) for rationale in rationales] == [(0, "11"), (2, "11")]
+    rationales = annotate(
+        FineTuneCot(samples=3), apples, Refusing(" 3 + 8 = 11.", " 3 * 8 = 24.", " 8 + 3 = 11.")
+    )
+    assert [(rationale.sample_index, rationale.answer) for rationale in rationales] == [
+        (0, "11"),
+        (2, "11"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -73,13 +83,19 @@ def test_a_second_call_that_fails_costs_the_other_rationales_nothing(apples: Que
 def test_adaptive_sampling_stops_when_enough_distinct_rationales_hold(
     apples: Question, samples: tuple[str, ...], drawn: int
 ) -> None:
-    method = build("methods", {"name": "fine_tune_cot", "samples": {"distinct": 2, "at_most": 6}}, FineTuneCot)
+    method = build(
+        "methods", {"name": "fine_tune_cot", "samples": {"distinct": 2, "at_most": 6}}, FineTuneCot
+    )
     assert len(annotate(method, apples, Recorder(*samples))) == drawn
 
 
 def test_adaptive_settings_must_make_sense() -> None:
     with pytest.raises(PluginError, match="at_most"):
-        build("methods", {"name": "fine_tune_cot", "samples": {"distinct": 4, "at_most": 2}}, FineTuneCot)
+        build(
+            "methods",
+            {"name": "fine_tune_cot", "samples": {"distinct": 4, "at_most": 2}},
+            FineTuneCot,
+        )
 
 
 def test_without_a_second_call_the_answer_is_read_from_the_reply(apples: Question) -> None:

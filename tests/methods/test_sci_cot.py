@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from cotdistill.answers.choice import Choice
-from cotdistill.asking import Asker
 from cotdistill.methods.sci_cot import SciCot, block, teacher_prompt
+from cotdistill.model.client import Asker
 from cotdistill.records import Completion, Prompt, Question, Rationale
 from cotdistill.teachers.scripted import Scripted
 
@@ -34,7 +34,9 @@ def test_the_teacher_explains_the_answer_it_is_given(quiz: Question) -> None:
         (False, " Fish swim. The answer is (C).", "C"),
     ],
 )
-def test_what_a_rationale_concludes(quiz: Question, hint: bool, reply: str, answer: str | None) -> None:
+def test_what_a_rationale_concludes(
+    quiz: Question, hint: bool, reply: str, answer: str | None
+) -> None:
     ask = Asker({"teacher": Scripted(replies=reply).open()})
     (rationale,) = asyncio.run(SciCot(hint=hint).annotate(quiz, ask, Choice()))
     assert rationale.answer == answer
@@ -42,7 +44,9 @@ def test_what_a_rationale_concludes(quiz: Question, hint: bool, reply: str, answ
 
 
 @pytest.mark.parametrize(("finish", "extra"), [("length", {"cut": True}), ("stop", {})])
-def test_a_reply_that_the_length_limit_cut_off_says_so(quiz: Question, finish: str, extra: dict[str, bool]) -> None:
+def test_a_reply_that_the_length_limit_cut_off_says_so(
+    quiz: Question, finish: str, extra: dict[str, bool]
+) -> None:
     async def ask(prompt: Prompt, **settings: Any) -> list[Completion]:
         return [Completion("Birds have", finish_reason=finish)]
 
@@ -52,7 +56,11 @@ def test_a_reply_that_the_length_limit_cut_off_says_so(quiz: Question, finish: s
 
 def test_two_models_learn_from_one_rationale(quiz: Question) -> None:
     first, second = SciCot().examples(quiz, TAUGHT)
-    assert (first.role, first.prompt, first.target) == ("rationale", BLOCK, f"Solution: {TAUGHT.text}")
+    assert (first.role, first.prompt, first.target) == (
+        "rationale",
+        BLOCK,
+        f"Solution: {TAUGHT.text}",
+    )
     assert (second.role, second.target) == ("answer", "The answer is (B).")
     assert second.prompt == f"{BLOCK}\nSolution: {TAUGHT.text}\nAnswer:"
 
@@ -70,8 +78,12 @@ def test_rounds(settings: dict[str, Any], rounds: tuple[tuple[str, ...], ...]) -
     assert SciCot(**settings).rounds == rounds
 
 
-@pytest.mark.parametrize(("train", "texts"), [("generated", ["It flies."]), ("mixed", [TAUGHT.text, "It flies."])])
-def test_the_answer_model_learns_from_what_the_first_stage_writes(quiz: Question, train: Any, texts: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("train", "texts"), [("generated", ["It flies."]), ("mixed", [TAUGHT.text, "It flies."])]
+)
+def test_the_answer_model_learns_from_what_the_first_stage_writes(
+    quiz: Question, train: Any, texts: list[str]
+) -> None:
     ask = Asker({"rationale": Scripted(replies={BLOCK: " Solution: It flies."}).open()})
     revised = asyncio.run(SciCot(train_rationale=train).revise(quiz, [TAUGHT], ask, Choice(), 1))
     assert [rationale.text for rationale in revised] == texts
@@ -89,16 +101,21 @@ def test_shuffled_options_take_their_letters_along(quiz: Question) -> None:
     assert examples == [e for e in SciCot(shuffles=4).examples(quiz, TAUGHT) if e.role == "answer"]
 
 
-def in_other_orders(question: Question, text: str, shuffles: int = 5) -> list[tuple[dict[str, str], str]]:
+def in_other_orders(
+    question: Question, text: str, shuffles: int = 5
+) -> list[tuple[dict[str, str], str]]:
     """Each shuffled copy of a rationale, with where every letter has moved."""
     method = SciCot(shuffles=shuffles, stages="rationale_answer")
     _, *copies = method.examples(question, Rationale("q", text, question.answer))
-    return [(moves(question, copy.prompt), copy.target.removeprefix("Solution: ")) for copy in copies]
+    return [
+        (moves(question, copy.prompt), copy.target.removeprefix("Solution: ")) for copy in copies
+    ]
 
 
 def moves(question: Question, prompt: str) -> dict[str, str]:
     return {
-        old: prompt[prompt.index(f") {option}") - 1] for old, option in zip("ABCDE", question.options, strict=False)
+        old: prompt[prompt.index(f") {option}") - 1]
+        for old, option in zip("ABCDE", question.options, strict=False)
     }
 
 
@@ -152,7 +169,9 @@ def test_letters_in_the_words_of_an_option_stay() -> None:
 
 @pytest.mark.parametrize(("shuffles", "copies"), [(0, 0), (3, 3), (5, 5), (9, 5)])
 def test_every_copy_has_an_order_of_its_own(quiz: Question, shuffles: int, copies: int) -> None:
-    shuffled = [e for e in SciCot(shuffles=shuffles).examples(quiz, TAUGHT) if e.role == "rationale"]
+    shuffled = [
+        e for e in SciCot(shuffles=shuffles).examples(quiz, TAUGHT) if e.role == "rationale"
+    ]
     assert len(shuffled) == len({e.prompt for e in shuffled}) == 1 + copies
 
 
@@ -171,10 +190,16 @@ def test_one_stage_baselines(quiz: Question, stages: Any, target: str) -> None:
     assert asyncio.run(method.solve(quiz, ask, Choice())).answer == "B"
 
 
-@pytest.mark.parametrize(("test_rationale", "writer"), [("own", "rationale"), ("teacher", "teacher")])
-def test_the_answer_is_inferred_from_the_rationale(quiz: Question, test_rationale: Any, writer: str) -> None:
+@pytest.mark.parametrize(
+    ("test_rationale", "writer"), [("own", "rationale"), ("teacher", "teacher")]
+)
+def test_the_answer_is_inferred_from_the_rationale(
+    quiz: Question, test_rationale: Any, writer: str
+) -> None:
     answerer = Scripted(replies={"Solution: Wings fly.\nAnswer:": " The answer is (B)."})
-    ask = Asker({writer: Scripted(replies=" Solution: Wings fly.").open(), "answer": answerer.open()})
+    ask = Asker(
+        {writer: Scripted(replies=" Solution: Wings fly.").open(), "answer": answerer.open()}
+    )
     answer = asyncio.run(SciCot(test_rationale=test_rationale).solve(quiz, ask, Choice()))
     assert answer.answer == "B"
     assert [entry["role"] for entry in answer.trace] == [writer, "answer"]

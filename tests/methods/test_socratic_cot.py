@@ -5,17 +5,21 @@ import pytest
 
 from cotdistill.answers.number import Number
 from cotdistill.answers.yes_no import YesNo
-from cotdistill.asking import Asker
 from cotdistill.errors import DataError
 from cotdistill.methods.socratic_cot import SocraticCot, read_steps
+from cotdistill.model.client import Asker
 from cotdistill.records import Question, Rationale, Step
 from cotdistill.teachers.scripted import Scripted
 
-DECOMPOSITION = "How many at first? ** Ana has 3 apples.\nHow many then? ** 3 + 8 = 11 apples.\n#### 11"
+DECOMPOSITION = (
+    "How many at first? ** Ana has 3 apples.\nHow many then? ** 3 + 8 = 11 apples.\n#### 11"
+)
 
 
 def rationale_of(question: Question, reply: str = DECOMPOSITION) -> Rationale:
-    ask = Asker({"teacher": Scripted(replies={"Break the question into sub-questions": reply}).open()})
+    ask = Asker(
+        {"teacher": Scripted(replies={"Break the question into sub-questions": reply}).open()}
+    )
     (rationale,) = asyncio.run(SocraticCot().annotate(question, ask, Number()))
     return rationale
 
@@ -36,7 +40,9 @@ def test_a_reply_without_steps_has_no_answer(apples: Question, reply: str) -> No
 
 def test_a_sub_answer_of_another_kind_is_its_last_word() -> None:
     steps = read_steps(
-        "How is it after Bo? ** Bo flips it, so it is tails.\n#### no", Question("q", "Heads?", "no"), YesNo()
+        "How is it after Bo? ** Bo flips it, so it is tails.\n#### no",
+        Question("q", "Heads?", "no"),
+        YesNo(),
     )
     assert steps == (Step("How is it after Bo?", "Bo flips it, so it is tails.", "tails"),)
 
@@ -44,15 +50,23 @@ def test_a_sub_answer_of_another_kind_is_its_last_word() -> None:
 def test_gold_steps_are_the_other_source(apples: Question) -> None:
     (rationale,) = asyncio.run(SocraticCot(source="gold").annotate(apples, Asker({}), Number()))
     assert (rationale.steps, rationale.source, rationale.answer) == (apples.steps, "gold", "11")
-    written = dataclasses.replace(apples, steps=(), rationale="How many? ** 3 + 8 = <<3+8=11>>11 apples.")
+    written = dataclasses.replace(
+        apples, steps=(), rationale="How many? ** 3 + 8 = <<3+8=11>>11 apples."
+    )
     (rationale,) = asyncio.run(SocraticCot(source="gold").annotate(written, Asker({}), Number()))
     assert rationale.steps == (Step("How many?", "3 + 8 = <<3+8=11>>11 apples.", "11"),)
 
 
 @pytest.mark.parametrize("steps", [(), (Step("", "3 + 8 = 11.", "11"),)])
-def test_gold_steps_without_sub_questions_are_refused(apples: Question, steps: tuple[Step, ...]) -> None:
+def test_gold_steps_without_sub_questions_are_refused(
+    apples: Question, steps: tuple[Step, ...]
+) -> None:
     with pytest.raises(DataError, match="q1 has no gold sub-questions"):
-        asyncio.run(SocraticCot(source="gold").annotate(dataclasses.replace(apples, steps=steps), Asker({}), Number()))
+        asyncio.run(
+            SocraticCot(source="gold").annotate(
+                dataclasses.replace(apples, steps=steps), Asker({}), Number()
+            )
+        )
 
 
 def test_each_turn_is_an_example_of_its_role(apples: Question) -> None:
@@ -60,7 +74,10 @@ def test_each_turn_is_an_example_of_its_role(apples: Question) -> None:
         (e.role, e.prompt.removeprefix(apples.text), e.target)
         for e in SocraticCot().examples(apples, rationale_of(apples))
     ]
-    first, second = " | How many at first? ** Ana has 3 apples.", " | How many then? ** 3 + 8 = 11 apples."
+    first, second = (
+        " | How many at first? ** Ana has 3 apples.",
+        " | How many then? ** 3 + 8 = 11 apples.",
+    )
     assert examples == [
         ("decomposer", " |", "How many at first?"),
         ("solver", " | How many at first? **", "Ana has 3 apples. --> 3"),
@@ -74,28 +91,44 @@ def test_the_unified_student_writes_both(apples: Question) -> None:
     method = SocraticCot(variant="unified")
     assert method.rounds == (("student",),)
     (example,) = method.examples(apples, rationale_of(apples))
-    target = "How many at first? ** Ana has 3 apples. | How many then? ** 3 + 8 = 11 apples. | #### 11"
+    target = (
+        "How many at first? ** Ana has 3 apples. | How many then? ** 3 + 8 = 11 apples. | #### 11"
+    )
     assert (example.role, example.prompt, example.target) == ("student", apples.text, target)
     ask = Asker({"student": Scripted(replies=f" {target}").open()})
     assert asyncio.run(method.solve(apples, ask, Number())).answer == "11"
 
 
-SOLVER = Scripted(replies={"How many then? **": " 3 + 8 = 11. --> 11", "How many at first? **": " Ana has 3. --> 3"})
+SOLVER = Scripted(
+    replies={
+        "How many then? **": " 3 + 8 = 11. --> 11",
+        "How many at first? **": " Ana has 3. --> 3",
+    }
+)
 
 
-DECOMPOSER = Scripted(replies={"3 + 8 = 11": " done", "Ana has 3. |": " How many then?", "Ana": " How many at first?"})
+DECOMPOSER = Scripted(
+    replies={"3 + 8 = 11": " done", "Ana has 3. |": " How many then?", "Ana": " How many at first?"}
+)
 
 
 def test_the_students_take_turns_until_done(apples: Question) -> None:
     ask = Asker({"decomposer": DECOMPOSER.open(), "solver": SOLVER.open()})
     answer = asyncio.run(SocraticCot().solve(apples, ask, Number()))
     assert answer.answer == "11"
-    assert [entry["role"] for entry in answer.trace] == ["decomposer", "solver"] * 2 + ["decomposer"]
-    assert answer.text == "How many at first? ** Ana has 3. --> 3\nHow many then? ** 3 + 8 = 11. --> 11"
+    assert [entry["role"] for entry in answer.trace] == ["decomposer", "solver"] * 2 + [
+        "decomposer"
+    ]
+    assert (
+        answer.text
+        == "How many at first? ** Ana has 3. --> 3\nHow many then? ** 3 + 8 = 11. --> 11"
+    )
 
 
 @pytest.mark.parametrize(("replies", "turns"), [(" How many at first?", 3), (" Done.", 1)])
-def test_a_decomposer_that_repeats_itself_or_stops_at_once_ends_it(apples: Question, replies: str, turns: int) -> None:
+def test_a_decomposer_that_repeats_itself_or_stops_at_once_ends_it(
+    apples: Question, replies: str, turns: int
+) -> None:
     ask = Asker({"decomposer": Scripted(replies=replies).open(), "solver": SOLVER.open()})
     answer = asyncio.run(SocraticCot().solve(apples, ask, Number()))
     assert len(answer.trace) == turns
@@ -103,7 +136,9 @@ def test_a_decomposer_that_repeats_itself_or_stops_at_once_ends_it(apples: Quest
 
 
 def test_a_last_turn_that_is_cut_does_not_hand_on_an_earlier_result(apples: Question) -> None:
-    solver = Scripted(replies={"How many then? **": " 3 + 8 = 11", "How many at first? **": " Ana has 3. --> 3"})
+    solver = Scripted(
+        replies={"How many then? **": " 3 + 8 = 11", "How many at first? **": " Ana has 3. --> 3"}
+    )
     ask = Asker({"decomposer": DECOMPOSER.open(), "solver": solver.open()})
     assert asyncio.run(SocraticCot().solve(apples, ask, Number())).answer == "11"
 
@@ -119,13 +154,20 @@ def test_there_is_a_limit_of_steps(apples: Question) -> None:
         return f" Question {ever_new.count}?"
 
     ever_new.count = 0
-    ask = Asker({"decomposer": Scripted(replies=ever_new).open(), "solver": Scripted(replies=" 1. --> 1").open()})
+    ask = Asker(
+        {
+            "decomposer": Scripted(replies=ever_new).open(),
+            "solver": Scripted(replies=" 1. --> 1").open(),
+        }
+    )
     answer = asyncio.run(SocraticCot(max_steps=4).solve(apples, ask, Number()))
     assert len(answer.trace) == 8
 
 
 def test_gold_sub_questions_are_the_upper_bound(apples: Question) -> None:
-    solver = Scripted(replies={"has she then? **": " 3 + 8 = 11. --> 11", "at first? **": " Ana has 3. --> 3"})
+    solver = Scripted(
+        replies={"has she then? **": " 3 + 8 = 11. --> 11", "at first? **": " Ana has 3. --> 3"}
+    )
     method = SocraticCot(sub_questions="gold")
     answer = asyncio.run(method.solve(apples, Asker({"solver": solver.open()}), Number()))
     assert (answer.answer, method.rounds) == ("11", (("solver",),))

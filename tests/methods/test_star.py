@@ -4,10 +4,10 @@ import dataclasses
 import pytest
 
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
 from cotdistill.errors import DataError
 from cotdistill.methods.star import Star
-from cotdistill.prompts import cot_exemplar, cot_query
+from cotdistill.model.client import Asker
+from cotdistill.prompting.parts import cot_exemplar, cot_query
 from cotdistill.records import Question, Rationale
 from cotdistill.teachers.scripted import Scripted
 
@@ -36,7 +36,14 @@ def test_where_it_fails_it_explains_the_answer(apples: Question) -> None:
 
 def test_rft_keeps_the_first_rationales_and_one_of_each_list_of_equations(apples: Question) -> None:
     method = Star(variant="rft", samples=4)
-    kept = revise(method, apples, " So 3+8 = 11. --> 11", " 8 + 3 = 11. --> 11", " 1 --> 1", " 8 + 3 = 11! --> 11")
+    kept = revise(
+        method,
+        apples,
+        " So 3+8 = 11. --> 11",
+        " 8 + 3 = 11. --> 11",
+        " 1 --> 1",
+        " 8 + 3 = 11! --> 11",
+    )
     assert [rationale.text for rationale in kept] == ["3 + 8 = 11.", "8 + 3 = 11."]
     assert (len(method.rounds), method.hint, Star(variant="rft").samples) == (2, False, 8)
 
@@ -48,10 +55,18 @@ def test_the_hint_is_learnt_where_it_is_used(apples: Question) -> None:
     assert len(list(Star(hint=False).examples(apples, FIRST[0]))) == 1
 
 
-@pytest.mark.parametrize(("start", "asked"), [("teacher", "teacher"), ("base", "base"), ("gold", None)])
-def test_round_zero_has_three_sources(apples: Question, pens: Question, start: str, asked: str | None) -> None:
+@pytest.mark.parametrize(
+    ("start", "asked"), [("teacher", "teacher"), ("base", "base"), ("gold", None)]
+)
+def test_round_zero_has_three_sources(
+    apples: Question, pens: Question, start: str, asked: str | None
+) -> None:
     script = Scripted(
-        replies={"Therefore": " 11.", "step by step": " 3 + 8 = 11.", "Ana": " 3 + 8 = 11. The answer is 11."}
+        replies={
+            "Therefore": " 11.",
+            "step by step": " 3 + 8 = 11.",
+            "Ana": " 3 + 8 = 11. The answer is 11.",
+        }
     )
     ask = Asker({asked: script.open()} if asked else {})
     method = Star.model_validate({"start": start, "shots": 1})
@@ -61,17 +76,29 @@ def test_round_zero_has_three_sources(apples: Question, pens: Question, start: s
     assert "3 + 8 = 11." in rationale.text
 
 
-def test_the_base_is_not_shown_the_rationale_it_is_asked_for(apples: Question, pens: Question) -> None:
+def test_the_base_is_not_shown_the_rationale_it_is_asked_for(
+    apples: Question, pens: Question
+) -> None:
     method = Star(start="base", shots=2).with_exemplars([apples, pens])
     prompt = f"{cot_exemplar(pens)}\n\n{cot_query(apples)}"
-    ask = Asker({"base": Scripted(replies=lambda request, _: " Yes." if request.prompt == prompt else " No.").open()})
+    ask = Asker(
+        {
+            "base": Scripted(
+                replies=lambda request, _: " Yes." if request.prompt == prompt else " No."
+            ).open()
+        }
+    )
     (rationale,) = asyncio.run(method.annotate(apples, ask, Number()))
     assert rationale.text == "Yes."
 
 
 def test_gold_must_be_there(apples: Question) -> None:
     with pytest.raises(DataError, match="q1 has no gold rationale"):
-        asyncio.run(Star(start="gold").annotate(dataclasses.replace(apples, rationale=""), Asker({}), Number()))
+        asyncio.run(
+            Star(start="gold").annotate(
+                dataclasses.replace(apples, rationale=""), Asker({}), Number()
+            )
+        )
 
 
 def test_the_student_answers(apples: Question) -> None:

@@ -4,24 +4,39 @@ from pathlib import Path
 import pytest
 
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
-from cotdistill.engines._loading import load_tokenizer
+from cotdistill.checkpoints.loading import load_tokenizer
 from cotdistill.methods.step_by_step import StepByStep
-from cotdistill.prompts import cot_exemplar, cot_query
+from cotdistill.model.client import Asker
+from cotdistill.prompting.parts import cot_exemplar, cot_query
 from cotdistill.records import Question, Rationale
 from cotdistill.students._data import prepare
 from cotdistill.students.loading import codec_for
 from cotdistill.students.settings import StudentSettings
-from cotdistill.students.tiny import tiny_checkpoint
 from cotdistill.teachers.scripted import Scripted
+from cotdistill.testing.tiny import tiny_checkpoint
 
 
 def test_label_and_rationale_are_two_tasks(apples: Question) -> None:
-    label, rationale = StepByStep(rationale_weight=0.5).examples(apples, Rationale("q1", "3 + 8 = 11.", "11"))
+    label, rationale = StepByStep(rationale_weight=0.5).examples(
+        apples, Rationale("q1", "3 + 8 = 11.", "11")
+    )
     assert (label.prompt, label.target, label.weight) == (f"predict: {apples.text}", "11", 1.0)
-    assert (rationale.prompt, rationale.target, rationale.weight) == (f"explain: {apples.text}", "3 + 8 = 11.", 0.5)
+    assert (rationale.prompt, rationale.target, rationale.weight) == (
+        f"explain: {apples.text}",
+        "3 + 8 = 11.",
+        0.5,
+    )
     assert label.group != rationale.group
-    assert len(list(StepByStep(rationale_weight=0).examples(apples, Rationale("q1", "3 + 8 = 11.", "11")))) == 1
+    assert (
+        len(
+            list(
+                StepByStep(rationale_weight=0).examples(
+                    apples, Rationale("q1", "3 + 8 = 11.", "11")
+                )
+            )
+        )
+        == 1
+    )
 
 
 def test_both_tasks_count_alike_however_long_they_are(apples: Question, tmp_path: Path) -> None:
@@ -29,7 +44,9 @@ def test_both_tasks_count_alike_however_long_they_are(apples: Question, tmp_path
         apples, Rationale("q1", "Ana has 3. " * 9 + "3 + 8 = 11.", "11")
     )
     codec = codec_for(
-        StudentSettings(model="unused"), load_tokenizer(tiny_checkpoint(tmp_path, "gpt2")), encoder_decoder=False
+        StudentSettings(model="unused"),
+        load_tokenizer(tiny_checkpoint(tmp_path, "gpt2")),
+        encoder_decoder=False,
     )
     label, rationale = prepare(examples, codec, max_prompt=99, max_target=999, context=None).rows
     assert len(rationale.target) > 10 * len(label.target)
@@ -39,7 +56,13 @@ def test_both_tasks_count_alike_however_long_they_are(apples: Question, tmp_path
 
 
 def test_rationales_come_from_few_shot_prompts(apples: Question, pens: Question) -> None:
-    ask = Asker({"teacher": Scripted(replies={"A: Bo has 2 pens.": " 3 + 8 = 11. The answer is 11."}).open()})
+    ask = Asker(
+        {
+            "teacher": Scripted(
+                replies={"A: Bo has 2 pens.": " 3 + 8 = 11. The answer is 11."}
+            ).open()
+        }
+    )
     method = StepByStep(shots=1).with_exemplars([pens])
     (rationale,) = asyncio.run(method.annotate(apples, ask, Number()))
     assert (rationale.text, rationale.answer, method.exemplar_count) == ("3 + 8 = 11.", "11", 1)
@@ -49,7 +72,11 @@ def test_a_question_is_not_shown_its_own_rationale(apples: Question, pens: Quest
     method = StepByStep(shots=2).with_exemplars([apples, pens])
     prompt = f"{cot_exemplar(pens)}\n\n{cot_query(apples)}"
     ask = Asker(
-        {"teacher": Scripted(replies=lambda request, _: " Yes." if request.prompt == prompt else " No.").open()}
+        {
+            "teacher": Scripted(
+                replies=lambda request, _: " Yes." if request.prompt == prompt else " No."
+            ).open()
+        }
     )
     (rationale,) = asyncio.run(method.annotate(apples, ask, Number()))
     assert rationale.text == "Yes."

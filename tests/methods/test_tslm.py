@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
 from cotdistill.methods.tslm import Tslm
-from cotdistill.prompts import exemplar_prompt, hint_exemplar, hint_query
+from cotdistill.model.client import Asker
+from cotdistill.prompting.parts import exemplar_prompt, hint_exemplar, hint_query
 from cotdistill.records import Example, Question
 from cotdistill.teachers.scripted import Scripted
 
@@ -25,7 +25,9 @@ from cotdistill.teachers.scripted import Scripted
         ),
     ],
 )
-def test_the_hint_stands_before_the_rationale(apples: Question, pens: Question, hint: bool, prompt: str) -> None:
+def test_the_hint_stands_before_the_rationale(
+    apples: Question, pens: Question, hint: bool, prompt: str
+) -> None:
     method = Tslm(hint=hint, shots=1).with_exemplars([pens])
     assert method.teacher_prompt(apples) == prompt
     ask = Asker({"teacher": Scripted(replies={prompt: " 3 + 8 = 11. The answer is 11."}).open()})
@@ -33,7 +35,9 @@ def test_the_hint_stands_before_the_rationale(apples: Question, pens: Question, 
     assert (rationale.text, rationale.answer) == ("3 + 8 = 11.", "11")
 
 
-def test_an_exemplar_is_left_out_of_its_own_prompt_alone(apples: Question, pens: Question, quiz: Question) -> None:
+def test_an_exemplar_is_left_out_of_its_own_prompt_alone(
+    apples: Question, pens: Question, quiz: Question
+) -> None:
     method = Tslm(shots=2).with_exemplars([apples, pens])
     both = [hint_exemplar(apples), hint_exemplar(pens)]
     assert method.teacher_prompt(apples) == exemplar_prompt(both[1:], hint_query(apples))
@@ -41,7 +45,13 @@ def test_an_exemplar_is_left_out_of_its_own_prompt_alone(apples: Question, pens:
 
 
 def test_a_rationale_that_ends_elsewhere_says_so(apples: Question) -> None:
-    ask = Asker({"teacher": Scripted(replies=(" 3 + 8 = 12. The answer is 12.", " 11. The answer is 11.")).open()})
+    ask = Asker(
+        {
+            "teacher": Scripted(
+                replies=(" 3 + 8 = 12. The answer is 12.", " 11. The answer is 11.")
+            ).open()
+        }
+    )
     rationales = asyncio.run(Tslm(samples=2).annotate(apples, ask, Number()))
     assert [rationale.answer for rationale in rationales] == ["12", "11"]
 
@@ -50,6 +60,8 @@ def test_the_student_learns_rationale_and_answer_sentence(apples: Question, quiz
     ask = Asker({"teacher": Scripted(replies=" 3 + 8 = 11. The answer is 11.").open()})
     (rationale,) = asyncio.run(Tslm().annotate(apples, ask, Number()))
     target = "3 + 8 = 11. The answer is 11."
-    assert list(Tslm().examples(apples, rationale)) == [Example("student", apples.text, target, group="q1")]
+    assert list(Tslm().examples(apples, rationale)) == [
+        Example("student", apples.text, target, group="q1")
+    ]
     student = Asker({"student": Scripted(replies=f" {target}").open()})
     assert asyncio.run(Tslm().solve(apples, student, Number())).answer == "11"

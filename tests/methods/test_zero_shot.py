@@ -1,8 +1,8 @@
 import asyncio
 
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
 from cotdistill.methods.zero_shot import ZeroShot
+from cotdistill.model.client import Asker
 from cotdistill.records import Question
 from cotdistill.teachers.scripted import Scripted
 
@@ -12,5 +12,8 @@ def test_the_answer_is_asked_at_once(apples: Question) -> None:
     method = ZeroShot(role="base")
     answer = asyncio.run(method.solve(apples, ask, Number()))
     assert answer.answer == "11"
-    assert answer.trace[0]["prompt"] == "Q: Ana has 3 apples and buys 8 more. How many?\nA: The answer is"
+    assert (
+        answer.trace[0]["prompt"]
+        == "Q: Ana has 3 apples and buys 8 more. How many?\nA: The answer is"
+    )
     assert (method.rounds, method.prompted_role) == ((), "base")

@@ -1,15 +1,17 @@
 import asyncio
 
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
 from cotdistill.methods.zero_shot_cot import ZeroShotCot
+from cotdistill.model.client import Asker
 from cotdistill.records import Question
 from cotdistill.teachers.scripted import Scripted
 
 
 def test_the_second_call_concludes_the_first(apples: Question) -> None:
     replies = {"Therefore, the answer is": " 11. She has 11 of 20.", "step by step": " 3 + 8 = 11."}
-    answer = asyncio.run(ZeroShotCot().solve(apples, Asker({"teacher": Scripted(replies=replies).open()}), Number()))
+    answer = asyncio.run(
+        ZeroShotCot().solve(apples, Asker({"teacher": Scripted(replies=replies).open()}), Number())
+    )
     assert answer.answer == "11"
     assert answer.text == "3 + 8 = 11.\nTherefore, the answer is 11. She has 11 of 20."
     first, second = (entry["prompt"] for entry in answer.trace)

@@ -13,7 +13,7 @@ from cotdistill.errors import DataError
 from cotdistill.filters.answer_match import AnswerMatch
 from cotdistill.records import Question, Rationale
 from cotdistill.stages.curate import curate_rationales
-from cotdistill.store import read_jsonl, write_jsonl
+from cotdistill.util.files import read_jsonl, write_jsonl
 
 QUESTIONS = [Question(f"q/{index}", "How many?", str(index)) for index in range(4)]
 
@@ -29,20 +29,33 @@ class Short(Filter):
 
 
 def rows() -> list[dict[str, object]]:
-    def candidate(question: int, text: str, answer: str | None, sample: int = 0) -> dict[str, object]:
+    def candidate(
+        question: int, text: str, answer: str | None, sample: int = 0
+    ) -> dict[str, object]:
         return Rationale(f"q/{question}", text, answer, sample).to_json()
 
     return [
-        {"question": "q/0", "rationales": [candidate(0, "Nothing.", "0"), candidate(0, "One.", "1", 1)]},
+        {
+            "question": "q/0",
+            "rationales": [candidate(0, "Nothing.", "0"), candidate(0, "One.", "1", 1)],
+        },
         {"question": "q/1", "failed": "rate limit"},
-        {"question": "q/3", "rationales": [candidate(3, "Much too long a text.", "3"), candidate(3, "None.", None, 1)]},
+        {
+            "question": "q/3",
+            "rationales": [
+                candidate(3, "Much too long a text.", "3"),
+                candidate(3, "None.", None, 1),
+            ],
+        },
     ]
 
 
 def test_kept_and_dropped(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "rationales.jsonl", rows())
     filters = [("answer_match", AnswerMatch()), ("short", Short())]
-    counts = curate_rationales(QUESTIONS, tmp_path / "rationales.jsonl", filters, Number(), tmp_path)
+    counts = curate_rationales(
+        QUESTIONS, tmp_path / "rationales.jsonl", filters, Number(), tmp_path
+    )
     assert (counts.questions, counts.candidates, counts.kept, counts.questions_kept) == (3, 4, 1, 1)
     assert counts.failed == {"rate limit": 1}
     assert sum(counts.dropped.values()) == 3

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from cotdistill.asking import Asker
-from cotdistill.completion_log import CompletionLog
 from cotdistill.contracts import AnswerKind, Ask, Method
 from cotdistill.errors import BudgetSpent, DataError, FatalTeacherError
-from cotdistill.ledger import Budget
+from cotdistill.model.client import Asker
+from cotdistill.model.completion_log import CompletionLog
+from cotdistill.model.ledger import Budget
 from cotdistill.records import Question, Rationale, Request
 from cotdistill.stages import generate
 from cotdistill.stages.generate import GenerateCounts, generate_rationales
@@ -32,7 +32,9 @@ class TwoCalls(Method):
         made = []
         for completion in first:
             (second,) = await ask(f"{completion.text} So?", max_tokens=8)
-            made.append(Rationale(question.id, completion.text, second.text, completion.sample_index))
+            made.append(
+                Rationale(question.id, completion.text, second.text, completion.sample_index)
+            )
         return made
 
 
@@ -40,13 +42,17 @@ def questions(count: int) -> Iterator[Question]:
     return (Question(f"q/{n}", f"number {n}", "1") for n in range(count))
 
 
-def run(teacher: Scripted, out: Path, count: int, log: Path | None = None, **settings: Any) -> tuple[Any, Asker]:
+def run(
+    teacher: Scripted, out: Path, count: int, log: Path | None = None, **settings: Any
+) -> tuple[Any, Asker]:
     async def main() -> tuple[GenerateCounts, Asker]:
         opened = CompletionLog(log) if log else None
         ask = Asker({"teacher": teacher.open()}, opened, budget=settings.pop("budget", None))
         method = TwoCalls(samples=settings.pop("samples", 1))
         try:
-            return await generate_rationales(questions(count), method, ask, AnswerKind(), out, **settings), ask
+            return await generate_rationales(
+                questions(count), method, ask, AnswerKind(), out, **settings
+            ), ask
         finally:
             if opened:
                 opened.close()
@@ -61,7 +67,9 @@ def rows(path: Path) -> list[dict[str, Any]]:
 def test_rows_are_in_question_order_whatever_comes_first(tmp_path: Path) -> None:
     out = tmp_path / "new" / "rationales.jsonl"
     seen: list[int] = []
-    counts, _ = run(Scripted(replies=("a", "b")), out, 50, in_flight=7, on_progress=seen.append, samples=2)
+    counts, _ = run(
+        Scripted(replies=("a", "b")), out, 50, in_flight=7, on_progress=seen.append, samples=2
+    )
     assert counts == GenerateCounts(50, 100)
     assert [row["question"] for row in rows(out)] == [f"q/{n}" for n in range(50)]
     assert rows(out)[3]["rationales"][1]["text"] == "b"
@@ -77,7 +85,9 @@ def test_text_no_file_can_hold_and_numbers_no_json_has_do_not_stop_the_run(tmp_p
 
     out = tmp_path / "r.jsonl"
     asyncio.run(generate_rationales(questions(2), Odd(), Asker({}), AnswerKind(), out))
-    assert [Rationale.from_json(row["rationales"][0]).text for row in rows(out)] == ["half a pair: \ud83d"] * 2
+    assert [Rationale.from_json(row["rationales"][0]).text for row in rows(out)] == [
+        "half a pair: \ud83d"
+    ] * 2
     assert rows(out)[1]["rationales"][0]["extra"] == {"big": 2**70}
 
 
@@ -86,7 +96,9 @@ def test_where_nothing_is_waited_for_others_have_their_turn(tmp_path: Path) -> N
         ask = Asker({"teacher": Scripted().open()})
         endless = (Question(str(n), "Is it?") for n in itertools.count())
         job = asyncio.create_task(
-            generate_rationales(endless, TwoCalls(), ask, AnswerKind(), tmp_path / "r.jsonl", in_flight=1)
+            generate_rationales(
+                endless, TwoCalls(), ask, AnswerKind(), tmp_path / "r.jsonl", in_flight=1
+            )
         )
         await asyncio.sleep(0.05)
         job.cancel()
@@ -126,7 +138,9 @@ def test_a_slow_question_holds_up_no_other(tmp_path: Path) -> None:
     try:
         out = tmp_path / "r.jsonl"
         ask = Asker({"teacher": Scripted().open()})
-        asyncio.run(generate_rationales(questions(300), Slow(), ask, AnswerKind(), out, in_flight=4))
+        asyncio.run(
+            generate_rationales(questions(300), Slow(), ask, AnswerKind(), out, in_flight=4)
+        )
     finally:
         generate._InOrder.HELD = held
     assert order[-1] == "q/0"
@@ -135,7 +149,9 @@ def test_a_slow_question_holds_up_no_other(tmp_path: Path) -> None:
 
 def test_a_fatal_error_stops_the_run_and_keeps_what_arrives(tmp_path: Path) -> None:
     log = tmp_path / "log.sqlite"
-    teacher = Scripted(replies=lambda request, index: f"{request.prompt} {index}", faults={"number 20": "fatal"})
+    teacher = Scripted(
+        replies=lambda request, index: f"{request.prompt} {index}", faults={"number 20": "fatal"}
+    )
     with pytest.raises(FatalTeacherError, match="number 20"):
         run(teacher, tmp_path / "r.jsonl", 1000, log, in_flight=4)
     assert not (tmp_path / "r.jsonl").exists()
@@ -151,7 +167,10 @@ def test_a_budget_stops_the_run_and_the_next_run_goes_on(tmp_path: Path) -> None
     with pytest.raises(BudgetSpent, match="tokens"):
         run(words, out, 100, log, in_flight=4, budget=Budget(tokens=200))
     with CompletionLog(log) as kept:
-        spent = sum(entry.completion.prompt_tokens + entry.completion.completion_tokens for entry in kept.entries())
+        spent = sum(
+            entry.completion.prompt_tokens + entry.completion.completion_tokens
+            for entry in kept.entries()
+        )
     assert 200 <= spent <= 200 + 4 * 20
     counts, ask = run(words, out, 100, log, in_flight=4)
     assert counts.questions == 100
@@ -181,7 +200,9 @@ def test_a_bad_line_among_the_questions_loses_nothing_that_was_asked(tmp_path: P
     async def main() -> None:
         with CompletionLog(tmp_path / "log.sqlite") as log:
             async with Asker({"teacher": Scripted(latency_s=0.1).open()}, log) as ask:
-                await generate_rationales(some_bad(), TwoCalls(), ask, AnswerKind(), tmp_path / "r.jsonl")
+                await generate_rationales(
+                    some_bad(), TwoCalls(), ask, AnswerKind(), tmp_path / "r.jsonl"
+                )
 
     with pytest.raises(DataError, match=r"questions.jsonl:6"):
         asyncio.run(main())

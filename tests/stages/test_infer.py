@@ -11,8 +11,8 @@ from cotdistill.contracts import AnswerKind, Ask, Method
 from cotdistill.errors import QuestionFailed
 from cotdistill.records import Answer, Completion, Prompt, Question
 from cotdistill.stages.infer import answer_questions
-from cotdistill.store import append_jsonl, read_records
 from cotdistill.strategies.greedy import Greedy
+from cotdistill.util.files import append_jsonl, read_records
 
 QUESTIONS = [Question(f"q/{index}", f"{index} + 1?", str(index + 1)) for index in range(5)]
 

@@ -20,7 +20,7 @@ from cotdistill.stages.report import (
     terminal_tables,
     write_report,
 )
-from cotdistill.store import read_json
+from cotdistill.util.files import read_json
 
 HOSTILE = "<script>alert('x')</script> | `code` ``` [link](javascript:x) {{ 7 * 7 }} </pre>"
 
@@ -103,7 +103,10 @@ def test_questions_and_seeds_are_told_apart() -> None:
 
 
 def test_a_guide_has_its_tokens_and_leaks_shown() -> None:
-    alone, guided = Figure(0.3, 0.2, 0.4, 300, 1, 0.0, 64.0), Figure(0.4, 0.3, 0.5, 300, 1, 0.0, 64.0)
+    alone, guided = (
+        Figure(0.3, 0.2, 0.4, 300, 1, 0.0, 64.0),
+        Figure(0.4, 0.3, 0.5, 300, 1, 0.0, 64.0),
+    )
     guided = dataclasses.replace(guided, guide_tokens=16.2, leaks=0.12)
     rows = (Row("greedy", {"words": alone}), Row("first step", {"words": guided}))
     text = markdown(ReportData("x", (Block("test", ("words",), rows, "greedy"),)))

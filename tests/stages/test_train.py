@@ -10,15 +10,16 @@ import pytest
 
 from cotdistill.errors import DataError
 from cotdistill.pipeline import run_recipe
-from cotdistill.progress import SilentProgress
 from cotdistill.recipe import parse_recipe
-from cotdistill.store import read_json
-from cotdistill.students.tiny import tiny_checkpoint
+from cotdistill.testing.tiny import tiny_checkpoint
+from cotdistill.util.files import read_json
+from cotdistill.util.progress import SilentProgress
 
 
 def run(tmp_path: Path, *, rationales: bool = True, **train: Any) -> Path:
     rows = [
-        {"question": f"{n} + 1?", "answer": str(n + 1)} | ({"rationale": f"{n} + 1 = {n + 1}."} if rationales else {})
+        {"question": f"{n} + 1?", "answer": str(n + 1)}
+        | ({"rationale": f"{n} + 1 = {n + 1}."} if rationales else {})
         for n in range(30)
     ]
     (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -28,7 +29,13 @@ def run(tmp_path: Path, *, rationales: bool = True, **train: Any) -> Path:
         "task": {"name": "custom", "path": str(tmp_path / "questions.jsonl"), "answer": "number"},
         "teacher": {"name": "scripted", "replies": " The answer is 7."},
         "student": str(tiny_checkpoint(tmp_path / "base", "gpt2")),
-        "methods": [{"name": "fine_tune_cot", "student_max_tokens": 8, **({"source": "gold"} if rationales else {})}],
+        "methods": [
+            {
+                "name": "fine_tune_cot",
+                "student_max_tokens": 8,
+                **({"source": "gold"} if rationales else {}),
+            }
+        ],
         "filters": [],
         "limit": {"train": 6, "validation": 3, "test": 2},
         "train": {"epochs": 2, "batch_size": 3, **train},
@@ -52,7 +59,9 @@ def test_an_epoch_is_kept_by_what_the_recipe_says(
     (training,) = folder.rglob("training.json")
     epochs = [entry for entry in read_json(training)["history"] if "epoch" in entry]
     assert len(epochs) == 2
-    assert all(set(entry) == {"step", "epoch"} | ({figure} if figure else set()) for entry in epochs)
+    assert all(
+        set(entry) == {"step", "epoch"} | ({figure} if figure else set()) for entry in epochs
+    )
     report = (folder / "report.md").read_text()
     assert note in report and "The test split was scored once." in report
     assert {row["selection"] for row in read_json(folder / "scores.json")["rows"]} == {selection}

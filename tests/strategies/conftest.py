@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
 from cotdistill.contracts import Ask, Method, Strategy
 from cotdistill.methods.fine_tune_cot import FineTuneCot
+from cotdistill.model.client import Asker
 from cotdistill.records import Answer, Question, Step
 from cotdistill.teachers.scripted import Scripted
 
@@ -35,10 +35,16 @@ def run(apples: Question) -> Run:
     """`run(strategy, method=…, student=replies, …)`: the strategy's answer, each role answering by its script."""
 
     def run_strategy(
-        strategy: Strategy, method: Method | None = None, question: Question = apples, **replies: object
+        strategy: Strategy,
+        method: Method | None = None,
+        question: Question = apples,
+        **replies: object,
     ) -> Answer:
         kind, solver = Number(), method or FineTuneCot()
-        models = {role: Scripted.model_validate({"replies": script}).open() for role, script in replies.items()}
+        models = {
+            role: Scripted.model_validate({"replies": script}).open()
+            for role, script in replies.items()
+        }
 
         async def solve(question: Question, ask: Ask) -> Answer:
             return await solver.solve(question, ask, kind)

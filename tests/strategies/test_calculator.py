@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from cotdistill.answers.number import Number
-from cotdistill.arithmetic import find_equations
-from cotdistill.asking import Asker
-from cotdistill.batching import BatchedModel
 from cotdistill.contracts import Ask
 from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.methods.socratic_cot import SocraticCot
+from cotdistill.model.batcher import BatchedModel
+from cotdistill.model.client import Asker
+from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Completion, Example, Question, Request
-from cotdistill.solving import Transcript
 from cotdistill.strategies.calculator import Calculator, CompletesEquations
 from cotdistill.students.loading import load_student
 from cotdistill.students.settings import StudentSettings, TrainSettings
-from cotdistill.students.tiny import tiny_checkpoint
 from cotdistill.students.train import train_role
+from cotdistill.testing.tiny import tiny_checkpoint
+from cotdistill.text.arithmetic import find_equations
 
 Run = Callable[..., Answer]
 
@@ -45,7 +45,11 @@ def test_a_wrong_result_is_replaced_and_the_model_goes_on(run: Run, mode: Any) -
 
 def test_a_model_that_adds_digits_is_stopped(run: Run) -> None:
     def adds_digits(request: Request, index: int) -> str:
-        return f"{request.begin}5" if request.begin.endswith("11") else f"{request.begin or ' so 3 + 8 = 12'} --> 11"
+        return (
+            f"{request.begin}5"
+            if request.begin.endswith("11")
+            else f"{request.begin or ' so 3 + 8 = 12'} --> 11"
+        )
 
     answer = run(Calculator(mode="resume"), student=adds_digits)
     assert answer.text == " so 3 + 8 = 11. --> 11"
@@ -60,17 +64,30 @@ def test_it_ends_within_the_length_limit(run: Run) -> None:
     assert answer.completion_tokens < 2 * 256
 
 
-def test_post_hoc_carries_results_on_but_not_into_numbers_of_the_question(run: Run, apples: Question) -> None:
+def test_post_hoc_carries_results_on_but_not_into_numbers_of_the_question(
+    run: Run, apples: Question
+) -> None:
     answer = run(Calculator(mode="post_hoc"), student=WRONG)
     assert answer.text == " She buys 8, so 3 + 8 = 11. She eats 4, so 11 - 4 = 7. --> 7"
-    twelve = dataclasses.replace(apples, text="Ana has 3 apples, buys 8 and sees 12 pears. How many apples?")
-    answer = run(Calculator(mode="post_hoc"), question=twelve, student=" 3 + 8 = 12. There are 12 pears. --> 12")
+    twelve = dataclasses.replace(
+        apples, text="Ana has 3 apples, buys 8 and sees 12 pears. How many apples?"
+    )
+    answer = run(
+        Calculator(mode="post_hoc"),
+        question=twelve,
+        student=" 3 + 8 = 12. There are 12 pears. --> 12",
+    )
     assert answer.text == " 3 + 8 = 11. There are 12 pears. --> 12"
 
 
 def test_later_turns_build_on_corrected_ones(run: Run) -> None:
     decomposer = {"3 + 8 = 11. |": " done", "Ana": " How many then?"}
-    answer = run(Calculator(mode="post_hoc"), SocraticCot(), decomposer=decomposer, solver=" 3 + 8 = 12. --> 12")
+    answer = run(
+        Calculator(mode="post_hoc"),
+        SocraticCot(),
+        decomposer=decomposer,
+        solver=" 3 + 8 = 12. --> 12",
+    )
     assert answer.answer == "11"
     assert "3 + 8 = 11." in answer.trace[-1]["prompt"]
 

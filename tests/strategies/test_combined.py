@@ -19,7 +19,10 @@ def combined(*of: Any) -> Combined:
 
 @pytest.mark.parametrize("order", [("calculator", "vote"), ("vote", "calculator")])
 def test_every_vote_is_calculated(run: Run, order: tuple[str, str]) -> None:
-    entries = {"calculator": {"name": "calculator", "mode": "post_hoc"}, "vote": {"name": "self_consistency", "n": 3}}
+    entries = {
+        "calculator": {"name": "calculator", "mode": "post_hoc"},
+        "vote": {"name": "self_consistency", "n": 3},
+    }
     student = (" 3 + 8 = 12. --> 12", " 3 + 8 = 11. --> 11", " --> 5")
     answer = run(combined(*(entries[name] for name in order)), student=student)
     assert (answer.answer, answer.votes) == ("11", ("11", "11", "5"))
@@ -30,7 +33,11 @@ def test_what_follows_a_wrong_result_is_sampled_too(run: Run) -> None:
 
     def student(request: Request, index: int) -> str:
         seen.append((index, request.temperature))
-        return f"{request.begin}. --> {request.begin.split()[-1]}" if request.begin else " 3 + 8 = 12. --> 12"
+        return (
+            f"{request.begin}. --> {request.begin.split()[-1]}"
+            if request.begin
+            else " 3 + 8 = 12. --> 12"
+        )
 
     answer = run(combined("calculator", {"name": "self_consistency", "n": 2}), student=student)
     assert answer.votes == ("11", "11")
@@ -60,7 +67,9 @@ def test_the_text_of_a_guide_is_not_corrected(run: Run) -> None:
 
 def test_turns_vote(run: Run) -> None:
     decomposer = {"3 + 8 = 11. |": " done", "Ana": " How many then?"}
-    strategy = combined({"name": "calculator", "mode": "post_hoc"}, {"name": "self_consistency", "n": 2})
+    strategy = combined(
+        {"name": "calculator", "mode": "post_hoc"}, {"name": "self_consistency", "n": 2}
+    )
     answer = run(strategy, SocraticCot(), decomposer=decomposer, solver=" 3 + 8 = 12. --> 12")
     assert answer.votes == ("11", "11")
 
@@ -71,7 +80,10 @@ def test_engines_get_the_rules_of_all() -> None:
 
 
 def test_defaults_are_part_of_what_it_is() -> None:
-    short, long = combined("greedy", "self_consistency"), combined("greedy", {"name": "self_consistency", "n": 8})
+    short, long = (
+        combined("greedy", "self_consistency"),
+        combined("greedy", {"name": "self_consistency", "n": 8}),
+    )
     assert short == long
     assert Combined.model_validate(short.model_dump(mode="json")) == short
 

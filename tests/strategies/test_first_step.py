@@ -25,7 +25,11 @@ class Student:
 
     def __call__(self, request: Request, index: int) -> str:
         self.begins.append(request.begin)
-        return f"{request.begin}so it is 7. --> 7" if request.begin else " Own one. Own two. Own three. --> 9"
+        return (
+            f"{request.begin}so it is 7. --> 7"
+            if request.begin
+            else " Own one. Own two. Own three. --> 9"
+        )
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,10 @@ class Student:
         ({}, "Ana has 3 apples. "),
         ({"step": 2}, "Ana has 3 apples. She buys 8, so 3 + 8 = 11. "),
         ({"step": 9}, "Ana has 3 apples. She buys 8, so 3 + 8 = 11. She eats 4, so 11 - 4 = 7. "),
-        ({"when": "every"}, "Ana has 3 apples. She buys 8, so 3 + 8 = 11. She eats 4, so 11 - 4 = 7. "),
+        (
+            {"when": "every"},
+            "Ana has 3 apples. She buys 8, so 3 + 8 = 11. She eats 4, so 11 - 4 = 7. ",
+        ),
         ({"step": 1, "mode": "only"}, "Ana has 3 apples. "),
         ({"step": 2, "mode": "only"}, "Own one. She buys 8, so 3 + 8 = 11. "),
         ({"step": 3, "mode": "only"}, "Own one. Own two. She eats 4, so 11 - 4 = 7. "),
@@ -58,7 +65,11 @@ def test_what_the_student_goes_on_from(run: Run, settings: dict[str, Any], begin
 def test_guide_tokens_and_leaks_are_noted(run: Run) -> None:
     answer = run(FirstStep(step=3), student=Student())
     assert answer.guide_tokens == 4 + 9 + 9
-    assert [entry["leaks"] for entry in answer.trace if entry["role"] == "guide"] == [False, False, True]
+    assert [entry["leaks"] for entry in answer.trace if entry["role"] == "guide"] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_the_student_tokens_spent_on_its_own_first_steps_count(run: Run) -> None:
@@ -68,7 +79,10 @@ def test_the_student_tokens_spent_on_its_own_first_steps_count(run: Run) -> None
 
 
 def test_a_model_can_guide(run: Run) -> None:
-    teacher = {"Steps so far: none": " Ana has 3 of them. And more.", "Steps so far: Ana": " The answer is 7."}
+    teacher = {
+        "Steps so far: none": " Ana has 3 of them. And more.",
+        "Steps so far: Ana": " The answer is 7.",
+    }
     student = Student()
     answer = run(FirstStep(source="teacher", step=2), student=student, teacher=teacher)
     assert student.begins == ["Ana has 3 of them. "]
@@ -81,8 +95,12 @@ def test_a_prompted_model_is_begun_with_a_space(run: Run) -> None:
     assert base.begins == [" Ana has 3 apples. "]
 
 
-@pytest.mark.parametrize(("mode", "begun"), [("prefix", [True, True, False]), ("only", [False, True, False])])
-def test_a_role_that_writes_a_step_an_ask_is_begun_turn_by_turn(run: Run, mode: Any, begun: list[bool]) -> None:
+@pytest.mark.parametrize(
+    ("mode", "begun"), [("prefix", [True, True, False]), ("only", [False, True, False])]
+)
+def test_a_role_that_writes_a_step_an_ask_is_begun_turn_by_turn(
+    run: Run, mode: Any, begun: list[bool]
+) -> None:
     solver, turn = Student(), iter([" One?", " Two?", " Three?", " done"])
     strategy = FirstStep(step=2, mode=mode, role="solver", turns=True)
     run(strategy, SocraticCot(), decomposer=lambda request, index: next(turn), solver=solver)
@@ -109,7 +127,10 @@ def test_uncertainty_needs_a_whole_answer() -> None:
         ("Ana swaps with Bo.", "Bo swaps with Ana."),
         ("It is a bird.", "It is not a bird."),
         ("It is not a bird.", "It is a bird."),
-        ("She pays 5 * 12 = 60 dollars in 12 months.", "She pays 5 * 12 = 61 dollars in 12 months."),
+        (
+            "She pays 5 * 12 = 60 dollars in 12 months.",
+            "She pays 5 * 12 = 61 dollars in 12 months.",
+        ),
         ("That is 3 + 8 = <<3+8=11>>11 pens.", "That is 3 + 8 = <<3+8=12>>12 pens."),
         ("That is 3 * 3 = $<<3*3=9>>9 for 9 pens.", "That is 3 * 3 = $<<3*3=10>>10 for 9 pens."),
         ("A pen costs 2.99 now.", "A pen costs 3.99 now."),
@@ -129,7 +150,11 @@ def test_steps_are_made_wrong(step: str, wrong: str | None) -> None:
         ({"unit": "socratic"}, {"steps": ()}, "gold has no step 1"),
         ({"unit": "socratic"}, {"steps": (Step("", "3 + 8 = 11.", "11"),)}, "gold has no step 1"),
         ({"unit": "equation"}, {"rationale": "She has seven."}, "gold has no step 1"),
-        ({"control": "wrong"}, {"rationale": "She eats some.", "steps": ()}, "step 1 cannot be made wrong"),
+        (
+            {"control": "wrong"},
+            {"rationale": "She eats some.", "steps": ()},
+            "step 1 cannot be made wrong",
+        ),
         ({"role": "solver"}, {}, "the step was not reached"),
         ({"source": "teacher"}, {}, "teacher has no step 1"),
     ],
@@ -138,7 +163,9 @@ def test_an_answer_without_the_guide_says_why(
     run: Run, apples: Question, settings: dict[str, Any], change: dict[str, Any], why: str
 ) -> None:
     question = dataclasses.replace(apples, **change)
-    answer = run(FirstStep(**settings), question=question, student=Student(), teacher=" The answer is 7.")
+    answer = run(
+        FirstStep(**settings), question=question, student=Student(), teacher=" The answer is 7."
+    )
     (entry,) = (entry for entry in answer.trace if entry["role"] == "guide")
     assert (entry["guided"], answer.answer) == (False, "9")
     assert entry["why"].startswith(why)
@@ -154,7 +181,9 @@ def test_an_answer_without_the_guide_says_why(
         ("She has 17 apples and 7.5 pears.", False),
     ],
 )
-def test_a_step_leaks_that_holds_the_answer_anywhere(run: Run, apples: Question, step: str, leaks: bool) -> None:
+def test_a_step_leaks_that_holds_the_answer_anywhere(
+    run: Run, apples: Question, step: str, leaks: bool
+) -> None:
     question = dataclasses.replace(apples, rationale=step, steps=())
     answer = run(FirstStep(), question=question, student=Student())
     assert answer.trace[0]["leaks"] is leaks
@@ -162,7 +191,9 @@ def test_a_step_leaks_that_holds_the_answer_anywhere(run: Run, apples: Question,
 
 def test_steps_of_the_data_go_before_sentences(apples: Question) -> None:
     steps = (Step("", "Mr. Day has 3 pens", "3"), Step("", "So it is 3 + 8 = 11 pens", "11"))
-    question = dataclasses.replace(apples, rationale="Mr. Day has 3 pens So it is 3 + 8 = 11 pens", steps=steps)
+    question = dataclasses.replace(
+        apples, rationale="Mr. Day has 3 pens So it is 3 + 8 = 11 pens", steps=steps
+    )
     assert gold_steps(question, "sentence") == ["Mr. Day has 3 pens", "So it is 3 + 8 = 11 pens"]
 
 

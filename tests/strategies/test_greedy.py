@@ -1,8 +1,8 @@
 import asyncio
 
 from cotdistill.answers.number import Number
-from cotdistill.asking import Asker
 from cotdistill.methods.answer_only import AnswerOnly
+from cotdistill.model.client import Asker
 from cotdistill.records import Answer, Question
 from cotdistill.strategies.greedy import Greedy
 from cotdistill.teachers.scripted import Scripted

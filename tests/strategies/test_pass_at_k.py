@@ -17,7 +17,9 @@ Run = Callable[..., Answer]
         ((" none",), None),
     ],
 )
-def test_one_right_solution_is_enough(run: Run, student: tuple[str, ...], answer: str | None) -> None:
+def test_one_right_solution_is_enough(
+    run: Run, student: tuple[str, ...], answer: str | None
+) -> None:
     result = run(PassAtK(k=3), student=student)
     assert result.answer == answer
     assert len(result.votes) == 3

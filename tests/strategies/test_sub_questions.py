@@ -5,7 +5,11 @@ from cotdistill.strategies.sub_questions import SubQuestions
 
 Run = Callable[..., Answer]
 
-ASKED = {"How many at first?": "Ana has 3.", "How many then?": "3 + 8 = 11.", "How many are left?": "11 - 4 = 7."}
+ASKED = {
+    "How many at first?": "Ana has 3.",
+    "How many then?": "3 + 8 = 11.",
+    "How many are left?": "11 - 4 = 7.",
+}
 
 
 def student(request: Request, index: int) -> str:

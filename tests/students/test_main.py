@@ -14,16 +14,26 @@ from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.records import Request
 from cotdistill.students.loading import load_student
 from cotdistill.students.settings import StudentSettings
-from cotdistill.students.tiny import tiny_checkpoint
+from cotdistill.testing.tiny import tiny_checkpoint
 
 
 def test_two_processes_train_one_student(tmp_path: Path) -> None:
     student = {"model": str(tiny_checkpoint(tmp_path / "base", "gpt2"))}
     train = {"epochs": 2, "batch_size": 2, "learning_rate": 1e-2, "selection": "last"}
-    (tmp_path / "settings.yaml").write_text(yaml.safe_dump({"student": student, "train": train, "seed": 3}), "utf-8")
+    (tmp_path / "settings.yaml").write_text(
+        yaml.safe_dump({"student": student, "train": train, "seed": 3}), "utf-8"
+    )
     row = {"role": "student", "prompt": "Is it?", "target": "It is 11."}
     (tmp_path / "examples.jsonl").write_text((json.dumps(row) + "\n") * 80, "utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "cotdistill.students"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "cotdistill.students",
+    ]
     done = subprocess.run(
         [*command, "examples.jsonl", "settings.yaml", "out"],
         cwd=tmp_path,

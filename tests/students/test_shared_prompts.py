@@ -10,17 +10,23 @@ import pytest
 import torch
 import transformers
 
-from cotdistill.engines._text import TextCodec
+from cotdistill.checkpoints.text import TextCodec
 from cotdistill.records import Example
 from cotdistill.students._data import Batches, Collator, Tokens, prepare
 from cotdistill.students._trainer import TargetTrainer, can_share
 from cotdistill.students.loading import build_base, codec_for
 from cotdistill.students.settings import StudentSettings
-from cotdistill.students.tiny import Family, tiny_checkpoint
+from cotdistill.testing.tiny import Family, tiny_checkpoint
 
 PROMPTS = ("Q: Ana has 3 apples", "Q: Is it?", "Q: Ana has 3 apples and buys 8 more. How many?")
 EXAMPLES = [
-    Example("student", prompt, f"It is {number}. " * (1 + number % 3), group=prompt, weight=1.0 + number % 2)
+    Example(
+        "student",
+        prompt,
+        f"It is {number}. " * (1 + number % 3),
+        group=prompt,
+        weight=1.0 + number % 2,
+    )
     for prompt in PROMPTS
     for number in range(5)
 ]
@@ -30,7 +36,11 @@ def make(folder: Path, family: Family) -> tuple[Any, TextCodec, list[Tokens]]:
     settings = StudentSettings(model=str(tiny_checkpoint(folder, family)))
     model, tokenizer = build_base(settings, seed=0)
     codec = codec_for(settings, tokenizer, encoder_decoder=model.config.is_encoder_decoder)
-    return model.eval(), codec, prepare(EXAMPLES, codec, max_prompt=100, max_target=100, context=256).rows
+    return (
+        model.eval(),
+        codec,
+        prepare(EXAMPLES, codec, max_prompt=100, max_target=100, context=256).rows,
+    )
 
 
 def loss_and_gradients(
@@ -39,7 +49,9 @@ def loss_and_gradients(
     collator = Collator(share, end_padded=model.config.is_encoder_decoder)
     arguments = transformers.TrainingArguments(output_dir=str(folder), report_to=[], use_cpu=True)
     batches = Batches(rows, 8, 4, seed=0)
-    trainer = TargetTrainer(rows=rows, batches=batches, collator=collator, inner=model, model=model, args=arguments)
+    trainer = TargetTrainer(
+        rows=rows, batches=batches, collator=collator, inner=model, model=model, args=arguments
+    )
     model.zero_grad()
     loss = trainer.compute_loss(model, collator(rows))
     loss.backward()

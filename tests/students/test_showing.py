@@ -7,7 +7,7 @@ from pathlib import Path
 from cotdistill.records import Example
 from cotdistill.students.settings import StudentSettings, TrainSettings
 from cotdistill.students.showing import show_examples
-from cotdistill.students.tiny import tiny_checkpoint
+from cotdistill.testing.tiny import tiny_checkpoint
 
 EXAMPLES = [
     Example("student", "Q: Ana has 3 apples", "3 + 8 = 11. --> 11", group="1"),

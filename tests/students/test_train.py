@@ -15,8 +15,8 @@ from cotdistill.errors import DataError
 from cotdistill.records import Example, Request
 from cotdistill.students.loading import load_base, load_student
 from cotdistill.students.settings import LoraSettings, StudentSettings, TrainSettings
-from cotdistill.students.tiny import Family, tiny_checkpoint
 from cotdistill.students.train import TrainResult, train_role
+from cotdistill.testing.tiny import Family, tiny_checkpoint
 
 FAMILIES: tuple[Family, ...] = ("gpt2", "llama", "qwen2", "t5")
 NUMBERS = ("one", "two", "three", "four")
@@ -29,11 +29,18 @@ FAST = TrainSettings(epochs=2, batch_size=2, learning_rate=1e-2, selection="last
 
 def student(folder: Path, family: Family, **settings: Any) -> StudentSettings:
     texts = [text for example in EXAMPLES for text in (example.prompt, example.target)]
-    return StudentSettings(model=str(tiny_checkpoint(folder / "base", family, texts=texts)), **settings)
+    return StudentSettings(
+        model=str(tiny_checkpoint(folder / "base", family, texts=texts)), **settings
+    )
 
 
 def answers(engine: Engine) -> list[str]:
-    return [c.text for c in engine.generate([(Request(example.prompt, max_tokens=24), 0) for example in EXAMPLES])]
+    return [
+        c.text
+        for c in engine.generate(
+            [(Request(example.prompt, max_tokens=24), 0) for example in EXAMPLES]
+        )
+    ]
 
 
 def weights(result: TrainResult) -> dict[str, torch.Tensor]:
@@ -72,7 +79,9 @@ def test_adapters_learn_and_are_merged(tmp_path: Path, family: Family) -> None:
 
 @pytest.mark.parametrize("family", ["gpt2", "t5"])
 @pytest.mark.parametrize("kill_at", [3, 4, 7])
-def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, family: Family, kill_at: int) -> None:
+def test_a_killed_training_goes_on_to_the_same_weights(
+    tmp_path: Path, family: Family, kill_at: int
+) -> None:
     settings = student(tmp_path, family)
     train = FAST.model_copy(update={"epochs": 4, "save_minutes": 1e-9 if kill_at == 7 else 10.0})
     undisturbed = train_role(EXAMPLES, settings, train, tmp_path / "whole", seed=3)
@@ -90,13 +99,17 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, family: F
     def counting(count: int = 1, note: str = "") -> None:
         steps.append(count)
 
-    resumed = train_role(EXAMPLES, settings, train, tmp_path / "killed", seed=3, on_progress=counting)
+    resumed = train_role(
+        EXAMPLES, settings, train, tmp_path / "killed", seed=3, on_progress=counting
+    )
     assert len(steps) - 1 < 8 if kill_at > 2 else True, "it started from nothing"
     assert sum(steps) == 8
     ours = weights(resumed)
     for name, tensor in weights(undisturbed).items():
         torch.testing.assert_close(ours[name], tensor, rtol=0, atol=0)
-    assert [e for e in resumed.history if "epoch" in e] == [e for e in undisturbed.history if "epoch" in e]
+    assert [e for e in resumed.history if "epoch" in e] == [
+        e for e in undisturbed.history if "epoch" in e
+    ]
 
 
 def test_progress_names_the_loss_as_soon_as_it_is_known(tmp_path: Path) -> None:
@@ -105,7 +118,9 @@ def test_progress_names_the_loss_as_soon_as_it_is_known(tmp_path: Path) -> None:
     def note_down(count: int = 1, note: str = "") -> None:
         notes.append(note)
 
-    train_role(EXAMPLES, student(tmp_path, "gpt2"), FAST, tmp_path / "out", seed=0, on_progress=note_down)
+    train_role(
+        EXAMPLES, student(tmp_path, "gpt2"), FAST, tmp_path / "out", seed=0, on_progress=note_down
+    )
     assert notes[0] == "step 1/4, epoch 0.5"
     assert notes[-1].startswith("step 4/4, epoch 2.0, loss ")
 
@@ -135,14 +150,23 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     train = FAST.model_copy(update={"epochs": 4, "selection": "accuracy"})
     result = train_role(EXAMPLES, settings, train, tmp_path / "out", seed=0, score=score)
     assert result.epoch == 2
-    assert answers(load_student(TransformersEngine(), settings, result.checkpoint)) == seen[1] != seen[3]
+    assert (
+        answers(load_student(TransformersEngine(), settings, result.checkpoint))
+        == seen[1]
+        != seen[3]
+    )
     assert [e["accuracy"] for e in result.history if "epoch" in e] == scores
 
 
 def test_selection_by_validation_loss(tmp_path: Path) -> None:
     train = FAST.model_copy(update={"epochs": 3, "selection": "loss"})
     result = train_role(
-        EXAMPLES, student(tmp_path, "gpt2"), train, tmp_path / "out", seed=0, validation_examples=EXAMPLES[:2]
+        EXAMPLES,
+        student(tmp_path, "gpt2"),
+        train,
+        tmp_path / "out",
+        seed=0,
+        validation_examples=EXAMPLES[:2],
     )
     losses = {e["epoch"]: e["validation_loss"] for e in result.history if "epoch" in e}
     assert losses[result.epoch] == min(losses.values())
@@ -156,7 +180,9 @@ def test_what_is_left_out_cut_or_lost_is_said_before_training(tmp_path: Path) ->
     ]
     said: list[str] = []
     train = FAST.model_copy(update={"max_prompt_tokens": 60, "max_target_tokens": 40})
-    result = train_role(examples, student(tmp_path, "t5"), train, tmp_path / "out", seed=0, say=said.append)
+    result = train_role(
+        examples, student(tmp_path, "t5"), train, tmp_path / "out", seed=0, say=said.append
+    )
     assert (result.left_out, result.cut, result.examples) == (1, 1, 5)
     assert result.vanished["\n"] == result.vanished["<"] == result.vanished["{"] == 1
     assert len(said) == 3
@@ -171,7 +197,9 @@ def test_what_is_left_out_cut_or_lost_is_said_before_training(tmp_path: Path) ->
         ([Example("s", "How", "")], "empty"),
     ],
 )
-def test_nothing_to_learn_from_is_an_error(tmp_path: Path, examples: list[Example], message: str) -> None:
+def test_nothing_to_learn_from_is_an_error(
+    tmp_path: Path, examples: list[Example], message: str
+) -> None:
     train = FAST.model_copy(update={"max_prompt_tokens": 100})
     with pytest.raises(DataError, match=message):
         train_role(examples, student(tmp_path, "gpt2"), train, tmp_path / "out", seed=0)
@@ -193,7 +221,9 @@ def test_by_mean_the_loss_does_not_depend_on_who_shares_a_batch(tmp_path: Path) 
     ]
     losses = []
     for size in (4, 2, 1):
-        train = FAST.model_copy(update={"epochs": 1, "batch_size": size, "gradient_accumulation": 4 // size})
+        train = FAST.model_copy(
+            update={"epochs": 1, "batch_size": size, "gradient_accumulation": 4 // size}
+        )
         result = train_role(examples, settings, train, tmp_path / str(size), seed=0)
         losses += [entry["loss"] for entry in result.history if "loss" in entry]
     assert losses == pytest.approx([losses[0]] * 3, abs=1e-4)

@@ -10,7 +10,11 @@ from cotdistill.tasks.arc_easy import ArcEasy
 def test_letters_and_digits_as_labels(tmp_path: Path) -> None:
     (tmp_path / "arc_easy").mkdir()
     rows = [
-        {"question": "Which?", "choices": {"text": ["x", "y", "z"], "label": labels}, "answerKey": labels[1]}
+        {
+            "question": "Which?",
+            "choices": {"text": ["x", "y", "z"], "label": labels},
+            "answerKey": labels[1],
+        }
         for labels in (["A", "B", "C"], ["1", "2", "3"])
     ]
     (tmp_path / "arc_easy" / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -21,6 +25,8 @@ def test_letters_and_digits_as_labels(tmp_path: Path) -> None:
 
 def test_choices_of_another_form_name_the_line(tmp_path: Path) -> None:
     (tmp_path / "arc_easy").mkdir()
-    (tmp_path / "arc_easy" / "test.jsonl").write_text('{"question": "Which?", "choices": ["x"], "answerKey": "A"}')
+    (tmp_path / "arc_easy" / "test.jsonl").write_text(
+        '{"question": "Which?", "choices": ["x"], "answerKey": "A"}'
+    )
     with pytest.raises(DataError, match=r"test.jsonl:1: choices: not of the form"):
         ArcEasy(data_dir=str(tmp_path)).questions("test")

@@ -10,7 +10,9 @@ def test_published_folds_of_the_arithmetic_subset(shared_data: Path) -> None:
     sizes = []
     for fold in range(5):
         task = ASDiv(data_dir=str(shared_data), fold=fold, validation=0)
-        sizes.append((sum(1 for _ in task.questions("train")), sum(1 for _ in task.questions("test"))))
+        sizes.append(
+            (sum(1 for _ in task.questions("train")), sum(1 for _ in task.questions("test")))
+        )
     assert [train + test for train, test in sizes] == [1217] * 5
     assert [test for _, test in sizes] == [238, 238, 238, 237, 266]
 
@@ -22,7 +24,9 @@ def test_all_of_it_leaves_out_what_is_not_one_number(shared_data: Path) -> None:
         train, test = list(task.questions("train")), list(task.questions("test"))
         tests.append({question.id for question in test})
         assert not tests[-1] & {question.id for question in train}
-        assert all(task.answer_kind.same(question.answer, question.answer) for question in train + test)
+        assert all(
+            task.answer_kind.same(question.answer, question.answer) for question in train + test
+        )
     assert len(set.union(*tests)) == sum(map(len, tests)) == 2092
 
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from cotdistill.contamination import contamination_report
+from cotdistill.evaluation.contamination import contamination_report
 from cotdistill.tasks.coin_flip_benchmark import CoinFlipBenchmark
 
 
@@ -17,7 +17,10 @@ def test_published_split_and_longer_questions(shared_data: Path) -> None:
 
 def test_more_longer_questions_keep_those_there_were(shared_data: Path) -> None:
     few = list(CoinFlipBenchmark(data_dir=str(shared_data), ood_count=3).questions("ood"))
-    many = {question.id: question for question in CoinFlipBenchmark(data_dir=str(shared_data)).questions("ood")}
+    many = {
+        question.id: question
+        for question in CoinFlipBenchmark(data_dir=str(shared_data)).questions("ood")
+    }
     assert all(many[question.id] == question for question in few)
 
 

@@ -8,7 +8,9 @@ def test_published_split(shared_data: Path) -> None:
     train, test = list(task.questions("train")), list(task.questions("test"))
     assert (len(train), len(test)) == (9741, 1221)
     assert not {q.id for q in train} & {q.id for q in test}
-    assert all(len(question.options) == 5 and question.answer in set("ABCDE") for question in train + test)
+    assert all(
+        len(question.options) == 5 and question.answer in set("ABCDE") for question in train + test
+    )
     assert "Answer choices" not in test[0].text
 
 

@@ -11,7 +11,9 @@ from cotdistill.tasks.custom import Custom
 
 
 def write_jsonl(path: Path, rows: list[Any]) -> str:
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), "utf-8")
+    path.write_text(
+        "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), "utf-8"
+    )
     return str(path)
 
 
@@ -21,8 +23,16 @@ def numbers(count: int) -> list[dict[str, Any]]:
 
 def test_one_file_is_dealt_by_shares(tmp_path: Path) -> None:
     task = Custom(path=write_jsonl(tmp_path / "q.jsonl", numbers(20)))
-    parts = {split: [q.id for q in task.questions(split)] for split in ("train", "validation", "test", "ood")}
-    assert {split: len(ids) for split, ids in parts.items()} == {"train": 14, "validation": 2, "test": 4, "ood": 0}
+    parts = {
+        split: [q.id for q in task.questions(split)]
+        for split in ("train", "validation", "test", "ood")
+    }
+    assert {split: len(ids) for split, ids in parts.items()} == {
+        "train": 14,
+        "validation": 2,
+        "test": 4,
+        "ood": 0,
+    }
     assert len({id for ids in parts.values() for id in ids}) == 20
     again = Custom(path=str(tmp_path / "q.jsonl"))
     assert parts == {split: [q.id for q in again.questions(split)] for split in parts}
@@ -31,7 +41,9 @@ def test_one_file_is_dealt_by_shares(tmp_path: Path) -> None:
 
 
 def test_a_file_for_each_split(tmp_path: Path) -> None:
-    paths = {split: write_jsonl(tmp_path / f"{split}.jsonl", numbers(10)) for split in ("train", "test")}
+    paths = {
+        split: write_jsonl(tmp_path / f"{split}.jsonl", numbers(10)) for split in ("train", "test")
+    }
     task = Custom(path=paths, validation=3)
     assert [len(list(task.questions(s))) for s in ("train", "validation", "test")] == [7, 3, 10]
 
@@ -54,8 +66,19 @@ def test_columns_are_mapped_and_options_read(tmp_path: Path) -> None:
             "key": "c",
         },
     ]
-    columns = {"question": "q", "answer": "gold", "options": "choices", "rationale": "why", "id": "key"}
-    task = Custom(path=write_jsonl(tmp_path / "q.jsonl", rows), answer="choice", columns=columns, shares={"test": 1.0})
+    columns = {
+        "question": "q",
+        "answer": "gold",
+        "options": "choices",
+        "rationale": "why",
+        "id": "key",
+    }
+    task = Custom(
+        path=write_jsonl(tmp_path / "q.jsonl", rows),
+        answer="choice",
+        columns=columns,
+        shares={"test": 1.0},
+    )
     found = list(task.questions("test"))
     assert [question.answer for question in found] == ["B", "A", "B"]
     assert [question.id for question in found] == ["a", "b", "c"]
@@ -70,15 +93,23 @@ def test_csv_and_parquet(tmp_path: Path) -> None:
         writer = csv.DictWriter(file, ["question", "answer", "options"])
         writer.writeheader()
         writer.writerow({"question": "Which, one?", "answer": "A", "options": '["x", "y"]'})
-    (from_csv,) = Custom(path=str(tmp_path / "q.csv"), answer="choice", shares={"test": 1.0}).questions("test")
+    (from_csv,) = Custom(
+        path=str(tmp_path / "q.csv"), answer="choice", shares={"test": 1.0}
+    ).questions("test")
     assert (from_csv.text, from_csv.options) == ("Which, one?", ("x", "y"))
-    pyarrow.parquet.write_table(pyarrow.table({"question": ["1+1?"], "answer": [2.0]}), tmp_path / "q.parquet")
-    (from_parquet,) = Custom(path=str(tmp_path / "q.parquet"), shares={"test": 1.0}).questions("test")
+    pyarrow.parquet.write_table(
+        pyarrow.table({"question": ["1+1?"], "answer": [2.0]}), tmp_path / "q.parquet"
+    )
+    (from_parquet,) = Custom(path=str(tmp_path / "q.parquet"), shares={"test": 1.0}).questions(
+        "test"
+    )
     assert from_parquet.answer == "2"
 
 
 def test_worked_solutions(tmp_path: Path) -> None:
-    path = write_jsonl(tmp_path / "q.jsonl", [{"question": "1+1?", "answer": "one and one\n#### 2"}])
+    path = write_jsonl(
+        tmp_path / "q.jsonl", [{"question": "1+1?", "answer": "one and one\n#### 2"}]
+    )
     (question,) = Custom(path=path, answer_after="####", shares={"test": 1.0}).questions("test")
     assert (question.answer, question.rationale) == ("2", "one and one")
 
@@ -125,16 +156,24 @@ def test_a_missing_file_and_a_bad_setting(tmp_path: Path) -> None:
 
 
 def test_not_utf8_names_the_line(tmp_path: Path) -> None:
-    (tmp_path / "q.jsonl").write_bytes(b'{"question": "a", "answer": 1}\n{"question": "\xff", "answer": 1}\n')
+    (tmp_path / "q.jsonl").write_bytes(
+        b'{"question": "a", "answer": 1}\n{"question": "\xff", "answer": 1}\n'
+    )
     with pytest.raises(DataError, match=r"q.jsonl:2: not UTF-8"):
         Custom(path=str(tmp_path / "q.jsonl")).questions("test")
 
 
 def test_a_folder_with_a_file_for_each_split(tmp_path: Path) -> None:
     for split in ("train", "test"):
-        write_jsonl(tmp_path / f"{split}.jsonl", [row | {"id": index} for index, row in enumerate(numbers(10))])
+        write_jsonl(
+            tmp_path / f"{split}.jsonl",
+            [row | {"id": index} for index, row in enumerate(numbers(10))],
+        )
     task = Custom(path=str(tmp_path), validation=2)
-    parts = {split: [question.id for question in task.questions(split)] for split in ("train", "validation", "test")}
+    parts = {
+        split: [question.id for question in task.questions(split)]
+        for split in ("train", "validation", "test")
+    }
     assert [len(ids) for ids in parts.values()] == [8, 2, 10]
     assert parts["test"][0] == "test/0", "ids that stand in two files are told apart by the split"
     with pytest.raises(DataError, match="holds no train, validation or test file"):
@@ -144,7 +183,7 @@ def test_a_folder_with_a_file_for_each_split(tmp_path: Path) -> None:
 def test_hub_data_sets_are_read_by_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
-    from cotdistill.tasks._source import hub_rows
+    from cotdistill.data.rows import hub_rows
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     for split in ("train", "test"):
@@ -156,21 +195,27 @@ def test_hub_data_sets_are_read_by_split(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_more_options_than_letters_are_refused(tmp_path: Path) -> None:
-    rows = [{"question": "Which?", "answer": "30", "options": [str(index) for index in range(1, 41)]}]
+    rows = [
+        {"question": "Which?", "answer": "30", "options": [str(index) for index in range(1, 41)]}
+    ]
     with pytest.raises(DataError, match=r"q\.jsonl:1: 40 options; there can be 26, A–Z"):
         Custom(path=write_jsonl(tmp_path / "q.jsonl", rows), answer="choice").load()
     rows[0]["options"] = rows[0]["options"][4:30]
-    (question,) = Custom(path=write_jsonl(tmp_path / "q.jsonl", rows), answer="choice", shares={"test": 1.0}).load()[
-        "test"
-    ]
+    (question,) = Custom(
+        path=write_jsonl(tmp_path / "q.jsonl", rows), answer="choice", shares={"test": 1.0}
+    ).load()["test"]
     assert question.answer == "Z"
 
 
 @pytest.mark.parametrize(
-    ("file", "place"), [("q.jsonl", r"q\.jsonl:2"), ("q.json", r"q\.json: item 1"), ("q.csv", r"q\.csv:3")]
+    ("file", "place"),
+    [("q.jsonl", r"q\.jsonl:2"), ("q.json", r"q\.json: item 1"), ("q.csv", r"q\.csv:3")],
 )
 def test_half_a_character_is_refused_where_it_stands(tmp_path: Path, file: str, place: str) -> None:
-    good, bad = '{"question": "\\ud83d\\ude00 ä", "answer": 1}', '{"question": "a \\ud83d b", "answer": 1}'
+    good, bad = (
+        '{"question": "\\ud83d\\ude00 ä", "answer": 1}',
+        '{"question": "a \\ud83d b", "answer": 1}',
+    )
     texts = {
         "q.jsonl": f"{good}\n{bad}\n",
         "q.json": f"[{good},\n{bad}]",
@@ -178,7 +223,9 @@ def test_half_a_character_is_refused_where_it_stands(tmp_path: Path, file: str, 
     }
     (tmp_path / file).write_text(texts[file], "utf-8")
     field = "options" if file == "q.csv" else "question"
-    with pytest.raises(DataError, match=rf"{place}: {field}: holds \\ud83d, half of a character; write the whole"):
+    with pytest.raises(
+        DataError, match=rf"{place}: {field}: holds \\ud83d, half of a character; write the whole"
+    ):
         Custom(path=str(tmp_path / file)).load()
 
 
@@ -186,4 +233,6 @@ def test_half_a_character_in_a_list_is_refused(tmp_path: Path) -> None:
     line = '{"question": "Which?", "answer": "A", "choices": {"text": ["x", "\\udc00"], "label": ["1", "2"]}}'
     columns = {"options": "choices"}
     with pytest.raises(DataError, match=r"q\.jsonl:1: choices: holds \\udc00"):
-        Custom(path=write_jsonl(tmp_path / "q.jsonl", [line]), answer="choice", columns=columns).load()
+        Custom(
+            path=write_jsonl(tmp_path / "q.jsonl", [line]), answer="choice", columns=columns
+        ).load()

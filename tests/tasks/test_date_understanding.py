@@ -8,7 +8,9 @@ def test_published_split(shared_data: Path) -> None:
     train, test = list(task.questions("train")), list(task.questions("test"))
     assert (len(train), len(test)) == (258, 111)
     assert not {q.id for q in train} & {q.id for q in test}
-    assert all(len(question.options) >= 2 and question.answer is not None for question in train + test)
+    assert all(
+        len(question.options) >= 2 and question.answer is not None for question in train + test
+    )
 
 
 def test_template_split(shared_data: Path) -> None:
@@ -21,6 +23,8 @@ def test_rows_of_the_hub(tmp_path: Path) -> None:
     row = '{"inputs": "Q: Which?\\n  choice: x\\nA:", "multiple_choice_targets": ["x", "y", "z"], "multiple_choice_scores": [1, 0, 0]}'
     (tmp_path / "date_understanding" / "test.jsonl").write_text("\n".join([row] * 20))
     questions = list(DateUnderstanding(data_dir=str(tmp_path)).questions("test"))
-    assert all(question.options["ABC".index(question.answer or "")] == "x" for question in questions)
+    assert all(
+        question.options["ABC".index(question.answer or "")] == "x" for question in questions
+    )
     assert len({question.answer for question in questions}) == 3
     assert questions[0].text == "Which?"

@@ -10,7 +10,11 @@ from cotdistill.tasks.math import Math
 def test_answers_come_from_the_field_or_the_last_box(tmp_path: Path) -> None:
     (tmp_path / "math").mkdir()
     rows = [
-        {"problem": "1?", "solution": "So $\\boxed{2}$, hence $\\boxed{\\frac{1}{2}}$.", "level": 3},
+        {
+            "problem": "1?",
+            "solution": "So $\\boxed{2}$, hence $\\boxed{\\frac{1}{2}}$.",
+            "level": 3,
+        },
         {"problem": "2?", "solution": "Easy.", "answer": "x^2", "subject": "Algebra"},
     ]
     (tmp_path / "math" / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))

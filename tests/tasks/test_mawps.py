@@ -27,7 +27,9 @@ def test_a_missing_value_names_the_line(tmp_path: Path) -> None:
     folder = tmp_path / "cv_mawps" / "fold0"
     folder.mkdir(parents=True)
     for name in ("train.csv", "dev.csv"):
-        (folder / name).write_text("Question,Numbers,Equation,Answer\nHow many are number1 ?,5.0,number1,5\n")
+        (folder / name).write_text(
+            "Question,Numbers,Equation,Answer\nHow many are number1 ?,5.0,number1,5\n"
+        )
     with pytest.raises(DataError, match=r"train.csv:2: Numbers: no value for number1"):
         Mawps(data_dir=str(tmp_path)).questions("test")
 

@@ -7,7 +7,9 @@ from cotdistill.tasks.openbookqa import OpenBookQA
 def test_the_shared_test_questions(shared_data: Path) -> None:
     test = list(OpenBookQA(data_dir=str(shared_data)).questions("test"))
     assert len(test) == 500
-    assert all(len(question.options) == 4 and not question.text.startswith("Q:") for question in test)
+    assert all(
+        len(question.options) == 4 and not question.text.startswith("Q:") for question in test
+    )
     assert list(OpenBookQA(data_dir=str(shared_data)).questions("train")) == []
 
 

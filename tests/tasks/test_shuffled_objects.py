@@ -7,7 +7,9 @@ from cotdistill.tasks.shuffled_objects import ShuffledObjects
 
 def test_sizes_and_ids_follow_the_settings() -> None:
     task = ShuffledObjects(train=5, validation=0, test=3, ood=1)
-    assert [question.id for question in task.questions("test")] == [f"shuffled_objects/test/{i}" for i in range(3)]
+    assert [question.id for question in task.questions("test")] == [
+        f"shuffled_objects/test/{i}" for i in range(3)
+    ]
     assert len(list(task.questions("train"))) == 5
     assert list(task.questions("validation")) == []
     assert len(list(task.questions("ood"))) == 1
@@ -20,4 +22,6 @@ def test_gold_answers_are_of_the_kind_of_the_task() -> None:
 
 
 def test_another_seed_gives_other_questions() -> None:
-    assert next(ShuffledObjects().questions("train")) != next(ShuffledObjects(seed=1).questions("train"))
+    assert next(ShuffledObjects().questions("train")) != next(
+        ShuffledObjects(seed=1).questions("train")
+    )

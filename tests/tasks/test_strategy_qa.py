@@ -14,6 +14,8 @@ def test_published_split(shared_data: Path) -> None:
 
 def test_rows_of_the_hub(tmp_path: Path) -> None:
     (tmp_path / "strategy_qa").mkdir()
-    (tmp_path / "strategy_qa" / "test.jsonl").write_text('{"question": "Is it?", "answer": true, "facts": "It  is."}')
+    (tmp_path / "strategy_qa" / "test.jsonl").write_text(
+        '{"question": "Is it?", "answer": true, "facts": "It  is."}'
+    )
     (question,) = StrategyQA(data_dir=str(tmp_path)).questions("test")
     assert (question.answer, question.rationale) == ("yes", "It is.")

@@ -17,7 +17,9 @@ def test_rows_of_the_hub(tmp_path: Path) -> None:
     row = '{"inputs": "Q: Which?\\n  choice: x\\nA:", "multiple_choice_targets": ["x", "y", "z"], "multiple_choice_scores": [1, 0, 0]}'
     (tmp_path / "tracking_shuffled_objects" / "test.jsonl").write_text("\n".join([row] * 20))
     questions = list(TrackingShuffledObjects(data_dir=str(tmp_path)).questions("test"))
-    assert all(question.options["ABC".index(question.answer or "")] == "x" for question in questions)
+    assert all(
+        question.options["ABC".index(question.answer or "")] == "x" for question in questions
+    )
     assert len({question.answer for question in questions}) == 3
     assert questions[0].text == "Which?"
 

@@ -7,7 +7,9 @@ from cotdistill.tasks.word_problems import WordProblems
 
 def test_sizes_and_ids_follow_the_settings() -> None:
     task = WordProblems(train=5, validation=0, test=3, ood=1)
-    assert [question.id for question in task.questions("test")] == [f"word_problems/test/{i}" for i in range(3)]
+    assert [question.id for question in task.questions("test")] == [
+        f"word_problems/test/{i}" for i in range(3)
+    ]
     assert len(list(task.questions("train"))) == 5
     assert list(task.questions("validation")) == []
     assert len(list(task.questions("ood"))) == 1

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from cotdistill.asking import Asker
-from cotdistill.completion_log import CompletionLog
 from cotdistill.contracts import AnswerKind, Ask, Method
 from cotdistill.errors import FatalTeacherError
-from cotdistill.ledger import Ledger
+from cotdistill.model.client import Asker
+from cotdistill.model.completion_log import CompletionLog
+from cotdistill.model.ledger import Ledger
 from cotdistill.records import Question, Rationale
 from cotdistill.stages.generate import GenerateCounts, generate_rationales
 from cotdistill.teachers.openai import OpenAI
@@ -31,21 +31,29 @@ class TwoSamples(Method):
         return [Rationale(question.id, c.text, None, c.sample_index) for c in completions]
 
 
-def generate(base_url: str, folder: Path, count: int = 40, **settings: Any) -> tuple[GenerateCounts, Ledger]:
-    teacher = OpenAI(model="m", base_url=base_url, batch=True, batch_gather_s=0.1, batch_poll_s=0.05, **settings)
+def generate(
+    base_url: str, folder: Path, count: int = 40, **settings: Any
+) -> tuple[GenerateCounts, Ledger]:
+    teacher = OpenAI(
+        model="m", base_url=base_url, batch=True, batch_gather_s=0.1, batch_poll_s=0.05, **settings
+    )
 
     async def main() -> tuple[GenerateCounts, Ledger]:
         questions = (Question(f"q/{n}", f"number {n}") for n in range(count))
         with CompletionLog(folder / "completions.sqlite") as log:
             async with Asker({"teacher": teacher.open()}, log) as ask:
-                counts = await generate_rationales(questions, TwoSamples(), ask, AnswerKind(), folder / "r.jsonl")
+                counts = await generate_rationales(
+                    questions, TwoSamples(), ask, AnswerKind(), folder / "r.jsonl"
+                )
             assert log.notes("upload/") == {}
             return counts, ask.ledger
 
     return asyncio.run(main())
 
 
-def test_all_requests_go_in_one_batch_and_are_not_sent_again(simulated: Start, tmp_path: Path) -> None:
+def test_all_requests_go_in_one_batch_and_are_not_sent_again(
+    simulated: Start, tmp_path: Path
+) -> None:
     endpoint = simulated()
     counts, ledger = generate(endpoint.base_url, tmp_path)
     assert counts == GenerateCounts(40, 80)
@@ -91,7 +99,14 @@ generate(sys.argv[2], Path(sys.argv[3]))
 
 def test_a_batch_of_a_killed_process_is_found_again(simulated: Start, tmp_path: Path) -> None:
     endpoint = simulated("--batch-seconds", "4")
-    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), endpoint.base_url, str(tmp_path)]
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        str(Path(__file__).parent),
+        endpoint.base_url,
+        str(tmp_path),
+    ]
     job = subprocess.Popen(command)
     deadline = time.monotonic() + 60
     while not endpoint.stats()["seen"].get("batches") and time.monotonic() < deadline:
@@ -105,7 +120,9 @@ def test_a_batch_of_a_killed_process_is_found_again(simulated: Start, tmp_path: 
     assert (seen["batches"], seen["batch requests"]) == (1, 40)
 
 
-def test_a_batch_whose_start_was_not_noted_is_found_by_its_file(simulated: Start, tmp_path: Path) -> None:
+def test_a_batch_whose_start_was_not_noted_is_found_by_its_file(
+    simulated: Start, tmp_path: Path
+) -> None:
     endpoint = simulated()
     generate(endpoint.base_url, tmp_path)
     with CompletionLog(tmp_path / "completions.sqlite") as log:
@@ -119,7 +136,9 @@ def test_a_batch_whose_start_was_not_noted_is_found_by_its_file(simulated: Start
     assert endpoint.stats()["seen"]["batches"] == 1
 
 
-def test_replies_of_an_earlier_batch_are_had_again_when_the_log_lost_them(simulated: Start, tmp_path: Path) -> None:
+def test_replies_of_an_earlier_batch_are_had_again_when_the_log_lost_them(
+    simulated: Start, tmp_path: Path
+) -> None:
     endpoint = simulated()
     generate(endpoint.base_url, tmp_path)
     with CompletionLog(tmp_path / "completions.sqlite") as log:

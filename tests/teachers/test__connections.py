@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from cotdistill.concurrency import run_async
 from cotdistill.teachers import _connections
 from cotdistill.teachers._connections import BrokenExchange, Connections, Reply, Unreachable
+from cotdistill.util.concurrency import run_async
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -50,14 +50,20 @@ class Server:
 
 
 def talk(
-    server: Serve, use: Callable[[Connections], Coroutine[Any, Any, Any]], *, run: Any = run_async, **tls: Any
+    server: Serve,
+    use: Callable[[Connections], Coroutine[Any, Any, Any]],
+    *,
+    run: Any = run_async,
+    **tls: Any,
 ) -> Any:
     """What `use` returns over connections to a server of this behaviour."""
 
     async def main() -> Any:
         listening = await asyncio.start_server(server, "127.0.0.1", 0, **tls)
         port = listening.sockets[0].getsockname()[1]
-        connections = Connections(f"http{'s' if tls else ''}://localhost:{port}/v1", {"User-Agent": "test"})
+        connections = Connections(
+            f"http{'s' if tls else ''}://localhost:{port}/v1", {"User-Agent": "test"}
+        )
         try:
             return await use(connections)
         finally:
@@ -99,13 +105,19 @@ def test_a_request_is_sent_whole_and_its_connection_used_again(run: Any) -> None
             200,
             b'{"a": 1}',
         ),
-        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", False, 200, b"{}"),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+            False,
+            200,
+            b"{}",
+        ),
         (b"HTTP/1.0 200 OK\r\n\r\n{}", True, 200, b"{}"),
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", True, 200, b"{}"),
         (b"HTTP/1.1 429 Too Many\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n", False, 429, b""),
         (b"HTTP/1.1 204 No Content\r\n\r\n", False, 204, b""),
         (
-            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 22\r\n\r\n" + gzip.compress(b"{}", mtime=0),
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 22\r\n\r\n"
+            + gzip.compress(b"{}", mtime=0),
             False,
             200,
             b"{}",
@@ -114,7 +126,9 @@ def test_a_request_is_sent_whole_and_its_connection_used_again(run: Any) -> None
     ids=["chunks", "continue", "http 1.0", "until the end", "error", "no body", "gzip"],
 )
 @pytest.mark.parametrize("run", LOOPS)
-def test_every_kind_of_whole_reply(reply: bytes, then_close: bool, status: int, body: bytes, run: Any) -> None:
+def test_every_kind_of_whole_reply(
+    reply: bytes, then_close: bool, status: int, body: bytes, run: Any
+) -> None:
     first, second = talk(Server(reply, then_close=then_close), twice, run=run)
     assert (first.status, first.body) == (second.status, second.body) == (status, body)
 
@@ -124,11 +138,20 @@ def test_every_kind_of_whole_reply(reply: bytes, then_close: bool, status: int, 
     [
         (b"", "closed before the reply was whole"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "closed before the reply was whole"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{", "closed before the reply was whole"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{",
+            "closed before the reply was whole",
+        ),
         (b"HTTP/1.1 100 Continue\r\n\r\n", "closed before the reply was whole"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "the reply is no HTTP"),
-        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", "the reply is no HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "cannot be unpacked"),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
+            "the reply is no HTTP",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+            "cannot be unpacked",
+        ),
     ],
     ids=["nothing", "short", "short chunk", "continue only", "not http", "upgrade", "not gzip"],
 )
@@ -156,7 +179,9 @@ def test_a_connection_that_says_goodbye_is_not_used_again() -> None:
     assert server.connections == 2
 
 
-@pytest.mark.parametrize("goodbye", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "goodbye", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"]
+)
 def test_a_connection_the_server_gave_up_is_not_used_again(goodbye: bytes) -> None:
     connected = []
 
@@ -178,7 +203,9 @@ def test_a_connection_the_server_gave_up_is_not_used_again(goodbye: bytes) -> No
     assert len(connected) == 2
 
 
-def test_a_connection_that_was_quiet_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_was_quiet_for_long_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(_connections, "IDLE_S", 0.0)
     server = Server(OK)
     talk(server, twice)
@@ -198,7 +225,9 @@ def test_a_reply_given_up_is_never_taken_for_the_next() -> None:
     assert server.connections == 2
 
 
-def test_many_at_once_have_a_connection_each_and_look_the_name_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_at_once_have_a_connection_each_and_look_the_name_up_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     server = Server(OK, delay=0.05)
     looked_up = []
     real = socket.getaddrinfo
@@ -215,7 +244,8 @@ def test_many_at_once_have_a_connection_each_and_look_the_name_up_once(monkeypat
 
 @pytest.mark.parametrize("run", LOOPS)
 @pytest.mark.parametrize(
-    "address", ["http://localhost:{port}/v1", "https://localhost:{port}/v1", "http://no.such.invalid/v1"]
+    "address",
+    ["http://localhost:{port}/v1", "https://localhost:{port}/v1", "http://no.such.invalid/v1"],
 )
 def test_nobody_there(address: str, run: Any) -> None:
     with socket.socket() as taken:
@@ -235,14 +265,34 @@ def test_a_connection_that_does_not_come_about_is_given_up(monkeypatch: pytest.M
             run_async(once(connections))
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command for a certificate")
+@pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="needs the openssl command for a certificate"
+)
 @pytest.mark.parametrize("run", LOOPS)
 def test_tls_with_a_known_certificate_and_never_with_another(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    command += [
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)

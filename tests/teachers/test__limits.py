@@ -14,7 +14,11 @@ from cotdistill.teachers._limits import Pace, Places, backoff, requested_wait
 async def replies(places: Places, share_congested: float, count: int) -> None:
     for number in range(count):
         await places.take()
-        places.give_back(congested=(number * share_congested) % 1 >= 1 - share_congested if share_congested else False)
+        places.give_back(
+            congested=(number * share_congested) % 1 >= 1 - share_congested
+            if share_congested
+            else False
+        )
 
 
 def test_a_few_refusals_cost_little_and_many_cost_much() -> None:
@@ -125,7 +129,9 @@ def test_a_date_to_wait_for() -> None:
     wait = requested_wait({"retry-after": email.utils.formatdate(time.time() + 30, usegmt=True)})
     assert wait is not None
     assert 27 < wait < 31
-    assert requested_wait({"retry-after": email.utils.formatdate(time.time() - 30, usegmt=True)}) == 0
+    assert (
+        requested_wait({"retry-after": email.utils.formatdate(time.time() - 30, usegmt=True)}) == 0
+    )
 
 
 def test_back_off_has_full_jitter_under_a_growing_bound() -> None:

@@ -31,7 +31,11 @@ def chat(message: Any, **more: Any) -> dict[str, Any]:
 
 
 def test_text_reasoning_and_tokens() -> None:
-    usage = {"prompt_tokens": 10, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 8}}
+    usage = {
+        "prompt_tokens": 10,
+        "completion_tokens": 7,
+        "prompt_tokens_details": {"cached_tokens": 8},
+    }
     (completion,) = read(chat({"content": "11", "reasoning_content": "3 + 8"}, usage=usage))
     assert completion == Completion(
         "11", reasoning="3 + 8", prompt_tokens=10, completion_tokens=7, cached_prompt_tokens=8
@@ -75,7 +79,9 @@ def test_a_reply_of_the_wrong_shape_is_refused(data: dict[str, Any]) -> None:
         read(data)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'{"choices": [{"mess', b"[]", b"7", b"\xff\xfe", b"<html>"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b'{"choices": [{"mess', b"[]", b"7", b"\xff\xfe", b"<html>"]
+)
 def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
     with pytest.raises(BadReply):
         parse_json(body)
@@ -84,28 +90,48 @@ def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
 @settings(max_examples=40, deadline=None)
 @given(
     some.recursive(
-        some.none() | some.integers() | some.text(), lambda x: some.lists(x) | some.dictionaries(some.text(), x)
+        some.none() | some.integers() | some.text(),
+        lambda x: some.lists(x) | some.dictionaries(some.text(), x),
     )
 )
 def test_no_reply_does_anything_but_be_read_or_refused(value: Any) -> None:
-    for data in ({"choices": value}, {"choices": [value]}, chat(value), chat({"content": "x"}, usage=value)):
+    for data in (
+        {"choices": value},
+        {"choices": [value]},
+        chat(value),
+        chat({"content": "x"}, usage=value),
+    ):
         with contextlib.suppress(BadReply):
-            assert all(isinstance(completion.text, str) for completion in read(json.loads(json.dumps(data))))
+            assert all(
+                isinstance(completion.text, str)
+                for completion in read(json.loads(json.dumps(data)))
+            )
 
 
 def test_tokens_of_several_choices_add_up_and_the_prompt_counts_once() -> None:
     choices = [{"finish_reason": "stop", "text": "x" * length} for length in (3, 0, 50, 11)]
-    made = read({"choices": choices, "usage": {"prompt_tokens": 9, "completion_tokens": 101}}, samples=4, chat=False)
+    made = read(
+        {"choices": choices, "usage": {"prompt_tokens": 9, "completion_tokens": 101}},
+        samples=4,
+        chat=False,
+    )
     assert sum(c.completion_tokens for c in made) == 101
     assert [c.prompt_tokens for c in made] == [9, 0, 0, 0]
     assert made[2].completion_tokens > made[0].completion_tokens
-    empty = read({"choices": [{"text": ""}] * 3, "usage": {"completion_tokens": 4}}, samples=3, chat=False)
+    empty = read(
+        {"choices": [{"text": ""}] * 3, "usage": {"completion_tokens": 4}}, samples=3, chat=False
+    )
     assert sum(c.completion_tokens for c in empty) == 4
 
 
 def test_surplus_choices_are_left_and_missing_usage_is_nothing() -> None:
     assert len(read({"choices": [{"text": "a"}, {"text": "b"}], "usage": None}, chat=False)) == 1
-    assert read(chat({"content": "x"}, usage={"prompt_tokens": -3, "completion_tokens": "7"}))[0].prompt_tokens == 0
+    assert (
+        read(chat({"content": "x"}, usage={"prompt_tokens": -3, "completion_tokens": "7"}))[
+            0
+        ].prompt_tokens
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,7 +156,9 @@ def test_a_stop_string_inside_begin_does_not_count() -> None:
 
 def test_mean_logprob_of_both_apis() -> None:
     content = {"content": [{"logprob": -1.0}, {"logprob": -3.0}]}
-    assert read({"choices": [{"message": {"content": "x"}, "logprobs": content}]})[0].logprob == -2.0
+    assert (
+        read({"choices": [{"message": {"content": "x"}, "logprobs": content}]})[0].logprob == -2.0
+    )
     old = {"token_logprobs": [None, -1.0, -2.0]}
     assert read({"choices": [{"text": "x", "logprobs": old}]}, chat=False)[0].logprob == -1.5
 

@@ -18,7 +18,9 @@ PROMPT = "Q: Ana has 3 apples. Ana buys 8 more apples. How many apples does Ana 
 def test_it_writes_a_rationale_and_ends_it() -> None:
     async def run() -> list[Completion]:
         model = LabTeacher().open()
-        completions = await model.complete(Request(PROMPT, temperature=0.7, max_tokens=128), range(8))
+        completions = await model.complete(
+            Request(PROMPT, temperature=0.7, max_tokens=128), range(8)
+        )
         await model.close()
         return completions
 
@@ -28,7 +30,9 @@ def test_it_writes_a_rationale_and_ends_it() -> None:
     assert all(c.text == c.text.strip() and c.text.endswith(".") for c in completions)
 
 
-def test_missing_weights_are_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_are_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lab, "teacher_path", lambda: tmp_path)
     with pytest.raises(UserError, match=r"weights are missing"):
         LabTeacher().open()

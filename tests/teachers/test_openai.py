@@ -16,16 +16,16 @@ from typing import Any
 
 import pytest
 
-from cotdistill.asking import Asker
-from cotdistill.completion_log import CompletionLog, canonical_json, request_key
-from cotdistill.concurrency import run_async
 from cotdistill.contracts import AnswerKind, Ask, Method, Teacher
 from cotdistill.errors import BudgetSpent, FatalTeacherError, QuestionFailed, StoreError, UserError
-from cotdistill.ledger import Budget, Ledger
+from cotdistill.model.client import Asker
+from cotdistill.model.completion_log import CompletionLog, canonical_json, request_key
+from cotdistill.model.ledger import Budget, Ledger
 from cotdistill.plugins import build
 from cotdistill.records import Completion, Message, Question, Rationale, Request
 from cotdistill.stages.generate import GenerateCounts, generate_rationales
 from cotdistill.teachers.openai import OpenAI
+from cotdistill.util.concurrency import run_async
 
 Start = Callable[..., Any]
 
@@ -37,15 +37,23 @@ class OneCall(Method):
 
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
         completions = await ask(f"Q: {question.text}\nA:", samples=self.samples, temperature=0.7)
-        return [Rationale(question.id, c.text, "1", c.sample_index, keys=(c.key,)) for c in completions]
+        return [
+            Rationale(question.id, c.text, "1", c.sample_index, keys=(c.key,)) for c in completions
+        ]
 
 
-def complete(teacher: OpenAI, request: Request, samples: int = 1) -> tuple[list[Completion], Ledger]:
+def complete(
+    teacher: OpenAI, request: Request, samples: int = 1
+) -> tuple[list[Completion], Ledger]:
     async def main() -> tuple[list[Completion], Ledger]:
         ledger = Ledger()
         async with Asker({"teacher": teacher.open()}, ledger=ledger) as ask:
             made = await ask(
-                request.prompt, samples=samples, max_tokens=request.max_tokens, stop=request.stop, begin=request.begin
+                request.prompt,
+                samples=samples,
+                max_tokens=request.max_tokens,
+                stop=request.stop,
+                begin=request.begin,
             )
         return made, ledger
 
@@ -53,7 +61,12 @@ def complete(teacher: OpenAI, request: Request, samples: int = 1) -> tuple[list[
 
 
 def generate(
-    teacher: OpenAI, folder: Path, count: int, budget: Budget | None = None, samples: int = 1, in_flight: int = 64
+    teacher: OpenAI,
+    folder: Path,
+    count: int,
+    budget: Budget | None = None,
+    samples: int = 1,
+    in_flight: int = 64,
 ) -> tuple[GenerateCounts, Ledger]:
     async def main() -> tuple[GenerateCounts, Ledger]:
         questions = (Question(f"q/{n}", f"number {n}") for n in range(count))
@@ -76,14 +89,20 @@ def generate(
 
 
 def teacher(endpoint: Any, **settings: Any) -> OpenAI:
-    plugin = build("teachers", {"name": "openai", "model": "m", "base_url": endpoint.base_url, **settings}, Teacher)
+    plugin = build(
+        "teachers",
+        {"name": "openai", "model": "m", "base_url": endpoint.base_url, **settings},
+        Teacher,
+    )
     assert isinstance(plugin, OpenAI)
     return plugin
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
 def test_a_reply_with_its_tokens(simulated: Start, api: str) -> None:
-    (completion,), ledger = complete(teacher(simulated("--latency", "0"), api=api), Request("Q: one\nA:"))
+    (completion,), ledger = complete(
+        teacher(simulated("--latency", "0"), api=api), Request("Q: one\nA:")
+    )
     assert completion.text.startswith(" This is ")
     assert completion.finish_reason == "stop"
     assert completion.prompt_tokens == 2
@@ -91,11 +110,15 @@ def test_a_reply_with_its_tokens(simulated: Start, api: str) -> None:
     assert ledger.events == {"requests": 1}
 
 
-def test_a_proxy_of_the_environment_is_asked(simulated: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_asked(
+    simulated: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     proxy = simulated("--latency", "0")
     monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/v1"))
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    (completion,), _ = complete(OpenAI(model="m", base_url="http://teacher.invalid/v1"), Request("Q: one\nA:"))
+    (completion,), _ = complete(
+        OpenAI(model="m", base_url="http://teacher.invalid/v1"), Request("Q: one\nA:")
+    )
     assert completion.text.startswith(" This is ")
 
 
@@ -126,7 +149,9 @@ def test_begin_is_part_of_the_text_however_it_is_sent(simulated: Start) -> None:
 
 
 def test_stop_strings_are_cut_off_even_where_the_endpoint_ignores_them(simulated: Start) -> None:
-    (completion,), _ = complete(teacher(simulated("--latency", "0")), Request("Q", stop=("First", "Check")))
+    (completion,), _ = complete(
+        teacher(simulated("--latency", "0")), Request("Q", stop=("First", "Check"))
+    )
     assert completion.text.endswith(". ")
     assert "First" not in completion.text
 
@@ -149,13 +174,17 @@ def test_chat_prompts_need_the_chat_api(simulated: Start) -> None:
         ({"max_in_flight": 0}, "max_in_flight"),
     ],
 )
-def test_settings_are_checked_before_anything_is_asked(settings: dict[str, Any], message: str) -> None:
+def test_settings_are_checked_before_anything_is_asked(
+    settings: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError, match=message) as caught:
         build("teachers", {"name": "openai", "model": "m", **settings}, Teacher)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_key_is_named_unless_the_endpoint_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_named_unless_the_endpoint_is_local(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UserError, match="set the environment variable OPENAI_API_KEY"):
         OpenAI(model="m").open()
@@ -182,7 +211,10 @@ def test_anything_that_determines_a_reply_changes_the_key() -> None:
         {"prefill": True},
         {"seed": 1},
     ]
-    keys = [request_key(OpenAI(**{**first, **change}).open().identity(), Request("Q")) for change in [{}, *changes]]
+    keys = [
+        request_key(OpenAI(**{**first, **change}).open().identity(), Request("Q"))
+        for change in [{}, *changes]
+    ]
     assert len(set(keys)) == len(changes) + 1
     limited = OpenAI(**first, max_in_flight=3, retries=1, timeout_s=9, input_price=1.0)
     assert request_key(limited.open().identity(), Request("Q")) == keys[0]
@@ -190,7 +222,9 @@ def test_anything_that_determines_a_reply_changes_the_key() -> None:
 
 
 def test_forty_percent_429_lose_nothing(simulated: Start, tmp_path: Path) -> None:
-    endpoint = simulated("--latency", "0.005", "--share-429", "0.4", "--retry-after", "0.05", "--count-prompts")
+    endpoint = simulated(
+        "--latency", "0.005", "--share-429", "0.4", "--retry-after", "0.05", "--count-prompts"
+    )
     counts, ledger = generate(teacher(endpoint), tmp_path, 300)
     assert counts == GenerateCounts(300, 300)
     assert endpoint.stats()["repeated"] == 0
@@ -245,14 +279,18 @@ def test_a_prompt_that_is_too_long_fails_alone(simulated: Start) -> None:
 
 
 def test_an_unknown_model_stops_the_run_with_the_remedy(simulated: Start) -> None:
-    with pytest.raises(FatalTeacherError, match="HTTP 404: The model 'm' does not exist; check `base_url`"):
+    with pytest.raises(
+        FatalTeacherError, match="HTTP 404: The model 'm' does not exist; check `base_url`"
+    ):
         complete(teacher(simulated("--model", "other")), Request("Q"))
 
 
 def test_a_dead_endpoint_is_one_line_soon(tmp_path: Path) -> None:
     dead = OpenAI(model="m", base_url="http://127.0.0.1:9/v1", connect_patience_s=0.3)
     began = time.monotonic()
-    with pytest.raises(FatalTeacherError, match=r"not reachable .*start the server, or correct `base_url`") as caught:
+    with pytest.raises(
+        FatalTeacherError, match=r"not reachable .*start the server, or correct `base_url`"
+    ) as caught:
         generate(dead, tmp_path, 100)
     assert time.monotonic() - began < 5
     assert "\n" not in str(caught.value)
@@ -280,7 +318,9 @@ def test_an_outage_is_waited_for_and_nothing_is_lost(
     assert ledger.roles["teacher"].completions == 2000
 
 
-def test_a_budget_is_passed_by_no_more_than_what_is_in_flight(simulated: Start, tmp_path: Path) -> None:
+def test_a_budget_is_passed_by_no_more_than_what_is_in_flight(
+    simulated: Start, tmp_path: Path
+) -> None:
     endpoint = simulated("--latency", "0.01")
     settings = {"max_in_flight": 8, "input_price": 1.0, "output_price": 2.0}
     _, ledger = complete(teacher(endpoint, **settings), Request("Q: number 10\nA:"))
@@ -293,7 +333,9 @@ def test_a_budget_is_passed_by_no_more_than_what_is_in_flight(simulated: Start, 
     assert ledger.roles["teacher"].completions == 500 - kept
 
 
-def test_more_rows_and_more_samples_ask_only_for_what_is_new(simulated: Start, tmp_path: Path) -> None:
+def test_more_rows_and_more_samples_ask_only_for_what_is_new(
+    simulated: Start, tmp_path: Path
+) -> None:
     endpoint = simulated("--latency", "0")
     generate(teacher(endpoint), tmp_path, 100, samples=4)
     for count, samples, new in ((100, 4, 0), (120, 4, 20), (120, 8, 120)):
@@ -317,7 +359,9 @@ def test_the_key_is_found_nowhere(
     counts, _ = generate(teacher(endpoint, timeout_s=0.2), tmp_path, 200)
     assert counts.rationales == 200
     other = simulated("--key", "sk-another")
-    with pytest.raises(FatalTeacherError, match=r"Incorrect API key provided: \*\*\*\.; check the key") as caught:
+    with pytest.raises(
+        FatalTeacherError, match=r"Incorrect API key provided: \*\*\*\.; check the key"
+    ) as caught:
         generate(teacher(other), tmp_path / "refused", 10)
     seen = "".join(traceback.format_exception(caught.value)) + caplog.text + repr(teacher(endpoint))
     captured = capfd.readouterr()
@@ -341,9 +385,18 @@ print(sorted(map(str, calls)))
 """
 
 
-def test_nothing_is_called_but_the_endpoint_and_nothing_is_probed(simulated: Start, tmp_path: Path) -> None:
+def test_nothing_is_called_but_the_endpoint_and_nothing_is_probed(
+    simulated: Start, tmp_path: Path
+) -> None:
     endpoint = simulated("--latency", "0")
-    command = [sys.executable, "-c", WATCHED, str(Path(__file__).parent), endpoint.base_url, str(tmp_path)]
+    command = [
+        sys.executable,
+        "-c",
+        WATCHED,
+        str(Path(__file__).parent),
+        endpoint.base_url,
+        str(tmp_path),
+    ]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     assert result.stdout.strip() == str([str(("127.0.0.1", endpoint.port))])
     assert endpoint.stats()["seen"]["requests"] == 20
@@ -358,12 +411,22 @@ generate(OpenAI(model="m", base_url=sys.argv[2], max_in_flight=16), Path(sys.arg
 """
 
 
-def test_killed_again_and_again_it_ends_with_the_same_file_and_loses_nothing(simulated: Start, tmp_path: Path) -> None:
+def test_killed_again_and_again_it_ends_with_the_same_file_and_loses_nothing(
+    simulated: Start, tmp_path: Path
+) -> None:
     endpoint = simulated("--latency", "0.02", "--count-prompts")
     undisturbed, killed = tmp_path / "a", tmp_path / "b"
     generate(OpenAI(model="m", base_url=endpoint.base_url), undisturbed, 600)
     arrived = 0
-    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), endpoint.base_url, str(killed), "600"]
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        str(Path(__file__).parent),
+        endpoint.base_url,
+        str(killed),
+        "600",
+    ]
     for _ in range(3):
         job = subprocess.Popen(command)
         log = killed / "completions.sqlite"
@@ -375,7 +438,9 @@ def test_killed_again_and_again_it_ends_with_the_same_file_and_loses_nothing(sim
         assert count_of(log) >= kept
         arrived = count_of(log)
     assert subprocess.run(command, check=True).returncode == 0
-    assert (killed / "rationales.jsonl").read_bytes() == (undisturbed / "rationales.jsonl").read_bytes()
+    assert (killed / "rationales.jsonl").read_bytes() == (
+        undisturbed / "rationales.jsonl"
+    ).read_bytes()
     assert endpoint.stats()["repeated"] - 600 <= 3 * 16
 
 

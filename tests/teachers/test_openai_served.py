@@ -18,15 +18,15 @@ from pathlib import Path
 import pytest
 
 from cotdistill import lab
-from cotdistill.asking import Asker
-from cotdistill.completion_log import CompletionLog
 from cotdistill.contracts import AnswerKind, Ask, Method
 from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.errors import FatalTeacherError
+from cotdistill.model.client import Asker
+from cotdistill.model.completion_log import CompletionLog
 from cotdistill.records import Completion, Message, Question, Rationale, Request
 from cotdistill.stages.generate import generate_rationales
-from cotdistill.students.tiny import tiny_checkpoint
 from cotdistill.teachers.openai import OpenAI
+from cotdistill.testing.tiny import tiny_checkpoint
 
 PROMPTS = [
     "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?\nA: Let's think step by step.",
@@ -59,7 +59,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     with (folder.parent / "server.log").open("wb") as log:
         server = subprocess.Popen(
-            [*command, "--device", "cpu", "--dtype", "float32"], env=environment, stdout=log, stderr=log
+            [*command, "--device", "cpu", "--dtype", "float32"],
+            env=environment,
+            stdout=log,
+            stderr=log,
         )
         try:
             wait_for(f"http://127.0.0.1:{port}/health", server)
@@ -72,7 +75,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
-        assert server.poll() is None, "transformers serve ended at once; is transformers[serving] installed?"
+        assert server.poll() is None, (
+            "transformers serve ended at once; is transformers[serving] installed?"
+        )
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
@@ -121,10 +126,17 @@ def test_begin_on_both_apis(served: Served) -> None:
 
 
 def test_errors_of_the_server_say_what_to_do(served: Served) -> None:
-    with pytest.raises(FatalTeacherError, match=r"HTTP 400: .*pinned to .*correct the teacher's settings"):
+    with pytest.raises(
+        FatalTeacherError, match=r"HTTP 400: .*pinned to .*correct the teacher's settings"
+    ):
         complete(OpenAI(model="/no/such", base_url=served.base_url), Request("Q"))
-    with pytest.raises(FatalTeacherError, match=r"HTTP 422: .*top_kk.*correct the teacher's settings"):
-        complete(OpenAI(model=served.model, base_url=served.base_url, extra_body={"top_kk": 1}), Request("Q"))
+    with pytest.raises(
+        FatalTeacherError, match=r"HTTP 422: .*top_kk.*correct the teacher's settings"
+    ):
+        complete(
+            OpenAI(model=served.model, base_url=served.base_url, extra_body={"top_kk": 1}),
+            Request("Q"),
+        )
     with pytest.raises(FatalTeacherError, match=r"HTTP 404: .*check `base_url`"):
         complete(OpenAI(model=served.model, base_url=served.base_url + "/v2"), Request("Q"))
 
@@ -141,7 +153,9 @@ def test_a_generation_through_the_log_asks_nothing_twice(served: Served, tmp_pat
         questions = (Question(str(n), f"Ana has {n} apples. How many?") for n in range(8))
         with CompletionLog(tmp_path / "completions.sqlite") as log:
             async with Asker({"teacher": teacher.open()}, log) as ask:
-                counts = await generate_rationales(questions, OneCall(), ask, AnswerKind(), tmp_path / "r.jsonl")
+                counts = await generate_rationales(
+                    questions, OneCall(), ask, AnswerKind(), tmp_path / "r.jsonl"
+                )
                 assert counts.rationales == 8
                 return ask.ledger.events["requests"]
 

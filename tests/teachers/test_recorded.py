@@ -9,20 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from cotdistill.asking import Asker
-from cotdistill.completion_log import CompletionLog
 from cotdistill.contracts import Teacher
 from cotdistill.errors import DataError, PluginError, QuestionFailed
+from cotdistill.model.client import Asker
+from cotdistill.model.completion_log import CompletionLog
 from cotdistill.plugins import build
-from cotdistill.prompts import question_block
+from cotdistill.prompting.parts import question_block
 from cotdistill.records import Completion, Message, Question, Request
 from cotdistill.teachers.recorded import Recorded
 from cotdistill.teachers.scripted import Scripted
 
-SHARED = Path(os.environ.get("COTDISTILL_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data")) / "teachers"
+SHARED = (
+    Path(os.environ.get("COTDISTILL_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    / "teachers"
+)
 needs_shared_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no shared data at {SHARED}")
 
-ONE_REPLY = {"instruction": "Ana has 3 apples and  finds 8.\nHow many?", "output": "3 + 8 = 11. The answer is 11"}
+ONE_REPLY = {
+    "instruction": "Ana has 3 apples and  finds 8.\nHow many?",
+    "output": "3 + 8 = 11. The answer is 11",
+}
 TWO_CALLS = {
     "question": "Is the coin heads up?",
     "completion": "Let's think step by step. \n\nBo flips it.\nSo it is tails up.\nTherefore, the answer (Yes or No) is No.",
@@ -32,18 +38,26 @@ OPTIONS = {
     "instruction": "Q: The moon is made of Answer choices: A: rain, B: warmth",
     "output": " It is hot. The answer is B: warmth",
 }
-SEVERAL = {"instruction": "Ana has 3 apples and finds 8. How many?\n", "output": ["3 + 8 = 11.", "8 and 3 give 11."]}
+SEVERAL = {
+    "instruction": "Ana has 3 apples and finds 8. How many?\n",
+    "output": ["3 + 8 = 11.", "8 and 3 give 11."],
+}
 
 
 def ask(files: Path | list[Path], prompt: str, samples: int = 1, begin: str = "") -> list[str]:
     teacher = build("teachers", {"name": "recorded", "files": files}, Teacher)
     request = Request(prompt, begin=begin)
-    return [completion.text for completion in asyncio.run(teacher.open().complete(request, range(samples)))]
+    return [
+        completion.text
+        for completion in asyncio.run(teacher.open().complete(request, range(samples)))
+    ]
 
 
 def file(folder: Path, *rows: object, name: str = "r.jsonl") -> Path:
     path = folder / name
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows) if name.endswith("l") else json.dumps(rows))
+    path.write_text(
+        "".join(json.dumps(row) + "\n" for row in rows) if name.endswith("l") else json.dumps(rows)
+    )
     return path
 
 
@@ -77,16 +91,20 @@ def test_options_match_however_they_are_written(tmp_path: Path) -> None:
 def test_samples_come_from_lists_and_from_several_files(tmp_path: Path) -> None:
     files = [file(tmp_path, ONE_REPLY, name="a.jsonl"), file(tmp_path, SEVERAL, name="b.json")]
     question = "Ana has 3 apples and finds 8. How many?"
-    assert ask(files, cot(question), samples=3) == [" 3 + 8 = 11.", " 3 + 8 = 11.", " 8 and 3 give 11."]
+    assert ask(files, cot(question), samples=3) == [
+        " 3 + 8 = 11.",
+        " 3 + 8 = 11.",
+        " 8 and 3 give 11.",
+    ]
     assert len(ask(files, cot(question), samples=8)) == 3
-    assert ask(files, cot(question) + " 8 and 3 give 11.\nTherefore, the answer is") == [" 8 and 3 give 11."]
+    assert ask(files, cot(question) + " 8 and 3 give 11.\nTherefore, the answer is") == [
+        " 8 and 3 give 11."
+    ]
 
 
 def test_the_last_question_of_a_few_shot_prompt_counts(tmp_path: Path) -> None:
     path = file(tmp_path, TWO_CALLS, ONE_REPLY)
-    prompt = (
-        "Q: Is the coin heads up?\nA: Bo flips it. The answer is no.\n\nQ: Ana has 3 apples and finds 8. How many?\nA:"
-    )
+    prompt = "Q: Is the coin heads up?\nA: Bo flips it. The answer is no.\n\nQ: Ana has 3 apples and finds 8. How many?\nA:"
     assert ask(path, prompt) == [" 3 + 8 = 11. The answer is 11."]
 
 
@@ -94,11 +112,16 @@ def test_the_last_question_of_a_few_shot_prompt_counts(tmp_path: Path) -> None:
     ("prompt", "begin"),
     [
         (cot("Is the moon up?"), ""),
-        ("Q: Is the coin heads up?\nBreak the question into sub-questions and solve each one.\n", ""),
+        (
+            "Q: Is the coin heads up?\nBreak the question into sub-questions and solve each one.\n",
+            "",
+        ),
         (cot("Is the coin heads up?"), " Another start"),
     ],
 )
-def test_what_is_not_recorded_fails_with_that_reason(tmp_path: Path, prompt: str, begin: str) -> None:
+def test_what_is_not_recorded_fails_with_that_reason(
+    tmp_path: Path, prompt: str, begin: str
+) -> None:
     with pytest.raises(QuestionFailed) as caught:
         ask(file(tmp_path, TWO_CALLS), prompt, begin=begin)
     assert caught.value.reason == "not recorded"
@@ -112,7 +135,9 @@ def test_an_exported_log_answers_exactly_what_it_was_asked(tmp_path: Path) -> No
             async with Asker({"teacher": Scripted(replies=("a", "b")).open()}, log) as ask:
                 await ask("Q: one", samples=2, temperature=0.7)
                 await ask(chat)
-            (tmp_path / "log.jsonl").write_text("".join(json.dumps(e.to_json()) + "\n" for e in log.entries()))
+            (tmp_path / "log.jsonl").write_text(
+                "".join(json.dumps(e.to_json()) + "\n" for e in log.entries())
+            )
 
     async def replay() -> None:
         model = Recorded(files=(tmp_path / "log.jsonl",)).open()
@@ -130,7 +155,10 @@ def test_an_exported_log_answers_exactly_what_it_was_asked(tmp_path: Path) -> No
 
 
 def test_the_identity_is_the_content_of_the_files(tmp_path: Path) -> None:
-    first, same = file(tmp_path, ONE_REPLY, name="a.jsonl"), file(tmp_path, ONE_REPLY, name="b.jsonl")
+    first, same = (
+        file(tmp_path, ONE_REPLY, name="a.jsonl"),
+        file(tmp_path, ONE_REPLY, name="b.jsonl"),
+    )
     other = file(tmp_path, TWO_CALLS, name="c.jsonl")
     identities = [Recorded(files=(path,)).open().identity() for path in (first, same, other)]
     assert identities[0] == identities[1] != identities[2]
@@ -155,7 +183,9 @@ def test_bad_files_are_named_with_the_place(tmp_path: Path) -> None:
 
 
 @needs_shared_data
-@pytest.mark.parametrize("path", sorted(SHARED.glob("text-davinci-002/*.jsonl")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(SHARED.glob("text-davinci-002/*.jsonl")), ids=lambda path: path.stem
+)
 def test_every_real_reply_of_two_calls_is_found_again(path: Path) -> None:
     rows = [json.loads(line) for line in path.read_bytes().splitlines()[:150]]
     model = Recorded(files=(path,)).open()

@@ -14,7 +14,10 @@ from cotdistill.teachers.scripted import Scripted
 
 
 def texts(teacher: Teacher, request: Request, samples: int = 1) -> list[str]:
-    return [completion.text for completion in asyncio.run(teacher.open().complete(request, range(samples)))]
+    return [
+        completion.text
+        for completion in asyncio.run(teacher.open().complete(request, range(samples)))
+    ]
 
 
 def test_a_bare_name_is_enough() -> None:
@@ -26,7 +29,9 @@ def test_replies_go_round() -> None:
 
 
 def test_replies_by_part_of_the_prompt() -> None:
-    teacher = build("teachers", {"name": "scripted", "replies": {"apples": "11", "pears": ["5", "6"]}}, Teacher)
+    teacher = build(
+        "teachers", {"name": "scripted", "replies": {"apples": "11", "pears": ["5", "6"]}}, Teacher
+    )
     assert texts(teacher, Request("How many apples?")) == ["11"]
     assert texts(teacher, Request((Message("user", "How many pears?"),)), samples=2) == ["5", "6"]
     with pytest.raises(QuestionFailed) as caught:
@@ -36,7 +41,10 @@ def test_replies_by_part_of_the_prompt() -> None:
 
 def test_replies_by_function_with_begin_and_stop() -> None:
     teacher = Scripted(replies=lambda request, index: f"{index} then\nmore")
-    assert texts(teacher, Request("Q", begin=" So ", stop=("\n",)), samples=2) == [" So 0 then", " So 1 then"]
+    assert texts(teacher, Request("Q", begin=" So ", stop=("\n",)), samples=2) == [
+        " So 0 then",
+        " So 1 then",
+    ]
 
 
 def test_faults() -> None:

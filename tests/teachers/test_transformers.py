@@ -10,8 +10,8 @@ import pytest
 from cotdistill import plugins
 from cotdistill.contracts import Teacher
 from cotdistill.records import Completion, Request
-from cotdistill.students.tiny import Family, tiny_checkpoint
 from cotdistill.teachers.transformers import TransformersTeacher
+from cotdistill.testing.tiny import Family, tiny_checkpoint
 
 PROMPT = "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?\nA: Let's think step by step."
 
@@ -39,7 +39,9 @@ def test_samples_differ_and_come_again(tmp_path: Path, family: Family) -> None:
 
 def test_a_recipe_entry_makes_it_and_its_identity_has_no_path(tmp_path: Path) -> None:
     folder = tiny_checkpoint(tmp_path, "gpt2")
-    teacher = plugins.build("teachers", {"name": "transformers", "model": str(folder), "batch_size": 4}, Teacher)
+    teacher = plugins.build(
+        "teachers", {"name": "transformers", "model": str(folder), "batch_size": 4}, Teacher
+    )
     identity = teacher.open().identity()
     assert str(tmp_path) not in str(identity)
     assert identity["dtype"] in {"float32", "bfloat16"}
@@ -51,5 +53,7 @@ def test_chat_puts_the_prompt_through_the_template(tmp_path: Path) -> None:
         "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}", "utf-8"
     )
     plain = ask(TransformersTeacher(model=str(folder)), Request("Is it?", max_tokens=4), 1)[0]
-    chat = ask(TransformersTeacher(model=str(folder), chat=True), Request("Is it?", max_tokens=4), 1)[0]
+    chat = ask(
+        TransformersTeacher(model=str(folder), chat=True), Request("Is it?", max_tokens=4), 1
+    )[0]
     assert chat.prompt_tokens > plain.prompt_tokens

@@ -17,12 +17,12 @@ import pytest
 import transformers
 
 from cotdistill import plugins
-from cotdistill.batching import BatchedModel
 from cotdistill.contracts import Teacher
 from cotdistill.errors import MissingExtra, PluginError, QuestionFailed, UserError
+from cotdistill.model.batcher import BatchedModel
 from cotdistill.records import Completion, Message, Request
-from cotdistill.students.tiny import Family, tiny_checkpoint
 from cotdistill.teachers.vllm import VllmTeacher
+from cotdistill.testing.tiny import Family, tiny_checkpoint
 
 PROMPT = "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?\nA: Let's think step by step."
 TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
@@ -49,20 +49,31 @@ class Fake:
                 fake.made_with = settings
                 fake.tokenizer = transformers.AutoTokenizer.from_pretrained(settings["model"])
                 limit = settings["max_model_len"] or 512
-                config = SimpleNamespace(max_model_len=limit, hf_config=SimpleNamespace(_commit_hash="c0ffee"))
+                config = SimpleNamespace(
+                    max_model_len=limit, hf_config=SimpleNamespace(_commit_hash="c0ffee")
+                )
                 self.llm_engine = SimpleNamespace(model_config=config)
 
             def get_tokenizer(self) -> Any:
                 return fake.tokenizer
 
-            def generate(self, prompts: list[Any], sampling_params: list[Any], use_tqdm: bool) -> list[Any]:
+            def generate(
+                self, prompts: list[Any], sampling_params: list[Any], use_tqdm: bool
+            ) -> list[Any]:
                 assert not use_tqdm
                 ids = [prompt["prompt_token_ids"] for prompt in prompts]
-                fake.calls.append(([fake.tokenizer.decode(one) for one in ids], [vars(s) for s in sampling_params]))
+                fake.calls.append(
+                    (
+                        [fake.tokenizer.decode(one) for one in ids],
+                        [vars(s) for s in sampling_params],
+                    )
+                )
                 made = {"text": fake.reply, "token_ids": [1, 2, 3, 4], "cumulative_logprob": -2.0}
                 output = SimpleNamespace(**made, finish_reason=fake.finish_reason)
                 return [
-                    SimpleNamespace(outputs=[output], prompt_token_ids=one, num_cached_tokens=fake.cached)
+                    SimpleNamespace(
+                        outputs=[output], prompt_token_ids=one, num_cached_tokens=fake.cached
+                    )
                     for one in ids
                 ]
 
@@ -83,7 +94,9 @@ def ask(teacher: Teacher, *requests: Request, samples: int = 1) -> list[list[Com
     async def run() -> list[list[Completion]]:
         model = teacher.open()
         try:
-            return await asyncio.gather(*(model.complete(request, range(samples)) for request in requests))
+            return await asyncio.gather(
+                *(model.complete(request, range(samples)) for request in requests)
+            )
         finally:
             await model.close()
 
@@ -96,7 +109,9 @@ def chat_checkpoint(folder: Path, family: Family = "qwen2") -> str:
     return str(made)
 
 
-def test_what_is_asked_at_once_is_one_batch_with_the_sampling_of_each(fake: Fake, tmp_path: Path) -> None:
+def test_what_is_asked_at_once_is_one_batch_with_the_sampling_of_each(
+    fake: Fake, tmp_path: Path
+) -> None:
     teacher = VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2")))
     first = Request(PROMPT, temperature=0.7, top_p=0.9, max_tokens=20, stop=("\n\n", "Q:"))
     second = Request("Q: Is it?", max_tokens=5)
@@ -104,12 +119,28 @@ def test_what_is_asked_at_once_is_one_batch_with_the_sampling_of_each(fake: Fake
     ((prompts, sampling),) = fake.calls
     assert prompts == [PROMPT, PROMPT, "Q: Is it?", "Q: Is it?"]
     known = [{k: v for k, v in one.items() if k != "seed"} for one in sampling]
-    expected = {"n": 1, "temperature": 0.7, "top_p": 0.9, "max_tokens": 20, "stop": ["\n\n", "Q:"], "logprobs": 0}
+    expected = {
+        "n": 1,
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "max_tokens": 20,
+        "stop": ["\n\n", "Q:"],
+        "logprobs": 0,
+    }
     assert known[0] == known[1] == expected
-    assert known[2] == {"n": 1, "temperature": 0.0, "top_p": 1.0, "max_tokens": 5, "stop": [], "logprobs": 0}
+    assert known[2] == {
+        "n": 1,
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "max_tokens": 5,
+        "stop": [],
+        "logprobs": 0,
+    }
     prompt_tokens = len(fake.tokenizer(PROMPT)["input_ids"])
     assert completions == [
-        Completion("3 + 8 = 11.", index, prompt_tokens=prompt_tokens, completion_tokens=4, logprob=-0.5)
+        Completion(
+            "3 + 8 = 11.", index, prompt_tokens=prompt_tokens, completion_tokens=4, logprob=-0.5
+        )
         for index in range(2)
     ]
 
@@ -139,7 +170,9 @@ def test_the_text_starts_with_begin(
     fake: Fake, tmp_path: Path, begin: str, reply: str, sent: str, expected: str
 ) -> None:
     fake.reply = reply
-    ((completion,),) = ask(VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2"))), Request(PROMPT, begin=begin))
+    ((completion,),) = ask(
+        VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2"))), Request(PROMPT, begin=begin)
+    )
     assert fake.calls[0][0] == [sent]
     assert completion.text == expected
 
@@ -149,7 +182,11 @@ def test_the_text_starts_with_begin(
     [
         (False, "Is it?", "Is it?"),
         (True, "Is it?", "<user>Is it?<assistant>"),
-        (True, (Message("system", "Be brief."), Message("user", "Is it?")), "<system>Be brief.<user>Is it?<assistant>"),
+        (
+            True,
+            (Message("system", "Be brief."), Message("user", "Is it?")),
+            "<system>Be brief.<user>Is it?<assistant>",
+        ),
     ],
 )
 def test_chat_puts_the_prompt_through_the_template(
@@ -172,7 +209,9 @@ def test_special_tokens_come_once(fake: Fake, tmp_path: Path) -> None:
 
 def test_a_cut_off_reply_and_a_shared_prompt_are_told(fake: Fake, tmp_path: Path) -> None:
     fake.finish_reason, fake.cached = "length", 16
-    ((completion,),) = ask(VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2"))), Request(PROMPT))
+    ((completion,),) = ask(
+        VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2"))), Request(PROMPT)
+    )
     assert completion.finish_reason == "length"
     assert completion.cached_prompt_tokens == 16
 
@@ -182,7 +221,8 @@ def test_a_prompt_that_is_too_long_fails_alone(fake: Fake, tmp_path: Path) -> No
         model = VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2")), max_model_len=24).open()
         short, long = Request("Q: Is it?"), Request(PROMPT * 3)
         results = await asyncio.gather(
-            *(model.complete(request, [0]) for request in (short, long, short)), return_exceptions=True
+            *(model.complete(request, [0]) for request in (short, long, short)),
+            return_exceptions=True,
         )
         await model.close()
         return results
@@ -192,9 +232,16 @@ def test_a_prompt_that_is_too_long_fails_alone(fake: Fake, tmp_path: Path) -> No
     assert [first[0].text, last[0].text] == ["3 + 8 = 11."] * 2
 
 
-def test_the_engine_is_told_what_the_recipe_says_and_nothing_unsafe(fake: Fake, tmp_path: Path) -> None:
+def test_the_engine_is_told_what_the_recipe_says_and_nothing_unsafe(
+    fake: Fake, tmp_path: Path
+) -> None:
     folder = tiny_checkpoint(tmp_path, "gpt2")
-    entry = {"name": "vllm", "model": str(folder), "tensor_parallel_size": 2, "engine_args": {"quantization": "fp8"}}
+    entry = {
+        "name": "vllm",
+        "model": str(folder),
+        "tensor_parallel_size": 2,
+        "engine_args": {"quantization": "fp8"},
+    }
     identity = plugins.build("teachers", entry, Teacher).open().identity()
     assert fake.made_with == {
         "model": str(folder),
@@ -213,22 +260,31 @@ def test_the_engine_is_told_what_the_recipe_says_and_nothing_unsafe(fake: Fake, 
 
 
 def test_it_goes_through_the_batcher(fake: Fake, tmp_path: Path) -> None:
-    assert isinstance(VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2"))).open(), BatchedModel)
+    assert isinstance(
+        VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2"))).open(), BatchedModel
+    )
 
 
 def test_without_vllm_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(
-        MissingExtra, match=r"^teacher vllm needs vLLM and a GPU: pip install 'cotdistill\[vllm\]' [^\n]*$"
+        MissingExtra,
+        match=r"^teacher vllm needs vLLM and a GPU: pip install 'cotdistill\[vllm\]' [^\n]*$",
     ):
         VllmTeacher(model="m").open()
 
 
 def test_a_checkpoint_that_cannot_be_loaded_is_one_line(fake: Fake) -> None:
-    with pytest.raises(UserError, match=r"^teacher vllm: cannot load too-large: CUDA out of memory\.$"):
+    with pytest.raises(
+        UserError, match=r"^teacher vllm: cannot load too-large: CUDA out of memory\.$"
+    ):
         VllmTeacher(model="too-large").open()
 
 
 def test_arguments_that_are_not_the_users_are_refused() -> None:
     with pytest.raises(PluginError, match="trust_remote_code"):
-        plugins.build("teachers", {"name": "vllm", "model": "m", "engine_args": {"trust_remote_code": True}}, Teacher)
+        plugins.build(
+            "teachers",
+            {"name": "vllm", "model": "m", "engine_args": {"trust_remote_code": True}},
+            Teacher,
+        )

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from cotdistill.concurrency import run_async
+from cotdistill.util.concurrency import run_async
 
 
 async def main(options: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +37,11 @@ async def main(options: dict[str, Any]) -> dict[str, Any]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         await asyncio.gather(*(work(session) for _ in range(options["in_flight"])))
     seconds = time.perf_counter() - began
-    return {"answered": answered, "seconds": seconds, "processor_seconds": time.process_time() - processor}
+    return {
+        "answered": answered,
+        "seconds": seconds,
+        "processor_seconds": time.process_time() - processor,
+    }
 
 
 if __name__ == "__main__":

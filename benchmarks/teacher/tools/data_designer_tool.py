@@ -20,13 +20,17 @@ def main(options: dict) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame({"number": [str(n) for n in range(options["count"])]})
     frame.to_parquet(folder / "seed.parquet")
-    provider = dd.ModelProvider(name="sim", endpoint=options["base_url"], provider_type="openai", api_key="x")
+    provider = dd.ModelProvider(
+        name="sim", endpoint=options["base_url"], provider_type="openai", api_key="x"
+    )
     began = time.perf_counter()
     designer = DataDesigner(model_providers=[provider], artifact_path=folder / "artifacts")
     inference = dd.ChatCompletionInferenceParams(
         temperature=0.7, max_tokens=256, max_parallel_requests=options["in_flight"]
     )
-    model = dd.ModelConfig(alias="m", model="m", provider="sim", inference_parameters=inference, skip_health_check=True)
+    model = dd.ModelConfig(
+        alias="m", model="m", provider="sim", inference_parameters=inference, skip_health_check=True
+    )
     builder = dd.DataDesignerConfigBuilder(model_configs=[model])
     builder.with_seed_dataset(dd.LocalFileSeedSource(path=str(folder / "seed.parquet")))
     builder.add_column(
@@ -36,7 +40,9 @@ def main(options: dict) -> dict:
             model_alias="m",
         )
     )
-    made = designer.create(builder, num_records=options["count"], dataset_name="bench").load_dataset()
+    made = designer.create(
+        builder, num_records=options["count"], dataset_name="bench"
+    ).load_dataset()
     answered = int(made["response"].notna().sum())
     return {"answered": answered, "rows": len(made), "seconds": time.perf_counter() - began}
 

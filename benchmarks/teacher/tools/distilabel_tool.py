@@ -23,7 +23,12 @@ def main(options: dict) -> dict:
     began = time.perf_counter()
     with Pipeline(name="bench", cache_dir=options["folder"]) as pipeline:
         load = LoadDataFromDicts(data=rows, batch_size=options["in_flight"])
-        llm = OpenAILLM(model="m", base_url=options["base_url"], api_key="x", generation_kwargs={"temperature": 0.7})
+        llm = OpenAILLM(
+            model="m",
+            base_url=options["base_url"],
+            api_key="x",
+            generation_kwargs={"temperature": 0.7},
+        )
         load >> TextGeneration(llm=llm, input_batch_size=options["in_flight"])
     made = pipeline.run(use_cache=True)
     texts = made["default"]["train"]["generation"]

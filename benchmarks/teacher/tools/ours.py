@@ -13,15 +13,15 @@ from typing import Any
 import aiohttp  # noqa: F401  (imported before the clock starts, as in the other tools)
 
 import cotdistill.teachers._model  # noqa: F401
-from cotdistill.asking import Asker
-from cotdistill.completion_log import CompletionLog
-from cotdistill.concurrency import run_async
 from cotdistill.contracts import AnswerKind, Ask, Method, Model
 from cotdistill.errors import CotdistillError
+from cotdistill.model.client import Asker
+from cotdistill.model.completion_log import CompletionLog
 from cotdistill.records import Question, Rationale
 from cotdistill.stages.generate import generate_rationales
 from cotdistill.teachers.openai import OpenAI
 from cotdistill.teachers.scripted import Scripted
+from cotdistill.util.concurrency import run_async
 
 
 class OneCall(Method):
@@ -32,14 +32,21 @@ class OneCall(Method):
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
         """Ask once, for `samples` completions."""
         completions = await ask(
-            f"Q: {question.text}\nA: Let's think step by step.", samples=self.samples, temperature=0.7
+            f"Q: {question.text}\nA: Let's think step by step.",
+            samples=self.samples,
+            temperature=0.7,
         )
-        return [Rationale(question.id, c.text, None, c.sample_index, keys=(c.key,)) for c in completions]
+        return [
+            Rationale(question.id, c.text, None, c.sample_index, keys=(c.key,)) for c in completions
+        ]
 
 
 def questions(count: int) -> Iterator[Question]:
     """Made one by one: nothing of their number is in memory."""
-    return (Question(str(n), f"Number {n}: how many apples are in the basket of the third girl?") for n in range(count))
+    return (
+        Question(str(n), f"Number {n}: how many apples are in the basket of the third girl?")
+        for n in range(count)
+    )
 
 
 async def main(options: dict[str, Any]) -> dict[str, Any]:
@@ -48,13 +55,20 @@ async def main(options: dict[str, Any]) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     teacher: Model
     if options["base_url"]:
-        settings = {"max_in_flight": options["in_flight"], "timeout_s": options.get("timeout_s", 300.0)}
+        settings = {
+            "max_in_flight": options["in_flight"],
+            "timeout_s": options.get("timeout_s", 300.0),
+        }
         teacher = OpenAI(model="m", base_url=options["base_url"], **settings).open()
     else:
         teacher = Scripted().open()
     began, processor = time.perf_counter(), time.process_time()
     report: dict[str, Any] = {}
-    with CompletionLog(folder / "completions.sqlite") if options.get("log", True) else _NoLog() as log:
+    with (
+        CompletionLog(folder / "completions.sqlite")
+        if options.get("log", True)
+        else _NoLog() as log
+    ):
         async with Asker({"teacher": teacher}, log) as ask:
             method = OneCall(samples=options.get("samples", 1))
             try:

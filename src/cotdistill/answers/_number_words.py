@@ -37,9 +37,7 @@ def _any(words: object) -> str:
 
 _WORD = _any([*_SMALL, *_LARGE, "hundred"])
 _PART = f"(?:{_any(_PARTS)})s?"
-_LEAD = (
-    r"(?:equal\s+to|exactly|about|approximately|only|just|still|a\s+total\s+of|he|she|they|it|there|is|are|has|have)\s+"
-)
+_LEAD = r"(?:equal\s+to|exactly|about|approximately|only|just|still|a\s+total\s+of|he|she|they|it|there|is|are|has|have)\s+"
 _START = re.compile(
     rf"""[\s"'*(]* (?:{_LEAD}){{0,3}} (?P<minus>(?:minus|negative)\s+)?
     (?: (?P<only>(?:an?|{_WORD})[\s-]+|)(?P<only_part>{_PART})
@@ -93,7 +91,9 @@ def _whole(words: str) -> Fraction | None:
     found = re.findall(_WORD, words.lower())
     for word in found:
         if word in _SMALL:
-            if group % 100 and not (group % 100 >= 20 and group % 10 == 0 and 0 < _SMALL[word] < 10):
+            if group % 100 and not (
+                group % 100 >= 20 and group % 10 == 0 and 0 < _SMALL[word] < 10
+            ):
                 return None
             group += _SMALL[word]
         elif word == "hundred":

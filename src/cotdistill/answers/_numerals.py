@@ -41,7 +41,16 @@ NUMERAL = re.compile(
     re.VERBOSE,
 )
 
-_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "k": 3, "m": 6, "b": 9}
+_SCALES = {
+    "hundred": 2,
+    "thousand": 3,
+    "million": 6,
+    "billion": 9,
+    "trillion": 12,
+    "k": 3,
+    "m": 6,
+    "b": 9,
+}
 _CURRENCY = re.compile("[$€£¥₹]")
 _MOST_DIGITS = 1000
 _MOST_EXPONENT = 1000
@@ -71,13 +80,21 @@ def spell_out(text: str) -> str:
 
 def _plain_latex(found: re.Match[str]) -> str:
     kept = {"\\$": "$", "\\%": "%", "{,}": ","}
-    return found[1] or found[2] or kept.get(found[0], "" if found[0] in ("\\,", "\\!", "\\left", "\\right") else " ")
+    return (
+        found[1]
+        or found[2]
+        or kept.get(found[0], "" if found[0] in ("\\,", "\\!", "\\left", "\\right") else " ")
+    )
 
 
 def canonical(found: re.Match[str]) -> str | None:
     """Canonical form of a match of NUMERAL; None where it is no number after all (a date, 5/0, an absurd exponent)."""
     digits, numerator = found["number"] or found["ten"], found["numerator"]
-    sign = "-" if found["inner"] or (found["sign"] or "+").strip().lower() in ("-", "minus", "negative") else ""
+    sign = (
+        "-"
+        if found["inner"] or (found["sign"] or "+").strip().lower() in ("-", "minus", "negative")
+        else ""
+    )
     if digits is not None:
         power = found["exponent"] or found["power"] or "0"
         if found["ten"]:
@@ -116,7 +133,9 @@ def _point_notation(digits: str) -> str:
         return digits.replace(",", "")
     if point >= 0:
         return digits.replace(".", "").replace(",", ".")
-    grouped = digits.count(",") > 1 or (len(digits) - comma == 4 and not digits.startswith("0") and comma <= 3)
+    grouped = digits.count(",") > 1 or (
+        len(digits) - comma == 4 and not digits.startswith("0") and comma <= 3
+    )
     return digits.replace(",", "") if grouped else digits.replace(",", ".")
 
 

@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from cotdistill.answers._reading import ascii_digits, conclusion, last_box, negated, reply
 from cotdistill.contracts import AnswerKind
 from cotdistill.records import NO_ANSWER
+from cotdistill.text.markers import ascii_digits, conclusion, last_box, negated, reply
 
 __all__ = ["Choice"]
 
@@ -39,7 +39,8 @@ _DENIED = re.compile(
     r"(?:n['’]t\b|not\b|\s+(?:\w+\s+)?(?:not|wrong|incorrect|false|eliminated|out|impossible|unlikely|(?:also\s+)?(?:an?\s+)?possib(?:le|ility))\b)"
 )
 _LINK = re.compile(
-    r"[\s,/&;:)(\].\[\"'*]*(?:(?:and|or|and/or|either|possibly|maybe|perhaps|option|choice)[\s,]*)*[\s(\[\"'*]*$", re.I
+    r"[\s,/&;:)(\].\[\"'*]*(?:(?:and|or|and/or|either|possibly|maybe|perhaps|option|choice)[\s,]*)*[\s(\[\"'*]*$",
+    re.I,
 )
 _LATEX = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*")
 _LISTED_BEFORE = re.compile(r"(?<![A-Za-z0-9'])[A-Z]\)?\s*(?:[,/]\s*(?:or|and)?|\bor|\band)\s*$")
@@ -57,14 +58,19 @@ class _Candidate(NamedTuple):
 class Choice(AnswerKind):
     """The letter of one option, named by letter or by its words."""
 
-    def extract(self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()) -> str | None:
+    def extract(
+        self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
+    ) -> str | None:
         text = ascii_digits(reply(text, markers))
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(options)] if options else _LETTERS
         tail = conclusion(text, markers)
         if tail is not None and (answer := _committed(tail, letters, options)) is not None:
             return answer
         box = last_box(text)
-        if box is not None and (answer := _committed(_LATEX.sub("", box), letters, options)) is not None:
+        if (
+            box is not None
+            and (answer := _committed(_LATEX.sub("", box), letters, options)) is not None
+        ):
             return answer
         return NO_ANSWER if tail is not None else _last(text, letters, options)
 
@@ -101,7 +107,9 @@ def _last(text: str, letters: str, options: Sequence[str]) -> str | None:
     for named in (_named(_STRONG, text, letters, options), _by_words(text, letters, options)):
         kept = [candidate for candidate in named if not _denied(text, candidate, options)]
         if kept:
-            listed = _enumerated(text, kept[-2:], options) or _LISTED_BEFORE.search(text, 0, kept[-1].start)
+            listed = _enumerated(text, kept[-2:], options) or _LISTED_BEFORE.search(
+                text, 0, kept[-1].start
+            )
             return NO_ANSWER if listed else kept[-1].letter
     return NO_ANSWER
 
@@ -110,14 +118,18 @@ def _known(letter: str, letters: str) -> str | None:
     return letter.upper() if letter.upper() in letters else NO_ANSWER
 
 
-def _named(pattern: re.Pattern[str], text: str, letters: str, options: Sequence[str]) -> Iterator[_Candidate]:
+def _named(
+    pattern: re.Pattern[str], text: str, letters: str, options: Sequence[str]
+) -> Iterator[_Candidate]:
     for found in pattern.finditer(text):
         group = found.lastindex
         assert group is not None
         letter, wrapped = found[group], group == 1
         if letter.islower() and not wrapped and found.end() != len(text.rstrip()):
             continue
-        if letter.upper() in letters and (wrapped or not _inside_words(text, found.start(group), letter, options)):
+        if letter.upper() in letters and (
+            wrapped or not _inside_words(text, found.start(group), letter, options)
+        ):
             yield _Candidate(letter.upper(), found.start(), found.end())
 
 
@@ -145,7 +157,9 @@ def _by_words(text: str, letters: str, options: Sequence[str]) -> Iterator[_Cand
             if _whole(lower, start, end):
                 found.append(_Candidate(letter, start, end))
             start = lower.find(words, end)
-    found.sort(key=lambda candidate: (candidate.start, candidate.start - candidate.end, candidate.letter))
+    found.sort(
+        key=lambda candidate: (candidate.start, candidate.start - candidate.end, candidate.letter)
+    )
     reached = 0
     for candidate in found:
         if candidate.start >= reached:
@@ -157,8 +171,15 @@ def _whole(text: str, start: int, end: int) -> bool:
     before, after = text[start - 1 : start], text[end : end + 2]
     if before.isalnum() or after[:1].isalnum() or after[:1] == "%":
         return False
-    digits_before = text[start].isdigit() and before in (".", ",", "-", "/") and text[start - 2 : start - 1].isdigit()
-    return not (digits_before or (text[end - 1].isdigit() and after[:1] in (".", ",", "/") and after[1:].isdigit()))
+    digits_before = (
+        text[start].isdigit()
+        and before in (".", ",", "-", "/")
+        and text[start - 2 : start - 1].isdigit()
+    )
+    return not (
+        digits_before
+        or (text[end - 1].isdigit() and after[:1] in (".", ",", "/") and after[1:].isdigit())
+    )
 
 
 def _denied(text: str, candidate: _Candidate, options: Sequence[str]) -> bool:

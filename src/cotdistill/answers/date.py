@@ -13,9 +13,9 @@ import datetime
 import re
 from collections.abc import Iterator, Sequence
 
-from cotdistill.answers._reading import ascii_digits, conclusion, last_box, negated, reply
 from cotdistill.contracts import AnswerKind
 from cotdistill.records import NO_ANSWER
+from cotdistill.text.markers import ascii_digits, conclusion, last_box, negated, reply
 
 __all__ = ["Date"]
 
@@ -27,7 +27,9 @@ _MONTH = (
 _DATE = re.compile(
     r"(?<![\d/.-])(?:(?P<iso_year>\d{4})[-/.](?P<iso_month>\d{1,2})[-/.](?P<iso_day>\d{1,2})"
     r"|(?P<first>\d{1,2})(?P<separator>[-/.])(?P<second>\d{1,2})(?P=separator)(?P<year>\d{4}|\d{2})"
-    r"|" + _MONTH.format("month") + r"\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?\s*,?\s+(?P<month_year>\d{4})"
+    r"|"
+    + _MONTH.format("month")
+    + r"\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?\s*,?\s+(?P<month_year>\d{4})"
     r"|(?P<day_before>\d{1,2})(?:st|nd|rd|th)?(?:\s+of)?\s+"
     + _MONTH.format("month_after")
     + r",?\s+(?P<year_after>\d{4})"
@@ -41,7 +43,9 @@ class Date(AnswerKind):
 
     day_first: bool = False
 
-    def extract(self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()) -> str | None:
+    def extract(
+        self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
+    ) -> str | None:
         text = ascii_digits(reply(text, markers))
         tail = conclusion(text, markers)
         if tail is not None and (answer := next(self._dates(tail), NO_ANSWER)) is not None:

@@ -20,11 +20,11 @@ from functools import lru_cache
 from types import FrameType
 from typing import Any
 
-from cotdistill.answers._reading import ascii_digits, conclusion, last_box, reply, sentence
 from cotdistill.answers.number import Number
 from cotdistill.contracts import AnswerKind
 from cotdistill.errors import MissingExtra
 from cotdistill.records import NO_ANSWER
+from cotdistill.text.markers import ascii_digits, conclusion, last_box, reply, sentence
 
 __all__ = ["MathExpression"]
 
@@ -33,7 +33,9 @@ _LONGEST = 300
 _SECONDS = 2.0
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _MATHEMATICAL = re.compile(r"[\d\\=^_+*/()\[\]{}|<>π∞√-]|(?<!\w)[A-Za-z](?!\w)")
-_EXPLOSIVE = re.compile(r"[)\]}]\s*\^\s*\{?\s*\d{2,}|\^\s*\{?\s*\d{4,}|\d{3,}\s*!|\^\s*\{[^{}]*\^|\d{40,}|!\s*!")
+_EXPLOSIVE = re.compile(
+    r"[)\]}]\s*\^\s*\{?\s*\d{2,}|\^\s*\{?\s*\d{4,}|\d{3,}\s*!|\^\s*\{[^{}]*\^|\d{40,}|!\s*!"
+)
 _DROPPED = re.compile(
     r"\\(?:left|right|displaystyle|[,;:! ])|\\(?:quad|qquad)\b|~|\s+|[$]|\\%|%|\^\s*\{?\s*\\circ\s*\}?"
 )
@@ -44,7 +46,9 @@ _SHORT_FRACTION = re.compile(r"\\frac\s*([0-9a-zA-Z])\s*([0-9a-zA-Z])")
 class MathExpression(AnswerKind):
     """A LaTeX expression, compared by meaning."""
 
-    def extract(self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()) -> str | None:
+    def extract(
+        self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
+    ) -> str | None:
         text = ascii_digits(reply(text, markers))
         tail = conclusion(text, markers)
         if tail is not None and (answer := _concluded(tail)) is not None:
@@ -58,7 +62,12 @@ class MathExpression(AnswerKind):
         if formulas:
             return _content(formulas[-1])
         whole = text.strip().rstrip(".")
-        if whole and "\\boxed" not in whole and len(whole.split()) == 1 and _MATHEMATICAL.search(whole):
+        if (
+            whole
+            and "\\boxed" not in whole
+            and len(whole.split()) == 1
+            and _MATHEMATICAL.search(whole)
+        ):
             return whole
         return _NUMBER.extract(text)
 
@@ -84,7 +93,9 @@ def _concluded(tail: str) -> str | None:
         return content
     line = sentence(tail).strip(" .*:$")
     return (
-        line if line and len(line) <= _LONGEST and "\\boxed" not in line and _MATHEMATICAL.search(line) else NO_ANSWER
+        line
+        if line and len(line) <= _LONGEST and "\\boxed" not in line and _MATHEMATICAL.search(line)
+        else NO_ANSWER
     )
 
 
@@ -95,13 +106,23 @@ def _content(found: re.Match[str]) -> str:
 def normal(expression: str) -> str:
     r"""The expression without spacing, size and unit commands, and with \frac in its long form."""
     plain = _TEXT.sub(lambda found: found[1].strip(), expression)
-    plain = plain.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("{,}", ",").rstrip(" .")
+    plain = (
+        plain.replace("\\dfrac", "\\frac")
+        .replace("\\tfrac", "\\frac")
+        .replace("{,}", ",")
+        .rstrip(" .")
+    )
     plain = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", _DROPPED.sub("", plain))
     return re.sub(r"^[A-Za-z](?:\\in|=)(?=.)", "", plain)
 
 
 def _plain_number(text: str) -> bool:
-    return re.fullmatch(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?|-?\\frac\{\d+\}\{\d+\}|-?\d+/\d+", text) is not None
+    return (
+        re.fullmatch(
+            r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?|-?\\frac\{\d+\}\{\d+\}|-?\d+/\d+", text
+        )
+        is not None
+    )
 
 
 class _TimeUp(BaseException):
@@ -118,7 +139,8 @@ def _equal(answer: str, gold: str) -> bool:
     def compare() -> bool:
         config = (math_verify.LatexExtractionConfig(),)
         one, other = (
-            math_verify.parse(f"${text.strip('$')}$", config, parsing_timeout=None) for text in (gold, answer)
+            math_verify.parse(f"${text.strip('$')}$", config, parsing_timeout=None)
+            for text in (gold, answer)
         )
         return bool(one and other and math_verify.verify(one, other, timeout_seconds=None))
 
@@ -134,12 +156,16 @@ def _library() -> Any:
     try:
         import math_verify
     except ImportError as error:
-        raise MissingExtra("comparing expressions needs math-verify: pip install 'cotdistill[math]'") from error
+        raise MissingExtra(
+            "comparing expressions needs math-verify: pip install 'cotdistill[math]'"
+        ) from error
     for name in ("math_verify", "math_verify.parser", "math_verify.grader", "math_verify.utils"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     config = (math_verify.LatexExtractionConfig(),)
     one = math_verify.parse("$\\frac{x}{2}$", config, parsing_timeout=None)
-    math_verify.verify(one, math_verify.parse("$x/2$", config, parsing_timeout=None), timeout_seconds=None)
+    math_verify.verify(
+        one, math_verify.parse("$x/2$", config, parsing_timeout=None), timeout_seconds=None
+    )
     return math_verify
 
 

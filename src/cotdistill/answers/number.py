@@ -21,9 +21,9 @@ from functools import lru_cache
 
 from cotdistill.answers._number_words import words_to_number
 from cotdistill.answers._numerals import NUMERAL, canonical, spell_out, value
-from cotdistill.answers._reading import ascii_digits, conclusion, last_box, negated, reply, sentence
 from cotdistill.contracts import AnswerKind
 from cotdistill.records import NO_ANSWER
+from cotdistill.text.markers import ascii_digits, conclusion, last_box, negated, reply, sentence
 
 __all__ = ["Number"]
 
@@ -34,23 +34,28 @@ _REACH = 16
 
 _DIGIT = re.compile(r"\d")
 _OPERATION = re.compile(
-    r"\s*(?:[^\W\d]+\s+){0,2}[)\]]?\s*(?:[-+*/×÷x·−]|\\times|\\div|\\cdot)\s*[$(€£]*\d", re.IGNORECASE
+    r"\s*(?:[^\W\d]+\s+){0,2}[)\]]?\s*(?:[-+*/×÷x·−]|\\times|\\div|\\cdot)\s*[$(€£]*\d",
+    re.IGNORECASE,
 )
 _LEADING_MINUS = re.compile(r"^[^\S\n]*-[^\S\n]+(?=[$€£]?[\d.])")
 _SHARE_OF = re.compile(
-    r"\b(?:half|thirds?|quarters?|twice|double|triple)(?:\s+of)?(?:\s+the)?\s*[$€£]?$", re.IGNORECASE
+    r"\b(?:half|thirds?|quarters?|twice|double|triple)(?:\s+of)?(?:\s+the)?\s*[$€£]?$",
+    re.IGNORECASE,
 )
 _COEFFICIENT = re.compile(r"[xyz]\b")
 _SOLVED = re.compile(r"(?<![\w)])[A-Za-z]\s*=\s*(?=[-+$]*\.?\d)")
 _OTHER_WRITING = re.compile(
-    r"[^\w\n]{0,4}\s*,?\s*(?:or|i\.e\.|that is|which is|=|≈)\s*,?\s*(?:exactly |about )?", re.IGNORECASE
+    r"[^\w\n]{0,4}\s*,?\s*(?:or|i\.e\.|that is|which is|=|≈)\s*,?\s*(?:exactly |about )?",
+    re.IGNORECASE,
 )
 
 
 class Number(AnswerKind):
     """A number in any usual writing, compared by value."""
 
-    def extract(self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()) -> str | None:
+    def extract(
+        self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
+    ) -> str | None:
         text = spell_out(ascii_digits(reply(text, markers)))
         tail = conclusion(text, markers)
         if tail is not None and (answer := _first(tail)) is not None:
@@ -116,7 +121,10 @@ def _first(tail: str) -> str | None:
         if negated(tail, found.start()):
             continue
         before = tail[: found.start()]
-        if before.strip(" \t\n.:*$\"'") and (spelled := words_to_number(sentence(before))) is not None:
+        if (
+            before.strip(" \t\n.:*$\"'")
+            and (spelled := words_to_number(sentence(before))) is not None
+        ):
             return spelled
         if _COEFFICIENT.match(tail, found.end()):
             return _solved(tail)
@@ -146,7 +154,10 @@ def _most_exact(tail: str, found: re.Match[str], number: str) -> str:
     places = len(number.partition(".")[2])
     return (
         other
-        if one is not None and two is not None and places > 0 and abs(one - two) < Fraction(1, 10**places)
+        if one is not None
+        and two is not None
+        and places > 0
+        and abs(one - two) < Fraction(1, 10**places)
         else number
     )
 
@@ -185,6 +196,8 @@ def _ordinal(text: str, found: re.Match[str]) -> bool:
     if _ORDINAL.match(text, found.end()):
         return True
     before = text[: found.start()]
-    if _LIST_MARK.match(text, found.end()) and (not before.strip() or before.rstrip(" \t").endswith("\n")):
+    if _LIST_MARK.match(text, found.end()) and (
+        not before.strip() or before.rstrip(" \t").endswith("\n")
+    ):
         return True
     return _LABEL.search(before[-12:]) is not None and text[found.end() : found.end() + 1] == ":"

@@ -13,16 +13,19 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from cotdistill.answers._reading import conclusion, last_box, reply
 from cotdistill.contracts import AnswerKind
 from cotdistill.records import NO_ANSWER
+from cotdistill.text.markers import conclusion, last_box, reply
 
 __all__ = ["Text"]
 
 _QUOTED = re.compile(
     r"[\"“”„«]([^\"“”„«»\n]{1,200})[\"“”»]|(?<!\w)['‘`]([^'‘’`\n]{1,200})['’`](?!\w)|\*\*([^*\n]{1,200})\*\*"
 )
-_FINAL = re.compile(r"(?:\b(?:is|are|gives?|get|becomes|yields?|be)|=|:|→|->)\s*([^\s=:]{1,60})[\s.!]*$", re.IGNORECASE)
+_FINAL = re.compile(
+    r"(?:\b(?:is|are|gives?|get|becomes|yields?|be)|=|:|→|->)\s*([^\s=:]{1,60})[\s.!]*$",
+    re.IGNORECASE,
+)
 _FRAME = " \t\r\n.,;:!\"'“”‘’«»`*_$()[]{}<>"
 _LEAD = re.compile(r"^(?:(?:simply|just|therefore|thus|then|:)\s+)+", re.IGNORECASE)
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
@@ -34,7 +37,9 @@ _MOST_WORDS = 8
 class Text(AnswerKind):
     """A short text, compared without case, punctuation around it and runs of white space."""
 
-    def extract(self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()) -> str | None:
+    def extract(
+        self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
+    ) -> str | None:
         text = reply(text, markers)
         tail = conclusion(text, markers)
         if tail is not None and (answer := _concluded(tail)) is not None:
@@ -45,7 +50,9 @@ class Text(AnswerKind):
         if tail is not None:
             return NO_ANSWER
         if "\n" not in text.strip() and len(text) <= 200 and len(text.split()) <= _MOST_WORDS:
-            short = _FINAL.search(text) if len(text.split()) > 2 and not _QUOTED.search(text) else None
+            short = (
+                _FINAL.search(text) if len(text.split()) > 2 and not _QUOTED.search(text) else None
+            )
             return _bare(short[1]) if short else _concluded(text)
         quoted = [found for found in _QUOTED.finditer(text) if _bare(found[0])]
         if quoted:
@@ -64,9 +71,13 @@ def _concluded(tail: str) -> str | None:
     """The words of a conclusion: its first line; where that holds a quotation at its start or end, the quoted words."""
     line = next((line for line in tail.split("\n") if _bare(line)), "").rpartition("=")[2]
     quoted = _QUOTED.search(line)
-    if quoted is not None and (not line[: quoted.start()].strip(_FRAME) or not line[quoted.end() :].strip(_FRAME)):
+    if quoted is not None and (
+        not line[: quoted.start()].strip(_FRAME) or not line[quoted.end() :].strip(_FRAME)
+    ):
         return _bare(quoted[0])
-    return _bare(_LEAD.sub("", re.split(r"[.!?](?:\s|$)", line.strip(_FRAME), maxsplit=1)[0], count=1))
+    return _bare(
+        _LEAD.sub("", re.split(r"[.!?](?:\s|$)", line.strip(_FRAME), maxsplit=1)[0], count=1)
+    )
 
 
 def _bare(text: str) -> str | None:

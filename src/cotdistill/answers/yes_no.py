@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from cotdistill.answers._reading import conclusion, last_box, negated, reply
 from cotdistill.contracts import AnswerKind
 from cotdistill.records import NO_ANSWER
+from cotdistill.text.markers import conclusion, last_box, negated, reply
 
 __all__ = ["YesNo"]
 
@@ -26,13 +26,24 @@ _STANDS_ALONE = re.compile(
     r"[\s]*(?:[.,!?;:)\]}\"'”’*<—–-]|$|\n|because\b|since\b|as\b|for\b|and\s+the\b|it\b|they\b|he\b|she\b|the\b|this\b)",
     re.I,
 )
-_SPELLINGS = {"yes": "yes", "no": "no", "true": "yes", "false": "no", "y": "yes", "n": "no", "1": "yes", "0": "no"}
+_SPELLINGS = {
+    "yes": "yes",
+    "no": "no",
+    "true": "yes",
+    "false": "no",
+    "y": "yes",
+    "n": "no",
+    "1": "yes",
+    "0": "no",
+}
 
 
 class YesNo(AnswerKind):
     """Yes or no."""
 
-    def extract(self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()) -> str | None:
+    def extract(
+        self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
+    ) -> str | None:
         text = reply(text, markers)
         tail = conclusion(text, markers)
         if tail is not None:

@@ -35,7 +35,10 @@ class _BufferedLayer(DynamicLayer):  # type: ignore[misc]
             return self.keys, self.values
         old, new = self.keys.shape[2], self.keys.shape[2] + key_states.shape[2]
         if not self.buffers or self.buffers[0].shape[2] < new:
-            self.buffers = [_with_room(self.keys, new + _STRIDE), _with_room(self.values, new + _STRIDE)]
+            self.buffers = [
+                _with_room(self.keys, new + _STRIDE),
+                _with_room(self.values, new + _STRIDE),
+            ]
         for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
             buffer[:, :, old:new] = states
         self.keys, self.values = self.buffers[0][:, :, :new], self.buffers[1][:, :, :new]
@@ -65,7 +68,9 @@ def _with_room(states: torch.Tensor, columns: int) -> torch.Tensor:
 def new_cache(config: Any) -> Any:
     """An empty cache for a model of this config."""
     cache = DynamicCache(config=config)
-    cache.layers = [_BufferedLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    cache.layers = [
+        _BufferedLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers
+    ]
     return cache
 
 

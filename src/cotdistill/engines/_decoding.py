@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
+from cotdistill.checkpoints.text import GrowingText, TextCodec
 from cotdistill.contracts import TokenRule
 from cotdistill.engines._running import Runner
 from cotdistill.engines._sampling import choose, random_numbers
-from cotdistill.engines._text import GrowingText, TextCodec
 from cotdistill.errors import QuestionFailed
 from cotdistill.records import Completion, Request
 
@@ -75,7 +75,9 @@ class Decoder:
         self._runner, self._codec, self._rules = runner, codec, rules
         everywhere = any(not rule.ends for rule in rules)
         self._look_after = (
-            None if everywhere else codec.tokens_before(tuple(end for rule in rules for end in rule.ends))
+            None
+            if everywhere
+            else codec.tokens_before(tuple(end for rule in rules for end in rule.ends))
         )
         self._end_ids, self._context_limit = end_ids, context_limit
         self._batch_size, self._max_batch_tokens = batch_size, max_batch_tokens
@@ -95,9 +97,17 @@ class Decoder:
         Raises:
             QuestionFailed: a prompt leaves no room in the model's context; no row of the batch was added.
         """
-        prompts = {prompt: self._codec.prompt_ids(prompt) for prompt in {request.prompt for _, request, _ in batch}}
-        rows = [self._row(slot, request, index, prompts[request.prompt]) for slot, request, index in batch]
-        self._waiting = deque(sorted([*self._waiting, *rows], key=lambda row: (-len(row.prompt), row.prompt)))
+        prompts = {
+            prompt: self._codec.prompt_ids(prompt)
+            for prompt in {request.prompt for _, request, _ in batch}
+        }
+        rows = [
+            self._row(slot, request, index, prompts[request.prompt])
+            for slot, request, index in batch
+        ]
+        self._waiting = deque(
+            sorted([*self._waiting, *rows], key=lambda row: (-len(row.prompt), row.prompt))
+        )
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, Completion]]:
@@ -116,7 +126,9 @@ class Decoder:
         """Drops finished rows once they are enough; the last rows that go on take their places."""
         live = [place for place, row in enumerate(self._running) if not row.done]
         dead = len(self._running) - len(live)
-        if not dead or (live and not everything and dead * self._runner.dead_share < len(self._running)):
+        if not dead or (
+            live and not everything and dead * self._runner.dead_share < len(self._running)
+        ):
             return
         for place, row in enumerate(self._running):
             if row.done and not self._codec.encoder_decoder:
@@ -185,9 +197,14 @@ class Decoder:
         logits_BV[:, size:] = -torch.inf  # rows that only pad the embedding to a round number
         for place, row in enumerate(rows):
             if row.heal and row.made == 0 and not row.forced:
-                logits_BV[place, :size] = logits_BV[place, :size].masked_fill(~self._spaces(logits_BV), -torch.inf)
+                logits_BV[place, :size] = logits_BV[place, :size].masked_fill(
+                    ~self._spaces(logits_BV), -torch.inf
+                )
         free = [0.0 if row.forced else row.request.temperature for row in rows]
-        uniforms = [row.uniforms[row.made] if heat > 0 else 0.0 for row, heat in zip(rows, free, strict=True)]
+        uniforms = [
+            row.uniforms[row.made] if heat > 0 else 0.0
+            for row, heat in zip(rows, free, strict=True)
+        ]
         tokens, logprobs = choose(logits_BV, free, [row.request.top_p for row in rows], uniforms)
         finished = []
         for row, token, logprob in zip(rows, tokens, logprobs, strict=True):
@@ -212,9 +229,16 @@ class Decoder:
         if row.growing is not None:
             before = len(row.growing.text)
             text = row.growing.add(token)
-            if any(text.find(stop, max(len(row.lead), before - len(stop) + 1)) >= 0 for stop in row.request.stop):
+            if any(
+                text.find(stop, max(len(row.lead), before - len(stop) + 1)) >= 0
+                for stop in row.request.stop
+            ):
                 return "stop"
-        if self._rules and not row.forced and (self._look_after is None or token in self._look_after):
+        if (
+            self._rules
+            and not row.forced
+            and (self._look_after is None or token in self._look_after)
+        ):
             self._apply_rules(row)
         return "length" if row.made >= row.limit else None
 
@@ -229,7 +253,9 @@ class Decoder:
     def _completion(self, row: Row, reason: str) -> Completion:
         ended = bool(row.tokens) and row.tokens[-1] in self._end_ids
         text = self._text(row, row.tokens[:-1] if ended else row.tokens)
-        cuts = [place for stop in row.request.stop if (place := text.find(stop, len(row.lead))) >= 0]
+        cuts = [
+            place for stop in row.request.stop if (place := text.find(stop, len(row.lead))) >= 0
+        ]
         if cuts:
             text = text[: min(cuts)]
         return Completion(
@@ -242,12 +268,18 @@ class Decoder:
         )
 
     def _text(self, row: Row, tokens: list[int]) -> str:
-        return row.lead + self._codec.after([*row.context, *tokens[: row.given]], tokens[row.given :])
+        return row.lead + self._codec.after(
+            [*row.context, *tokens[: row.given]], tokens[row.given :]
+        )
 
     def _row(self, slot: int, request: Request, sample_index: int, prompt: list[int]) -> Row:
         codec = self._codec
         # A last space of `begin` is left to the first token, since most tokenizers write it into the next word.
-        heal = request.begin.endswith(" ") and not request.begin.endswith("  ") and request.begin != " "
+        heal = (
+            request.begin.endswith(" ")
+            and not request.begin.endswith("  ")
+            and request.begin != " "
+        )
         begin = request.begin[:-1] if heal else request.begin
         given = codec.target_ids(request.prompt, begin) if begin else []
         limit = request.max_tokens

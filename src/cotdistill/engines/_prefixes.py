@@ -56,7 +56,11 @@ class PrefixStore:
 
     def put(self, known: Known) -> None:
         """Keeps a row, and forgets the oldest ones beyond the limit."""
-        if known.tokens in self._rows or len(known.tokens) < _BLOCK or known.bytes > self._max_bytes:
+        if (
+            known.tokens in self._rows
+            or len(known.tokens) < _BLOCK
+            or known.bytes > self._max_bytes
+        ):
             return
         self._rows[known.tokens] = known
         self._used_bytes += known.bytes

@@ -19,8 +19,8 @@ import torch
 from transformers import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from cotdistill.checkpoints.loading import context_limit
 from cotdistill.engines import _cache
-from cotdistill.engines._loading import context_limit
 from cotdistill.engines._prefixes import PrefixStore
 from cotdistill.engines._slots import SlotCache, fits
 
@@ -68,7 +68,11 @@ def runner_for(model: Any, prefixes: PrefixStore) -> Runner:
     """The runner for this model's family."""
     if model.config.is_encoder_decoder:
         return EncoderDecoderRunner(model)
-    return CausalRunner(model, prefixes) if "position_ids" in _accepted(model) and fits(model) else PaddedRunner(model)
+    return (
+        CausalRunner(model, prefixes)
+        if "position_ids" in _accepted(model) and fits(model)
+        else PaddedRunner(model)
+    )
 
 
 def _accepted(model: Any) -> Collection[str]:
@@ -137,11 +141,15 @@ class CausalRunner:
         self._slots.spread([first] * (len(unique) - 1), first + 1, shared)
         return [shared] * len(unique)
 
-    def _compute(self, first: int, prompts: Sequence[tuple[int, ...]], begun: Sequence[int]) -> torch.Tensor:
+    def _compute(
+        self, first: int, prompts: Sequence[tuple[int, ...]], begun: Sequence[int]
+    ) -> torch.Tensor:
         """The logits behind each prompt, of which the first `begun` tokens stand in its slot already."""
         rest = [prompt[length:] for prompt, length in zip(prompts, begun, strict=True)]
         most = max(len(ids) for ids in rest)
-        ids_NW = torch.tensor([[0] * (most - len(ids)) + list(ids) for ids in rest], device=self._device)
+        ids_NW = torch.tensor(
+            [[0] * (most - len(ids)) + list(ids) for ids in rest], device=self._device
+        )
         before_N1 = torch.tensor([len(ids) - most for ids in rest], device=self._device)[:, None]
         place_NW = torch.arange(most, device=self._device) + before_N1
         begun_N1 = torch.tensor(begun, device=self._device)[:, None]
@@ -172,13 +180,20 @@ class CausalRunner:
                 self._slots.move(source, target, self._lengths[target])
 
     def _forward(
-        self, first: int, ids_NW: torch.Tensor, columns_NW: torch.Tensor, positions_NW: torch.Tensor, width: int
+        self,
+        first: int,
+        ids_NW: torch.Tensor,
+        columns_NW: torch.Tensor,
+        positions_NW: torch.Tensor,
+        width: int,
     ) -> torch.Tensor:
         self._slots.prepare(first, columns_NW, width)
         mask_N1WC = (torch.arange(width, device=self._device) <= positions_NW[..., None])[:, None]
         if self._additive:
             hidden = torch.finfo(self._model.dtype).min
-            mask_N1WC = torch.zeros_like(mask_N1WC, dtype=self._model.dtype).masked_fill(~mask_N1WC, hidden)
+            mask_N1WC = torch.zeros_like(mask_N1WC, dtype=self._model.dtype).masked_fill(
+                ~mask_N1WC, hidden
+            )
         output = self._model(
             input_ids=ids_NW,
             attention_mask=mask_N1WC,
@@ -218,8 +233,12 @@ class PaddedRunner:
         unique, places = _unique(prompts)
         self._cache = _cache.new_cache(self._model.config)
         width = max(len(ids) for ids in unique)
-        ids_US = torch.tensor([[0] * (width - len(ids)) + list(ids) for ids in unique], device=self._device)
-        mask_US = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in unique], device=self._device)
+        ids_US = torch.tensor(
+            [[0] * (width - len(ids)) + list(ids) for ids in unique], device=self._device
+        )
+        mask_US = torch.tensor(
+            [[0] * (width - len(ids)) + [1] * len(ids) for ids in unique], device=self._device
+        )
         positions_US = (mask_US.cumsum(-1) - 1).clamp(min=0)
         logits_UV = self._forward(ids_US, mask_US, positions_US)
         rows_N = torch.tensor(places, device=self._device)
@@ -249,10 +268,17 @@ class PaddedRunner:
         self._mask_BS, self._positions_B = self._mask_BS[rows_B], self._positions_B[rows_B]
         _cache.select_rows(self._cache, rows_B)
 
-    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    def _forward(
+        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor
+    ) -> torch.Tensor:
         places = {"position_ids": positions} if self._takes_positions else {}
         output = self._model(
-            input_ids=ids, attention_mask=mask, past_key_values=self._cache, use_cache=True, **places, **self._extra
+            input_ids=ids,
+            attention_mask=mask,
+            past_key_values=self._cache,
+            use_cache=True,
+            **places,
+            **self._extra,
         )
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
@@ -267,8 +293,13 @@ class EncoderDecoderRunner:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._device = model.device
-        starts = (model.generation_config.decoder_start_token_id, model.config.decoder_start_token_id)
-        self._start = next(start for start in (*starts, model.config.pad_token_id) if start is not None)
+        starts = (
+            model.generation_config.decoder_start_token_id,
+            model.config.decoder_start_token_id,
+        )
+        self._start = next(
+            start for start in (*starts, model.config.pad_token_id) if start is not None
+        )
         self._keep_none()
 
     def left(self, prompt: tuple[int, ...]) -> int:
@@ -285,13 +316,19 @@ class EncoderDecoderRunner:
     def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
         unique, rows = _unique(prompts)
         width = max(len(ids) for ids in unique)
-        ids_US = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in unique], device=self._device)
-        mask_US = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids in unique], device=self._device)
+        ids_US = torch.tensor(
+            [[*ids, *[0] * (width - len(ids))] for ids in unique], device=self._device
+        )
+        mask_US = torch.tensor(
+            [[1] * len(ids) + [0] * (width - len(ids)) for ids in unique], device=self._device
+        )
         encoder = self._model.get_encoder()
         states_USD = encoder(input_ids=ids_US, attention_mask=mask_US).last_hidden_state
         rows_N = torch.tensor(rows, device=self._device)
         self._states_BSD, self._mask_BS = states_USD[rows_N], mask_US[rows_N]
-        self._cache = EncoderDecoderCache(_cache.new_cache(self._model.config), _cache.new_cache(self._model.config))
+        self._cache = EncoderDecoderCache(
+            _cache.new_cache(self._model.config), _cache.new_cache(self._model.config)
+        )
         return self.step([self._start] * len(prompts))
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:

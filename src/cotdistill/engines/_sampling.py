@@ -51,7 +51,10 @@ def choose(
 
 
 def _sample(
-    logits_SV: torch.Tensor, temperatures_S: torch.Tensor, top_ps_S: torch.Tensor, uniforms_S: torch.Tensor
+    logits_SV: torch.Tensor,
+    temperatures_S: torch.Tensor,
+    top_ps_S: torch.Tensor,
+    uniforms_S: torch.Tensor,
 ) -> torch.Tensor:
     probabilities_SV = torch.softmax((logits_SV / temperatures_S[:, None]).double(), dim=-1)
     if bool((top_ps_S < 1).any()):
@@ -63,5 +66,7 @@ def _sample(
     cumulative_SV = probabilities_SV.cumsum(dim=-1)
     total_S = cumulative_SV[:, -1]
     # Strictly below the total, so that a token of probability 0 is never taken.
-    target_S = torch.minimum(uniforms_S * total_S, torch.nextafter(total_S, torch.zeros_like(total_S)))
+    target_S = torch.minimum(
+        uniforms_S * total_S, torch.nextafter(total_S, torch.zeros_like(total_S))
+    )
     return torch.searchsorted(cumulative_SV, target_S[:, None], right=True)[:, 0]

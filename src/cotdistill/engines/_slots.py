@@ -64,7 +64,9 @@ class _SlotLayer(DynamicLayer):  # type: ignore[misc]
         if not self.is_initialized:
             self.lazy_initialization(like_keys, like_values)
             self.keys, self.values = (like[:0, :, :0] for like in (like_keys, like_values))
-        self.keys, self.values = (_grown(states, slots, columns) for states in (self.keys, self.values))
+        self.keys, self.values = (
+            _grown(states, slots, columns) for states in (self.keys, self.values)
+        )
 
     def get_seq_length(self) -> int:
         width, columns = self._place.width, self._place.columns_NW
@@ -129,7 +131,10 @@ class SlotCache:
     def read(self, slot: int, tokens: tuple[int, ...]) -> Known:
         """A copy of what was computed for the first tokens of a slot."""
         layers = tuple(
-            (layer.keys[slot, :, : len(tokens)].clone(), layer.values[slot, :, : len(tokens)].clone())
+            (
+                layer.keys[slot, :, : len(tokens)].clone(),
+                layer.values[slot, :, : len(tokens)].clone(),
+            )
             for layer in self.cache.layers
         )
         return Known(tokens, layers)

@@ -17,8 +17,8 @@ from cotdistill.contracts import Engine, EnginePlugin, TokenRule
 from cotdistill.records import Completion, Request
 
 if TYPE_CHECKING:
+    from cotdistill.checkpoints.text import TextCodec
     from cotdistill.engines._decoding import Decoder
-    from cotdistill.engines._text import TextCodec
 
 __all__ = ["ModelEngine", "TransformersEngine"]
 
@@ -51,8 +51,8 @@ class ModelEngine:
 
     def decoder(self, rules: Sequence[TokenRule] = ()) -> Decoder:
         """A decoding loop that rows can be added to while it runs; the batcher drives it."""
+        from cotdistill.checkpoints.loading import context_limit, end_ids
         from cotdistill.engines._decoding import Decoder
-        from cotdistill.engines._loading import context_limit, end_ids
         from cotdistill.engines._running import runner_for
 
         return Decoder(
@@ -65,7 +65,9 @@ class ModelEngine:
             rules=rules,
         )
 
-    def generate(self, batch: Sequence[tuple[Request, int]], rules: Sequence[TokenRule] = ()) -> list[Completion]:
+    def generate(
+        self, batch: Sequence[tuple[Request, int]], rules: Sequence[TokenRule] = ()
+    ) -> list[Completion]:
         """One completion per (request, sample index), in order.
 
         Raises:
@@ -94,21 +96,27 @@ class TransformersEngine(EnginePlugin):
     chat: bool = False
     """Put every prompt through the tokenizer's chat template as one user message."""
 
-    def load(self, checkpoint: str | Path, *, prompt_end: str = "", target_begin: str = "") -> Engine:
+    def load(
+        self, checkpoint: str | Path, *, prompt_end: str = "", target_begin: str = ""
+    ) -> Engine:
         """Loads the checkpoint.
 
         Raises:
             UserError: no usable checkpoint there.
         """
-        from cotdistill.engines import _loading
-        from cotdistill.engines._text import TextCodec
+        from cotdistill.checkpoints import loading as _loading
+        from cotdistill.checkpoints.text import TextCodec
 
         device = _loading.pick_device(self.device)
         dtype = _loading.pick_dtype(self.dtype, device)
         tokenizer = _loading.load_tokenizer(checkpoint)
         model = _loading.load_model(checkpoint, dtype, device).eval()
         codec = TextCodec(
-            tokenizer, prompt_end, target_begin, chat=self.chat, encoder_decoder=model.config.is_encoder_decoder
+            tokenizer,
+            prompt_end,
+            target_begin,
+            chat=self.chat,
+            encoder_decoder=model.config.is_encoder_decoder,
         )
         identity = {
             "engine": "transformers",

@@ -12,9 +12,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from cotdistill.arithmetic import equations_key
 from cotdistill.contracts import AnswerKind, Filter
 from cotdistill.records import Question, Rationale
+from cotdistill.text.arithmetic import equations_key
 
 __all__ = ["Duplicates"]
 
@@ -22,7 +22,9 @@ __all__ = ["Duplicates"]
 class Duplicates(Filter):
     """Drops repeated rationales of one question, by text or by equations."""
 
-    level: Literal["text", "equations"] = Field(default="text", description="what makes two rationales the same")
+    level: Literal["text", "equations"] = Field(
+        default="text", description="what makes two rationales the same"
+    )
 
     def apply(
         self, candidates: Iterable[tuple[Question, Rationale]], kind: AnswerKind

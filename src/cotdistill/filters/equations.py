@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import Field
 
-from cotdistill.arithmetic import find_equations
 from cotdistill.contracts import AnswerKind, Filter
 from cotdistill.records import Question, Rationale
+from cotdistill.text.arithmetic import find_equations
 
 __all__ = ["Equations"]
 

@@ -29,8 +29,15 @@ class Ids(Filter):
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if self.keep is None and not self.drop and self.keep_file is None and self.drop_file is None:
-            raise ValueError("give a list of question ids as `keep`, `drop`, `keep_file` or `drop_file`")
+        if (
+            self.keep is None
+            and not self.drop
+            and self.keep_file is None
+            and self.drop_file is None
+        ):
+            raise ValueError(
+                "give a list of question ids as `keep`, `drop`, `keep_file` or `drop_file`"
+            )
         return self
 
     def apply(

@@ -22,7 +22,9 @@ class Length(Filter):
 
     minimum: int = Field(default=1, ge=0, description="fewest words")
     maximum: int = Field(default=512, ge=1, description="most words")
-    cut: Literal["keep", "drop"] = Field(default="keep", description="rationales that the length limit cut off")
+    cut: Literal["keep", "drop"] = Field(
+        default="keep", description="rationales that the length limit cut off"
+    )
 
     @model_validator(mode="after")
     def _room(self) -> Self:

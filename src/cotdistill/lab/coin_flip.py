@@ -29,17 +29,29 @@ class Wording:
 WORDINGS: tuple[Wording, ...] = (
     Wording(
         "A coin is {s} up.",
-        (("{n} does not flip the coin.",), ("{n} flips the coin.",), ("{n} flips the coin twice.",)),
+        (
+            ("{n} does not flip the coin.",),
+            ("{n} flips the coin.",),
+            ("{n} flips the coin twice.",),
+        ),
         "Is the coin still {t} up?",
     ),
     Wording(
         "The coin lies {s} up.",
-        (("{n} does not turn it.", "{n} lets it lie."), ("{n} turns it.",), ("{n} turns it twice.",)),
+        (
+            ("{n} does not turn it.", "{n} lets it lie."),
+            ("{n} turns it.",),
+            ("{n} turns it twice.",),
+        ),
         "Does it lie {t} up now?",
     ),
     Wording(
         "A coin shows {s}.",
-        (("{n} leaves it.", "Then {n} leaves the coin."), ("{n} turns it over.",), ("{n} turns it over twice.",)),
+        (
+            ("{n} leaves it.", "Then {n} leaves the coin."),
+            ("{n} turns it over.",),
+            ("{n} turns it over twice.",),
+        ),
         "Does the coin show {t} at the end?",
     ),
     Wording(
@@ -68,18 +80,30 @@ WORDINGS: tuple[Wording, ...] = (
     ),
     Wording(
         "The coin shows {s} at first.",
-        (("Then {n} does not turn it over.",), ("Then {n} turns it over.",), ("Then {n} turns it over twice.",)),
+        (
+            ("Then {n} does not turn it over.",),
+            ("Then {n} turns it over.",),
+            ("Then {n} turns it over twice.",),
+        ),
         "Is the coin {t} up in the end?",
     ),
     Wording(
         "A coin is {s} up at first.",
-        (("Then {n} leaves it.", "Then {n} lets it lie."), ("Then {n} flips it.",), ("Then {n} flips it twice.",)),
+        (
+            ("Then {n} leaves it.", "Then {n} lets it lie."),
+            ("Then {n} flips it.",),
+            ("Then {n} flips it twice.",),
+        ),
         "Does it still show {t}?",
     ),
 )
 
 SOLUTIONS: tuple[tuple[str, ...], ...] = (
-    ("{n} does not, so it is {w}.", "{n} flips it, so it is {w}.", "{n} flips it twice, so it is {w}."),
+    (
+        "{n} does not, so it is {w}.",
+        "{n} flips it, so it is {w}.",
+        "{n} flips it twice, so it is {w}.",
+    ),
     (
         "It is {v}, {n} leaves it, still {w}.",
         "It is {v}, {n} turns it, now {w}.",
@@ -124,25 +148,39 @@ def draw(rng: random.Random, split: Split) -> Problem:
     sides = [start]
     for turn in turns:
         sides.append(other_side(sides[-1]) if turn == 1 else sides[-1])
-    sentences = [rng.choice(wording.flips[turn]).format(n=name) for name, turn in zip(people, turns, strict=True)]
+    sentences = [
+        rng.choice(wording.flips[turn]).format(n=name)
+        for name, turn in zip(people, turns, strict=True)
+    ]
     text = " ".join([wording.start.format(s=start), *sentences, wording.ask.format(t=asked)])
     steps = list(zip(people, turns, sides, sides[1:], strict=False))
     return Problem(
         text=text,
         answer="yes" if sides[-1] == asked else "no",
         template=shape_of(text, NAMES),
-        content=" ".join([start, asked, *(f"{name}{turn}" for name, turn in zip(people, turns, strict=True))]),
-        subquestions=(*(f"Which side is up after {name}?" for name in people), f"What do we see for {asked}?"),
+        content=" ".join(
+            [start, asked, *(f"{name}{turn}" for name, turn in zip(people, turns, strict=True))]
+        ),
+        subquestions=(
+            *(f"Which side is up after {name}?" for name in people),
+            f"What do we see for {asked}?",
+        ),
         step_answers=(*sides[1:], "yes" if sides[-1] == asked else "no"),
         solutions=tuple(
             (
-                *(SOLUTIONS[style][turn].format(n=name, v=before, w=after) for name, turn, before, after in steps),
+                *(
+                    SOLUTIONS[style][turn].format(n=name, v=before, w=after)
+                    for name, turn, before, after in steps
+                ),
                 LAST[style].format(t=asked, w=sides[-1]),
             )
             for style in range(STYLES)
         ),
         facts=(
             f"It starts with {start}.",
-            *(rng.choice(FACTS[turn]).format(n=name) for name, turn in zip(people, turns, strict=True)),
+            *(
+                rng.choice(FACTS[turn]).format(n=name)
+                for name, turn in zip(people, turns, strict=True)
+            ),
         ),
     )

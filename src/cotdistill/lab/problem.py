@@ -77,7 +77,9 @@ Draw = Callable[[random.Random, Split], Problem]
 
 def splits_of(problem: Problem) -> set[Split]:
     """The splits, "ood" aside, in which a problem may occur: its template belongs to one, its content to training or not."""
-    template, content = (hashlib.sha256(text.encode()).digest()[0] for text in (problem.template, problem.content))
+    template, content = (
+        hashlib.sha256(text.encode()).digest()[0] for text in (problem.template, problem.content)
+    )
     owner: Split = "train" if template < 180 else "validation" if template < 218 else "test"
     return {owner} if (content < 154) == (owner == "train") else set()
 
@@ -113,7 +115,9 @@ def question_at(draw: Draw, task: str, split: Split, index: int, seed: int) -> Q
         rationale=" ".join(solution),
         steps=tuple(
             Step(question, sentence, answer)
-            for question, sentence, answer in zip(problem.subquestions, solution, problem.step_answers, strict=True)
+            for question, sentence, answer in zip(
+                problem.subquestions, solution, problem.step_answers, strict=True
+            )
         ),
         meta={"template": problem.template, "steps": len(solution)},
     )
@@ -122,5 +126,8 @@ def question_at(draw: Draw, task: str, split: Split, index: int, seed: int) -> Q
 def compared(options: Sequence[str], right: str) -> str:
     """The options up to the right one, each held against it: "(A) tea is milk no, (B) milk is milk yes"."""
     place = options.index(right)
-    wrong = [f"({letter}) {option} is {right} no, " for letter, option in zip("ABCD", options[:place], strict=False)]
+    wrong = [
+        f"({letter}) {option} is {right} no, "
+        for letter, option in zip("ABCD", options[:place], strict=False)
+    ]
     return "".join(wrong) + f"({'ABCD'[place]}) {right} is {right} yes"

@@ -42,7 +42,20 @@ class World:
     wordings: tuple[Wording, ...]
 
 
-OBJECTS = ("key", "map", "cup", "hat", "pen", "bell", "lamp", "rope", "drum", "kite", "ring", "ball")
+OBJECTS = (
+    "key",
+    "map",
+    "cup",
+    "hat",
+    "pen",
+    "bell",
+    "lamp",
+    "rope",
+    "drum",
+    "kite",
+    "ring",
+    "ball",
+)
 
 WORLDS: dict[str, World] = {
     "likes": World(
@@ -114,7 +127,9 @@ def draw(rng: random.Random, split: Split) -> Problem:
     links = rng.sample(world.links, links_each * len(who))
     ends = rng.sample(world.ends, len(who))
     chains = [links[i * links_each : (i + 1) * links_each] for i in range(len(who))]
-    facts = [_facts(wording, n, chain, end) for n, chain, end in zip(who, chains, ends, strict=True)]
+    facts = [
+        _facts(wording, n, chain, end) for n, chain, end in zip(who, chains, ends, strict=True)
+    ]
     context = [fact for chain in facts for fact in chain]
     rng.shuffle(context)
     others = [end for end in world.ends if end not in ends]
@@ -127,13 +142,20 @@ def draw(rng: random.Random, split: Split) -> Problem:
     return Problem(
         text=wording.ask.format(n=who[0]),
         answer=letter,
-        template=shape_of(" ".join([wording.ask.format(n=who[0]), *context, *options]), _VARIABLE[name]),
+        template=shape_of(
+            " ".join([wording.ask.format(n=who[0]), *context, *options]), _VARIABLE[name]
+        ),
         content=" ".join([name, who[0], *path, *sorted(context)])
         if split == "ood"
         else " ".join([name, who[0], *path]),
-        subquestions=(f"What do we know about {who[0]}?", *(f"What comes with {link}?" for link in chains[0])),
+        subquestions=(
+            f"What do we know about {who[0]}?",
+            *(f"What comes with {link}?" for link in chains[0]),
+        ),
         step_answers=tuple(path),
-        solutions=tuple(_solution(style, path, found, compared(options, ends[0])) for style in range(STYLES)),
+        solutions=tuple(
+            _solution(style, path, found, compared(options, ends[0])) for style in range(STYLES)
+        ),
         facts=_restatements(rng, context, options),
         options=tuple(options),
         context=" ".join(context),
@@ -147,7 +169,10 @@ def _facts(wording: Wording, name: str, chain: list[str], end: str) -> list[str]
 
 
 def _solution(style: int, path: list[str], found: list[str], choice: str) -> tuple[str, ...]:
-    steps = [NEXT[style].format(k=k, r=r, f=f) for k, r, f in zip(path, path[1:], found[1:], strict=False)]
+    steps = [
+        NEXT[style].format(k=k, r=r, f=f)
+        for k, r, f in zip(path, path[1:], found[1:], strict=False)
+    ]
     return (FIRST[style].format(f=found[0]), *steps[:-1], f"{steps[-1][:-1]}: {choice}.")
 
 

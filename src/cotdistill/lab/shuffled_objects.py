@@ -132,8 +132,14 @@ def draw(rng: random.Random, split: Split) -> Problem:
         answer=letter,
         template=shape_of(" ".join([text, *options]), {*NAMES, *THINGS}),
         content=" ".join([*people, *things, asked, *(f"{a}-{b}" for a, b in swaps)]),
-        subquestions=(*(f"Who has what after {a} and {b}?" for a, b in swaps), f"What does {asked} have?"),
-        step_answers=(*(", ".join(state[name] for name in people) for state in states), holder[asked]),
+        subquestions=(
+            *(f"Who has what after {a} and {b}?" for a, b in swaps),
+            f"What does {asked} have?",
+        ),
+        step_answers=(
+            *(", ".join(state[name] for name in people) for state in states),
+            holder[asked],
+        ),
         solutions=tuple(
             (
                 *_solution(style, people, swaps, states),
@@ -146,19 +152,30 @@ def draw(rng: random.Random, split: Split) -> Problem:
     )
 
 
-def _solution(style: int, people: list[str], swaps: list[tuple[str, str]], states: list[dict[str, str]]) -> list[str]:
+def _solution(
+    style: int, people: list[str], swaps: list[tuple[str, str]], states: list[dict[str, str]]
+) -> list[str]:
     return [
-        SOLUTIONS[style].format(p=p, q=q, u=state[p], v=state[q]) for (p, q), state in zip(swaps, states, strict=True)
+        SOLUTIONS[style].format(p=p, q=q, u=state[p], v=state[q])
+        for (p, q), state in zip(swaps, states, strict=True)
     ]
 
 
 def _facts(
-    rng: random.Random, people: list[str], things: list[str], swaps: list[tuple[str, str]], options: list[str]
+    rng: random.Random,
+    people: list[str],
+    things: list[str],
+    swaps: list[tuple[str, str]],
+    options: list[str],
 ) -> tuple[str, ...]:
     held = [
-        rng.choice(("{} has {}.", "{} {}.", "{} holds {}.")).format(n, t) for n, t in zip(people, things, strict=True)
+        rng.choice(("{} has {}.", "{} {}.", "{} holds {}.")).format(n, t)
+        for n, t in zip(people, things, strict=True)
     ]
-    swapped = [rng.choice(("{} and {} swap.", "After {} and {}.", "{} with {}.")).format(a, b) for a, b in swaps]
+    swapped = [
+        rng.choice(("{} and {} swap.", "After {} and {}.", "{} with {}.")).format(a, b)
+        for a, b in swaps
+    ]
     letters = [f"({letter}) is {option}." for letter, option in zip("ABC", options, strict=True)]
     mapped = [f"{option} is ({letter})." for letter, option in zip("ABC", options, strict=True)]
     choice = rng.choice((letters, mapped))

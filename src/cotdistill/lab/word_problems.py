@@ -242,16 +242,24 @@ class _Story:
         """Some come or go, or packs come if there is room for two steps; returns the new total."""
         kind = "subtract"
         if total <= 70:
-            kinds = ["add", "add"] + ["subtract"] * (2 if total > 5 else 0) + ["pack"] * (1 if room >= 2 else 0)
+            kinds = (
+                ["add", "add"]
+                + ["subtract"] * (2 if total > 5 else 0)
+                + ["pack"] * (1 if room >= 2 else 0)
+            )
             kind = self.rng.choice(kinds)
-        x = self.rng.randint(2, min(30, total - 1) if kind == "subtract" else 30 if kind == "add" else 9)
+        x = self.rng.randint(
+            2, min(30, total - 1) if kind == "subtract" else 30 if kind == "add" else 9
+        )
         if kind == "pack":
             k = self.rng.randint(2, 5)
             self.tell(self.wording.pack, k=k, x=x)
             self.note("pack", k=k, x=x)
             self.moves += [Move("pack", k, x, k * x), Move("add", total, k * x, total + k * x)]
         else:
-            self.tell(self.rng.choice(self.wording.gain if kind == "add" else self.wording.loss), x=x)
+            self.tell(
+                self.rng.choice(self.wording.gain if kind == "add" else self.wording.loss), x=x
+            )
             self.note(kind, x=x)
             self.moves.append(Move(kind, total, x, total + x if kind == "add" else total - x))
         return self.moves[-1].w
@@ -263,7 +271,10 @@ class _Story:
             x = self.rng.randint(2, 20)
             self.note("more", x=x)
             self.tell(self.wording.more, x=x)
-            self.moves += [Move("add", total, x, total + x), Move("add", total, total + x, 2 * total + x)]
+            self.moves += [
+                Move("add", total, x, total + x),
+                Move("add", total, total + x, 2 * total + x),
+            ]
         else:
             k = self.rng.randint(2, 4 if total < 50 else 2)
             self.note(ending, x=k)
@@ -291,10 +302,15 @@ def draw(rng: random.Random, split: Split) -> Problem:
         answer=str(moves[-1].w),
         template=shape_of(" ".join(story.sentences), _VARIABLE),
         content=" ".join([story.words["i"], *(f"{m.kind} {m.v} {m.x}" for m in moves)]),
-        subquestions=tuple(SUBQUESTIONS[m.kind].format(**fill) for m, fill in zip(moves, filled, strict=True)),
+        subquestions=tuple(
+            SUBQUESTIONS[m.kind].format(**fill) for m, fill in zip(moves, filled, strict=True)
+        ),
         step_answers=tuple(str(m.w) for m in moves),
         solutions=tuple(
-            tuple(SOLUTIONS[m.kind][style].format(**fill) for m, fill in zip(moves, filled, strict=True))
+            tuple(
+                SOLUTIONS[m.kind][style].format(**fill)
+                for m, fill in zip(moves, filled, strict=True)
+            )
             for style in range(STYLES)
         ),
         facts=tuple(story.facts),

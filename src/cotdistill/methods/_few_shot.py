@@ -8,9 +8,9 @@ from typing import Self
 from pydantic import Field
 
 from cotdistill.contracts import Method
-from cotdistill.exemplars import exemplars_besides
+from cotdistill.prompting.exemplars import exemplars_besides
+from cotdistill.prompting.transcript import with_rationales
 from cotdistill.records import Question
-from cotdistill.solving import with_rationales
 
 __all__ = ["FewShotMethod"]
 
@@ -20,7 +20,9 @@ class FewShotMethod(Method):
 
     shots: int = Field(default=8, ge=0, description="exemplars in the prompt")
     exemplar_seed: int = Field(default=0, description="seed of their draw from the training split")
-    exemplars: tuple[Question, ...] = Field(default=(), description="filled by the run; leave it out of a recipe")
+    exemplars: tuple[Question, ...] = Field(
+        default=(), description="filled by the run; leave it out of a recipe"
+    )
 
     @property
     def exemplar_count(self) -> int:

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from cotdistill.contracts import AnswerKind, Ask, Method
-from cotdistill.prompts import question_block, student_target
+from cotdistill.prompting.parts import question_block, student_target
+from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Example, Question, Rationale
-from cotdistill.solving import Transcript
 
 __all__ = ["AnswerOnly"]
 
@@ -31,5 +31,7 @@ class AnswerOnly(Method):
 
     async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
         transcript = Transcript(question, ask)
-        reply = await transcript.ask(question_block(question), role="student", max_tokens=self.student_max_tokens)
+        reply = await transcript.ask(
+            question_block(question), role="student", max_tokens=self.student_max_tokens
+        )
         return transcript.answer(kind, reply.text)

@@ -16,9 +16,15 @@ from pydantic import Field
 
 from cotdistill.contracts import AnswerKind, Ask
 from cotdistill.methods._few_shot import FewShotMethod
-from cotdistill.prompts import ANSWER_SENTENCE, CONTINUE_HERE, direct_exemplar, direct_query, exemplar_prompt
+from cotdistill.prompting.parts import (
+    ANSWER_SENTENCE,
+    CONTINUE_HERE,
+    direct_exemplar,
+    direct_query,
+    exemplar_prompt,
+)
+from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Question
-from cotdistill.solving import Transcript
 
 __all__ = ["FewShot"]
 
@@ -29,7 +35,8 @@ class FewShot(FewShotMethod):
     roles: ClassVar[tuple[str, ...]] = ()
 
     role: str = Field(
-        default="teacher", description='who is asked: "teacher", "base" (the untrained student) or "guide"'
+        default="teacher",
+        description='who is asked: "teacher", "base" (the untrained student) or "guide"',
     )
     max_tokens: int = Field(default=32, ge=1, description="tokens the model may write")
 
@@ -42,6 +49,12 @@ class FewShot(FewShotMethod):
 
     async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
         transcript = Transcript(question, ask)
-        prompt = exemplar_prompt([direct_exemplar(shown) for shown in self.exemplars], direct_query(question))
-        reply = await transcript.ask(prompt, role=self.role, max_tokens=self.max_tokens, stop=CONTINUE_HERE)
-        return transcript.answer(kind, f"{ANSWER_SENTENCE} {reply.text.strip()}", markers=(ANSWER_SENTENCE,))
+        prompt = exemplar_prompt(
+            [direct_exemplar(shown) for shown in self.exemplars], direct_query(question)
+        )
+        reply = await transcript.ask(
+            prompt, role=self.role, max_tokens=self.max_tokens, stop=CONTINUE_HERE
+        )
+        return transcript.answer(
+            kind, f"{ANSWER_SENTENCE} {reply.text.strip()}", markers=(ANSWER_SENTENCE,)
+        )

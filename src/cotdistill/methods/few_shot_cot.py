@@ -17,9 +17,15 @@ from pydantic import Field
 
 from cotdistill.contracts import AnswerKind, Ask
 from cotdistill.methods._few_shot import FewShotMethod
-from cotdistill.prompts import ANSWER_SENTENCE, CONTINUE_HERE, cot_exemplar, cot_query, exemplar_prompt
+from cotdistill.prompting.parts import (
+    ANSWER_SENTENCE,
+    CONTINUE_HERE,
+    cot_exemplar,
+    cot_query,
+    exemplar_prompt,
+)
+from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Question
-from cotdistill.solving import Transcript
 
 __all__ = ["FewShotCot"]
 
@@ -30,7 +36,8 @@ class FewShotCot(FewShotMethod):
     roles: ClassVar[tuple[str, ...]] = ()
 
     role: str = Field(
-        default="teacher", description='who is asked: "teacher", "base" (the untrained student) or "guide"'
+        default="teacher",
+        description='who is asked: "teacher", "base" (the untrained student) or "guide"',
     )
     max_tokens: int = Field(default=256, ge=1, description="tokens the model may write")
 
@@ -40,6 +47,10 @@ class FewShotCot(FewShotMethod):
 
     async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
         transcript = Transcript(question, ask)
-        prompt = exemplar_prompt([cot_exemplar(shown) for shown in self.exemplars], cot_query(question))
-        reply = await transcript.ask(prompt, role=self.role, max_tokens=self.max_tokens, stop=CONTINUE_HERE)
+        prompt = exemplar_prompt(
+            [cot_exemplar(shown) for shown in self.exemplars], cot_query(question)
+        )
+        reply = await transcript.ask(
+            prompt, role=self.role, max_tokens=self.max_tokens, stop=CONTINUE_HERE
+        )
         return transcript.answer(kind, reply.text, markers=(ANSWER_SENTENCE,))

@@ -18,11 +18,15 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from cotdistill.annotating import gold_rationale, sampling_temperature, zero_shot_rationales
 from cotdistill.contracts import AnswerKind, Ask, Method
-from cotdistill.prompts import STUDENT_MARKER, question_block, student_target
+from cotdistill.prompting.parts import STUDENT_MARKER, question_block, student_target
+from cotdistill.prompting.rationales import (
+    gold_rationale,
+    sampling_temperature,
+    zero_shot_rationales,
+)
+from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Example, Question, Rationale
-from cotdistill.solving import Transcript
 
 __all__ = ["Adaptive", "FineTuneCot"]
 
@@ -38,7 +42,9 @@ class Adaptive(BaseModel):
     @model_validator(mode="after")
     def _room_to_ask(self) -> Adaptive:
         if self.at_most < self.distinct:
-            raise ValueError(f"at_most ({self.at_most}) is below distinct ({self.distinct}); raise at_most")
+            raise ValueError(
+                f"at_most ({self.at_most}) is below distinct ({self.distinct}); raise at_most"
+            )
         return self
 
 
@@ -51,12 +57,22 @@ Samples: TypeAlias = Annotated[
 class FineTuneCot(Method):
     """Student tuned on the teacher's zero-shot rationales, one or D a question (Ho et al. 2023)."""
 
-    source: Literal["teacher", "gold"] = Field(default="teacher", description="who wrote the rationales")
-    samples: Samples = Field(default=1, description="rationales asked per question (D), or {distinct, at_most}")
-    temperature: float | None = Field(default=None, ge=0, description="default: greedy for one sample, 0.7 for more")
+    source: Literal["teacher", "gold"] = Field(
+        default="teacher", description="who wrote the rationales"
+    )
+    samples: Samples = Field(
+        default=1, description="rationales asked per question (D), or {distinct, at_most}"
+    )
+    temperature: float | None = Field(
+        default=None, ge=0, description="default: greedy for one sample, 0.7 for more"
+    )
     max_tokens: int = Field(default=128, ge=1, description="length limit of a teacher's rationale")
-    answer_call: bool = Field(default=True, description="second call for the answer; else read it out of the rationale")
-    answer_max_tokens: int = Field(default=32, ge=1, description="length limit of the second call's reply")
+    answer_call: bool = Field(
+        default=True, description="second call for the answer; else read it out of the rationale"
+    )
+    answer_max_tokens: int = Field(
+        default=32, ge=1, description="length limit of the second call's reply"
+    )
     student_max_tokens: int = Field(default=256, ge=1, description="tokens the student may write")
 
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
@@ -74,7 +90,9 @@ class FineTuneCot(Method):
             drawn += new
         return drawn
 
-    async def _draw(self, question: Question, ask: Ask, kind: AnswerKind, first: int, count: int) -> list[Rationale]:
+    async def _draw(
+        self, question: Question, ask: Ask, kind: AnswerKind, first: int, count: int
+    ) -> list[Rationale]:
         return await zero_shot_rationales(
             question,
             ask,
@@ -93,10 +111,14 @@ class FineTuneCot(Method):
 
     async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
         transcript = Transcript(question, ask)
-        reply = await transcript.ask(question_block(question), role="student", max_tokens=self.student_max_tokens)
+        reply = await transcript.ask(
+            question_block(question), role="student", max_tokens=self.student_max_tokens
+        )
         return transcript.answer(kind, reply.text, markers=(STUDENT_MARKER,))
 
 
 def _verified(rationales: Iterable[Rationale], question: Question, kind: AnswerKind) -> int:
     """How many different texts among the rationales reach gold."""
-    return len({" ".join(r.text.split()) for r in rationales if kind.same(r.answer, question.answer)})
+    return len(
+        {" ".join(r.text.split()) for r in rationales if kind.same(r.answer, question.answer)}
+    )

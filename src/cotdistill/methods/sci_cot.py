@@ -28,12 +28,18 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from cotdistill.annotating import sampling_temperature
-from cotdistill.answers import _reading
 from cotdistill.contracts import AnswerKind, Ask, Method
-from cotdistill.prompts import ANSWER_SENTENCE, CONTINUE_HERE, answer_text, option_letters, options_line
+from cotdistill.prompting.parts import (
+    ANSWER_SENTENCE,
+    CONTINUE_HERE,
+    answer_text,
+    option_letters,
+    options_line,
+)
+from cotdistill.prompting.rationales import sampling_temperature
+from cotdistill.prompting.transcript import Transcript, one, reasoning_of
 from cotdistill.records import Answer, Completion, Example, Question, Rationale
-from cotdistill.solving import Transcript, one, reasoning_of
+from cotdistill.text import markers as _reading
 
 __all__ = ["SciCot", "block", "teacher_prompt"]
 
@@ -69,13 +75,20 @@ class SciCot(Method):
         default="generated", description="whose rationales the answer model learns from"
     )
     test_rationale: Literal["own", "teacher"] = Field(
-        default="own", description="teacher: the teacher's, written without the hint, as an upper bound"
+        default="own",
+        description="teacher: the teacher's, written without the hint, as an upper bound",
     )
-    shuffles: int = Field(default=0, ge=0, description="extra training copies, each with the options in another order")
+    shuffles: int = Field(
+        default=0, ge=0, description="extra training copies, each with the options in another order"
+    )
     samples: int = Field(default=1, ge=1, description="rationales asked per question")
     max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's rationale")
-    rationale_max_tokens: int = Field(default=256, ge=1, description="tokens the rationale model may write")
-    answer_max_tokens: int = Field(default=64, ge=1, description="tokens the answer model may write")
+    rationale_max_tokens: int = Field(
+        default=256, ge=1, description="tokens the rationale model may write"
+    )
+    answer_max_tokens: int = Field(
+        default=64, ge=1, description="tokens the answer model may write"
+    )
 
     @property
     def rounds(self) -> tuple[tuple[str, ...], ...]:
@@ -101,12 +114,21 @@ class SciCot(Method):
             answer = kind.extract(reply.text, options=question.options)
         cut = {"cut": True} if reply.finish_reason == "length" else {}
         text = reasoning_of(reply.text)
-        return Rationale(question.id, text, answer, reply.sample_index, keys=(reply.key,), extra=cut)
+        return Rationale(
+            question.id, text, answer, reply.sample_index, keys=(reply.key,), extra=cut
+        )
 
     async def revise(
-        self, question: Question, rationales: Sequence[Rationale], ask: Ask, kind: AnswerKind, round: int
+        self,
+        question: Question,
+        rationales: Sequence[Rationale],
+        ask: Ask,
+        kind: AnswerKind,
+        round: int,
     ) -> list[Rationale]:
-        reply = await one(ask, block(question), role="rationale", max_tokens=self.rationale_max_tokens)
+        reply = await one(
+            ask, block(question), role="rationale", max_tokens=self.rationale_max_tokens
+        )
         text = reply.text.strip().removeprefix(SOLUTION).strip()
         generated = Rationale(question.id, text, question.answer, source="student")
         return [*rationales, generated] if self.train_rationale == "mixed" else [generated]
@@ -127,23 +149,33 @@ class SciCot(Method):
         transcript = Transcript(question, ask)
         limit = self.rationale_max_tokens
         if self.stages != "two":
-            reply = await transcript.ask(block(question), role="student", max_tokens=limit + self.answer_max_tokens)
-            text = reply.text.split(SOLUTION)[0] if self.stages == "answer_rationale" else reply.text
+            reply = await transcript.ask(
+                block(question), role="student", max_tokens=limit + self.answer_max_tokens
+            )
+            text = (
+                reply.text.split(SOLUTION)[0] if self.stages == "answer_rationale" else reply.text
+            )
             return transcript.answer(kind, text, markers=(ANSWER_SENTENCE,))
         if self.test_rationale == "teacher":
-            written = await transcript.ask(teacher_prompt(question), role="teacher", max_tokens=self.max_tokens)
+            written = await transcript.ask(
+                teacher_prompt(question), role="teacher", max_tokens=self.max_tokens
+            )
         else:
             written = await transcript.ask(block(question), role="rationale", max_tokens=limit)
         rationale = reasoning_of(written.text).removeprefix(SOLUTION).strip()
         prompt = answer_prompt(question, rationale)
         reply = await transcript.ask(prompt, role="answer", max_tokens=self.answer_max_tokens)
-        return transcript.answer(kind, f"{rationale}\n{reply.text.strip()}", markers=(ANSWER_SENTENCE,))
+        return transcript.answer(
+            kind, f"{rationale}\n{reply.text.strip()}", markers=(ANSWER_SENTENCE,)
+        )
 
 
 def _explains(text: str) -> bool:
     """Whether a reply has reasoning and no conclusion of its own: no marker, whatever its writing, and no box."""
     said = _reading.reply(text)
-    return bool(said.strip()) and _reading.conclusion(said) is None and _reading.last_box(said) is None
+    return (
+        bool(said.strip()) and _reading.conclusion(said) is None and _reading.last_box(said) is None
+    )
 
 
 def block(question: Question) -> str:
@@ -163,7 +195,9 @@ def answer_prompt(question: Question, rationale: str) -> str:
     return f"{block(question)}\n{SOLUTION} {rationale}\nAnswer:"
 
 
-def _orders(question: Question, rationale: Rationale, shuffles: int) -> Iterator[tuple[Question, str]]:
+def _orders(
+    question: Question, rationale: Rationale, shuffles: int
+) -> Iterator[tuple[Question, str]]:
     """The question as it is and with its options in other orders; letters in answer and rationale follow.
 
     A rationale with a letter that may or may not be an option's ("B flies") is shown in its own order alone.
@@ -200,7 +234,9 @@ def _mentions(letters: str) -> re.Pattern[str]:
 
 def _unclear(mentions: re.Pattern[str], text: str, options: Sequence[str]) -> bool:
     """Whether the text has a letter that may or may not be an option's; those in an option's own words ("vitamin C") are not."""
-    own = "|".join(re.escape(option) for option in sorted(options, key=len, reverse=True) if len(option) > 1)
+    own = "|".join(
+        re.escape(option) for option in sorted(options, key=len, reverse=True) if len(option) > 1
+    )
     others = re.sub(rf"(?<!\w)(?:{own})(?!\w)", "words", text, flags=re.IGNORECASE) if own else text
     return any(found.lastgroup == "unclear" for found in mentions.finditer(others))
 

@@ -21,11 +21,11 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from cotdistill.contracts import AnswerKind, Ask, Method
-from cotdistill.decomposition import decomposition_quality
 from cotdistill.errors import DataError
-from cotdistill.prompts import CONTINUE_HERE, STUDENT_MARKER, answer_text, question_block
+from cotdistill.prompting.parts import CONTINUE_HERE, STUDENT_MARKER, answer_text, question_block
+from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Completion, Example, Question, Rationale, Step
-from cotdistill.solving import Transcript
+from cotdistill.text.decomposition import decomposition_quality
 
 __all__ = ["DONE", "SocraticCot", "read_steps", "teacher_prompt"]
 
@@ -43,15 +43,31 @@ class SocraticCot(Method):
 
     roles: ClassVar[tuple[str, ...]] = ("decomposer", "solver")
 
-    variant: Literal["iterative", "unified"] = Field(default="iterative", description="two models in turn, or one")
-    source: Literal["teacher", "gold"] = Field(default="teacher", description="who decomposes the training questions")
-    sub_questions: Literal["own", "gold"] = Field(default="own", description="at test time; gold is an upper bound")
+    variant: Literal["iterative", "unified"] = Field(
+        default="iterative", description="two models in turn, or one"
+    )
+    source: Literal["teacher", "gold"] = Field(
+        default="teacher", description="who decomposes the training questions"
+    )
+    sub_questions: Literal["own", "gold"] = Field(
+        default="own", description="at test time; gold is an upper bound"
+    )
     samples: int = Field(default=1, ge=1, description="decompositions asked per question")
-    temperature: float = Field(default=0.7, ge=0, description="of the teacher where there are several samples")
-    max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's decomposition")
-    step_max_tokens: int = Field(default=96, ge=1, description="tokens a student may write in one turn")
-    student_max_tokens: int = Field(default=384, ge=1, description="tokens the unified student may write")
-    max_steps: int = Field(default=10, ge=1, description="turns after which an unfinished question is given up")
+    temperature: float = Field(
+        default=0.7, ge=0, description="of the teacher where there are several samples"
+    )
+    max_tokens: int = Field(
+        default=256, ge=1, description="length limit of a teacher's decomposition"
+    )
+    step_max_tokens: int = Field(
+        default=96, ge=1, description="tokens a student may write in one turn"
+    )
+    student_max_tokens: int = Field(
+        default=384, ge=1, description="tokens the unified student may write"
+    )
+    max_steps: int = Field(
+        default=10, ge=1, description="turns after which an unfinished question is given up"
+    )
 
     @model_validator(mode="after")
     def _sub_questions_in_turns(self) -> SocraticCot:
@@ -70,7 +86,9 @@ class SocraticCot(Method):
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
         if self.source == "gold":
             steps = _gold_steps(question, kind)
-            return [Rationale(question.id, _lines(steps), question.answer, source="gold", steps=steps)]
+            return [
+                Rationale(question.id, _lines(steps), question.answer, source="gold", steps=steps)
+            ]
         replies = await ask(
             teacher_prompt(question),
             samples=self.samples,
@@ -82,13 +100,19 @@ class SocraticCot(Method):
 
     def _rationale(self, question: Question, reply: Completion, kind: AnswerKind) -> Rationale:
         steps = read_steps(reply.text, question, kind)
-        answer = kind.extract(reply.text, options=question.options, markers=(FINAL,)) if steps else None
-        return Rationale(question.id, _lines(steps), answer, reply.sample_index, steps=steps, keys=(reply.key,))
+        answer = (
+            kind.extract(reply.text, options=question.options, markers=(FINAL,)) if steps else None
+        )
+        return Rationale(
+            question.id, _lines(steps), answer, reply.sample_index, steps=steps, keys=(reply.key,)
+        )
 
     def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
         steps = rationale.steps
         if self.variant == "unified":
-            target = _BETWEEN.join([*(_pair(step) for step in steps), f"{FINAL} {answer_text(question)}"])
+            target = _BETWEEN.join(
+                [*(_pair(step) for step in steps), f"{FINAL} {answer_text(question)}"]
+            )
             yield Example("student", question_block(question), target, group=question.id)
             return
         for place, step in enumerate(steps):
@@ -186,4 +210,6 @@ def _decomposer_prompt(question: Question, steps: Sequence[Step]) -> str:
 
 
 def _solver_prompt(question: Question, steps: Sequence[Step], asked: str) -> str:
-    return _BETWEEN.join([question_block(question), *(_pair(step) for step in steps), f"{asked} **"])
+    return _BETWEEN.join(
+        [question_block(question), *(_pair(step) for step in steps), f"{asked} **"]
+    )

@@ -18,11 +18,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cotdistill.annotating import few_shot_rationales, gold_rationale, zero_shot_rationales
-from cotdistill.arithmetic import equations_key
 from cotdistill.contracts import AnswerKind, Ask
 from cotdistill.methods._few_shot import FewShotMethod
-from cotdistill.prompts import (
+from cotdistill.prompting.parts import (
     STUDENT_MARKER,
     answer_text,
     cot_exemplar,
@@ -31,8 +29,14 @@ from cotdistill.prompts import (
     question_block,
     student_target,
 )
+from cotdistill.prompting.rationales import (
+    few_shot_rationales,
+    gold_rationale,
+    zero_shot_rationales,
+)
+from cotdistill.prompting.transcript import Transcript, reasoning_of
 from cotdistill.records import Answer, Example, Question, Rationale
-from cotdistill.solving import Transcript, reasoning_of
+from cotdistill.text.arithmetic import equations_key
 
 __all__ = ["Star"]
 
@@ -40,14 +44,30 @@ __all__ = ["Star"]
 class Star(FewShotMethod):
     """Student that annotates itself, with the answer as a hint where it failed (STaR); `variant: rft` samples instead."""
 
-    variant: Literal["star", "rft"] = Field(default="star", description="rft: one round, many samples, no hint")
-    start: Literal["teacher", "gold", "base"] = Field(default="teacher", description="who writes round 0's rationales")
-    iterations: int = Field(default=2, ge=1, description="rounds of self-annotation after round 0 (rft: always 1)")
-    samples: int = Field(default=1, ge=1, description="self-annotations per question and round (rft default: 8)")
-    temperature: float = Field(default=0.7, ge=0, description="of the self-annotations where there are several")
-    hint: bool = Field(default=True, description="explain the gold answer where the student failed (rft: never)")
-    keep: bool = Field(default=False, description="a question keeps its earlier rationales (rft: always)")
-    shots: int = Field(default=3, ge=0, description="exemplars in the base's prompt, for `start: base`")
+    variant: Literal["star", "rft"] = Field(
+        default="star", description="rft: one round, many samples, no hint"
+    )
+    start: Literal["teacher", "gold", "base"] = Field(
+        default="teacher", description="who writes round 0's rationales"
+    )
+    iterations: int = Field(
+        default=2, ge=1, description="rounds of self-annotation after round 0 (rft: always 1)"
+    )
+    samples: int = Field(
+        default=1, ge=1, description="self-annotations per question and round (rft default: 8)"
+    )
+    temperature: float = Field(
+        default=0.7, ge=0, description="of the self-annotations where there are several"
+    )
+    hint: bool = Field(
+        default=True, description="explain the gold answer where the student failed (rft: never)"
+    )
+    keep: bool = Field(
+        default=False, description="a question keeps its earlier rationales (rft: always)"
+    )
+    shots: int = Field(
+        default=3, ge=0, description="exemplars in the base's prompt, for `start: base`"
+    )
     max_tokens: int = Field(default=128, ge=1, description="length limit of a rationale of round 0")
     student_max_tokens: int = Field(default=256, ge=1, description="tokens the student may write")
 
@@ -73,10 +93,17 @@ class Star(FewShotMethod):
             return await zero_shot_rationales(question, ask, kind, max_tokens=self.max_tokens)
         shown = [cot_exemplar(exemplar) for exemplar in self.exemplars_for(question)]
         prompt = exemplar_prompt(shown, cot_query(question))
-        return await few_shot_rationales(question, ask, kind, prompt, role="base", max_tokens=self.max_tokens)
+        return await few_shot_rationales(
+            question, ask, kind, prompt, role="base", max_tokens=self.max_tokens
+        )
 
     async def revise(
-        self, question: Question, rationales: Sequence[Rationale], ask: Ask, kind: AnswerKind, round: int
+        self,
+        question: Question,
+        rationales: Sequence[Rationale],
+        ask: Ask,
+        kind: AnswerKind,
+        round: int,
     ) -> list[Rationale]:
         earlier = list(rationales) if self.keep else []
         own = await self._self_annotate(question_block(question), self.samples, question, ask, kind)
@@ -116,7 +143,9 @@ class Star(FewShotMethod):
 
     async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
         transcript = Transcript(question, ask)
-        reply = await transcript.ask(question_block(question), role="student", max_tokens=self.student_max_tokens)
+        reply = await transcript.ask(
+            question_block(question), role="student", max_tokens=self.student_max_tokens
+        )
         return transcript.answer(kind, reply.text, markers=(STUDENT_MARKER,))
 
 

@@ -15,12 +15,18 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from cotdistill.annotating import few_shot_rationales, sampling_temperature
 from cotdistill.contracts import AnswerKind, Ask
 from cotdistill.methods._few_shot import FewShotMethod
-from cotdistill.prompts import cot_exemplar, cot_query, exemplar_prompt, question_block, student_target
+from cotdistill.prompting.parts import (
+    cot_exemplar,
+    cot_query,
+    exemplar_prompt,
+    question_block,
+    student_target,
+)
+from cotdistill.prompting.rationales import few_shot_rationales, sampling_temperature
+from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Example, Question, Rationale
-from cotdistill.solving import Transcript
 
 __all__ = ["StepByStep"]
 
@@ -28,7 +34,9 @@ __all__ = ["StepByStep"]
 class StepByStep(FewShotMethod):
     """Student tuned on label and rationale as two tasks; answers without a rationale (Hsieh et al. 2023)."""
 
-    rationale_weight: float = Field(default=1.0, ge=0, description="λ, the weight of the rationale task's loss")
+    rationale_weight: float = Field(
+        default=1.0, ge=0, description="λ, the weight of the rationale task's loss"
+    )
     samples: int = Field(default=1, ge=1, description="rationales asked per question")
     max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's rationale")
     student_max_tokens: int = Field(default=32, ge=1, description="tokens the student may write")
@@ -52,7 +60,14 @@ class StepByStep(FewShotMethod):
         yield Example("student", f"predict: {block}", label, group, by_mean=True)
         if self.rationale_weight > 0:
             group = f"{question.id} explain"
-            yield Example("student", f"explain: {block}", rationale.text, group, self.rationale_weight, by_mean=True)
+            yield Example(
+                "student",
+                f"explain: {block}",
+                rationale.text,
+                group,
+                self.rationale_weight,
+                by_mean=True,
+            )
 
     async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
         transcript = Transcript(question, ask)

@@ -17,13 +17,13 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from cotdistill import prompts
-from cotdistill.annotating import few_shot_rationales, sampling_temperature
 from cotdistill.contracts import AnswerKind, Ask
 from cotdistill.methods._few_shot import FewShotMethod
-from cotdistill.prompts import ANSWER_SENTENCE, answer_text, exemplar_prompt, question_block
+from cotdistill.prompting import parts as prompts
+from cotdistill.prompting.parts import ANSWER_SENTENCE, answer_text, exemplar_prompt, question_block
+from cotdistill.prompting.rationales import few_shot_rationales, sampling_temperature
+from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Example, Question, Rationale
-from cotdistill.solving import Transcript
 
 __all__ = ["Tslm"]
 
@@ -31,18 +31,26 @@ __all__ = ["Tslm"]
 class Tslm(FewShotMethod):
     """Student tuned on few-shot rationales written for the known answer (Magister et al. 2023)."""
 
-    hint: bool = Field(default=True, description="gold stands before the rationale in the teacher's prompt")
+    hint: bool = Field(
+        default=True, description="gold stands before the rationale in the teacher's prompt"
+    )
     samples: int = Field(default=1, ge=1, description="rationales asked per question")
-    temperature: float | None = Field(default=None, ge=0, description="default: greedy for one sample, 0.7 for more")
+    temperature: float | None = Field(
+        default=None, ge=0, description="default: greedy for one sample, 0.7 for more"
+    )
     max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's rationale")
     student_max_tokens: int = Field(default=256, ge=1, description="tokens the student may write")
 
     def teacher_prompt(self, question: Question) -> str:
         """The few-shot prompt, with or without gold before each rationale."""
         exemplar, query = (
-            (prompts.hint_exemplar, prompts.hint_query) if self.hint else (prompts.cot_exemplar, prompts.cot_query)
+            (prompts.hint_exemplar, prompts.hint_query)
+            if self.hint
+            else (prompts.cot_exemplar, prompts.cot_query)
         )
-        return exemplar_prompt([exemplar(shown) for shown in self.exemplars_for(question)], query(question))
+        return exemplar_prompt(
+            [exemplar(shown) for shown in self.exemplars_for(question)], query(question)
+        )
 
     async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
         return await few_shot_rationales(
@@ -61,5 +69,7 @@ class Tslm(FewShotMethod):
 
     async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
         transcript = Transcript(question, ask)
-        reply = await transcript.ask(question_block(question), role="student", max_tokens=self.student_max_tokens)
+        reply = await transcript.ask(
+            question_block(question), role="student", max_tokens=self.student_max_tokens
+        )
         return transcript.answer(kind, reply.text, markers=(ANSWER_SENTENCE,))

@@ -11,9 +11,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from cotdistill.contracts import AnswerKind, Ask, Method
-from cotdistill.prompts import ANSWER_SENTENCE, CONTINUE_HERE, direct_query
+from cotdistill.prompting.parts import ANSWER_SENTENCE, CONTINUE_HERE, direct_query
+from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Question
-from cotdistill.solving import Transcript
 
 __all__ = ["ZeroShot"]
 
@@ -24,7 +24,8 @@ class ZeroShot(Method):
     roles: ClassVar[tuple[str, ...]] = ()
 
     role: str = Field(
-        default="teacher", description='who is asked: "teacher", "base" (the untrained student) or "guide"'
+        default="teacher",
+        description='who is asked: "teacher", "base" (the untrained student) or "guide"',
     )
     max_tokens: int = Field(default=32, ge=1, description="tokens the model may write")
 
@@ -37,4 +38,6 @@ class ZeroShot(Method):
         reply = await transcript.ask(
             direct_query(question), role=self.role, max_tokens=self.max_tokens, stop=CONTINUE_HERE
         )
-        return transcript.answer(kind, f"{ANSWER_SENTENCE} {reply.text.strip()}", markers=(ANSWER_SENTENCE,))
+        return transcript.answer(
+            kind, f"{ANSWER_SENTENCE} {reply.text.strip()}", markers=(ANSWER_SENTENCE,)
+        )

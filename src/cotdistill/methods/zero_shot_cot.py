@@ -11,9 +11,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from cotdistill.contracts import AnswerKind, Ask, Method
-from cotdistill.prompts import ANSWER_TRIGGER, answer_call, zero_shot_cot_prompt
+from cotdistill.prompting.parts import ANSWER_TRIGGER, answer_call, zero_shot_cot_prompt
+from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Question
-from cotdistill.solving import Transcript
 
 __all__ = ["ZeroShotCot"]
 
@@ -24,10 +24,13 @@ class ZeroShotCot(Method):
     roles: ClassVar[tuple[str, ...]] = ()
 
     role: str = Field(
-        default="teacher", description='who is asked: "teacher", "base" (the untrained student) or "guide"'
+        default="teacher",
+        description='who is asked: "teacher", "base" (the untrained student) or "guide"',
     )
     max_tokens: int = Field(default=128, ge=1, description="length limit of the rationale")
-    answer_max_tokens: int = Field(default=32, ge=1, description="length limit of the second call's reply")
+    answer_max_tokens: int = Field(
+        default=32, ge=1, description="length limit of the second call's reply"
+    )
 
     @property
     def prompted_role(self) -> str:

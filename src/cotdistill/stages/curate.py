@@ -11,7 +11,7 @@ from typing import Any
 from cotdistill.contracts import AnswerKind, Filter
 from cotdistill.errors import DataError
 from cotdistill.records import Question, Rationale, Record
-from cotdistill.store import append_jsonl, read_jsonl, whole_file, write_jsonl
+from cotdistill.util.files import append_jsonl, read_jsonl, whole_file, write_jsonl
 
 __all__ = ["CurationCounts", "curate_rationales", "filtered", "read_candidates"]
 
@@ -108,7 +108,11 @@ def read_candidates(
             raise DataError(
                 f"{path}: question {row['question']!r} is not in the training split; delete the folder to redo it"
             )
-        yield question, [Rationale.from_json(item) for item in row.get("rationales", ())], row.get("failed")
+        yield (
+            question,
+            [Rationale.from_json(item) for item in row.get("rationales", ())],
+            row.get("failed"),
+        )
 
 
 def _through(

@@ -92,9 +92,20 @@ def _calm_collector() -> Iterator[None]:
 
 class _Run:
     def __init__(
-        self, method: Method, ask: Ask, kind: AnswerKind, rows: _InOrder, on_progress: Callable[[int], None] | None
+        self,
+        method: Method,
+        ask: Ask,
+        kind: AnswerKind,
+        rows: _InOrder,
+        on_progress: Callable[[int], None] | None,
     ) -> None:
-        self._method, self._ask, self._kind, self._rows, self._on_progress = method, ask, kind, rows, on_progress
+        self._method, self._ask, self._kind, self._rows, self._on_progress = (
+            method,
+            ask,
+            kind,
+            rows,
+            on_progress,
+        )
         self._stopped: list[Exception] = []
         self._reported_at = 0.0
         self.done = 0
@@ -123,7 +134,9 @@ class _Run:
                 await self._annotate(position, question)
                 if self._stopped:
                     return
-                if self.done % 64 == 0:  # where all is in the log nothing else lets others (Ctrl-C) have their turn
+                if (
+                    self.done % 64 == 0
+                ):  # where all is in the log nothing else lets others (Ctrl-C) have their turn
                     await asyncio.sleep(0)
         except Exception as error:
             self._stopped.append(error)
@@ -156,7 +169,9 @@ def _line(row: dict[str, Any]) -> bytes:
     """A row as a line of JSON: compact, UTF-8, the fields of a record in the order of its definition."""
     try:
         return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # halves of surrogate pairs, or numbers and keys that only Python's JSON writes
+    except (
+        TypeError
+    ):  # halves of surrogate pairs, or numbers and keys that only Python's JSON writes
         return json.dumps(row, separators=(",", ":"), default=Rationale.to_json).encode() + b"\n"
 
 

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
-from cotdistill.concurrency import stream_map
 from cotdistill.contracts import AnswerKind, Ask, Method, Strategy
 from cotdistill.errors import QuestionFailed
-from cotdistill.progress import Advance
 from cotdistill.records import Answer, Question
-from cotdistill.store import append_jsonl, read_records, write_jsonl
+from cotdistill.util.concurrency import stream_map
+from cotdistill.util.files import append_jsonl, read_records, write_jsonl
+from cotdistill.util.progress import Advance
 
 __all__ = ["answer_questions", "answer_stream"]
 
@@ -37,7 +37,9 @@ async def answer_questions(
     out.parent.mkdir(parents=True, exist_ok=True)
     answers = {}
     if partial.exists():
-        answers = {answer.question_id: answer for answer in read_records(partial, Answer, torn_tail=True)}
+        answers = {
+            answer.question_id: answer for answer in read_records(partial, Answer, torn_tail=True)
+        }
         write_jsonl(partial, (answer.to_json() for answer in answers.values()))
     waiting = [question for question in questions if question.id not in answers]
     if advance is not None and answers:
@@ -52,7 +54,9 @@ async def answer_questions(
             answers[answer.question_id] = answer
             if advance is not None:
                 advance(1)
-    await asyncio.to_thread(write_jsonl, out, (answers[question.id].to_json() for question in questions))
+    await asyncio.to_thread(
+        write_jsonl, out, (answers[question.id].to_json() for question in questions)
+    )
     if not passing:
         partial.unlink()
     return passing
@@ -63,7 +67,12 @@ def _may_pass(answer: Answer) -> bool:
 
 
 async def answer_stream(
-    questions: Iterable[Question], method: Method, strategy: Strategy, ask: Ask, kind: AnswerKind, in_flight: int = 512
+    questions: Iterable[Question],
+    method: Method,
+    strategy: Strategy,
+    ask: Ask,
+    kind: AnswerKind,
+    in_flight: int = 512,
 ) -> AsyncIterator[Answer]:
     """Answers as they finish. Whatever is asked at the same moment for different questions shares a batch."""
 

@@ -15,9 +15,19 @@ from rich.table import Table
 from rich.text import Text
 
 from cotdistill.records import Record
-from cotdistill.store import write_json, write_text
+from cotdistill.util.files import write_json, write_text
 
-__all__ = ["Block", "Figure", "ReportData", "Row", "Trace", "markdown", "page", "terminal_tables", "write_report"]
+__all__ = [
+    "Block",
+    "Figure",
+    "ReportData",
+    "Row",
+    "Trace",
+    "markdown",
+    "page",
+    "terminal_tables",
+    "write_report",
+]
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,12 @@ def markdown(data: ReportData) -> str:
         parts += [f"## Accuracy in %, {block.split} split, 95 % intervals", ""]
         parts += [*_md_table(_header(block), _cells(block)), "", _md(_baseline_note(block)), ""]
     if data.curation:
-        parts += ["## Rationales kept and dropped", "", *_md_table(_CURATION, map(_curation_cells, data.curation)), ""]
+        parts += [
+            "## Rationales kept and dropped",
+            "",
+            *_md_table(_CURATION, map(_curation_cells, data.curation)),
+            "",
+        ]
     if data.spent:
         parts += ["## What it cost", "", *_md_table(("what", "how much"), data.spent), ""]
     for title, table in _further(data):
@@ -140,7 +155,10 @@ def markdown(data: ReportData) -> str:
     if data.traces:
         parts += ["## Some answers", ""]
         for trace in data.traces:
-            parts += [f"**{_md(trace.task)}, {_md(trace.label)}: {trace.verdict}** (gold {_md(trace.gold)})", ""]
+            parts += [
+                f"**{_md(trace.task)}, {_md(trace.label)}: {trace.verdict}** (gold {_md(trace.gold)})",
+                "",
+            ]
             parts += [_fenced(trace.question), "", _fenced(trace.text), ""]
     return "\n".join(parts)
 
@@ -153,7 +171,10 @@ def page(data: ReportData) -> str:
     template = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     return template.get_template("report.html.jinja").render(
         data=data,
-        tables=[(block, _header(block), list(_cells(block)), _baseline_note(block)) for block in data.blocks],
+        tables=[
+            (block, _header(block), list(_cells(block)), _baseline_note(block))
+            for block in data.blocks
+        ],
         further=_further(data),
         curation_header=_CURATION,
         curation=[_curation_cells(one) for one in data.curation],
@@ -161,11 +182,23 @@ def page(data: ReportData) -> str:
 
 
 def _further(data: ReportData) -> list[tuple[str, tuple[tuple[str, ...], ...]]]:
-    tables = [("Accuracy in % by number of steps", data.by_steps), ("Published and ours", data.published)]
+    tables = [
+        ("Accuracy in % by number of steps", data.by_steps),
+        ("Published and ours", data.published),
+    ]
     return [(title, table) for title, table in tables if table]
 
 
-_CURATION = ("task", "method", "questions", "candidates", "kept", "questions kept", "dropped because", "failed because")
+_CURATION = (
+    "task",
+    "method",
+    "questions",
+    "candidates",
+    "kept",
+    "questions kept",
+    "dropped because",
+    "failed because",
+)
 
 
 def _curation_cells(one: Mapping[str, Any]) -> tuple[str, ...]:
@@ -205,7 +238,11 @@ def _figure_cells(figure: Figure) -> list[str]:
 
 def _baseline_note(block: Block) -> str:
     guided = any(figure.guide_tokens for row in block.rows for figure in row.figures.values())
-    guide = "; behind the plus a guide's, and for how many questions its step holds the gold answer" if guided else ""
+    guide = (
+        "; behind the plus a guide's, and for how many questions its step holds the gold answer"
+        if guided
+        else ""
+    )
     return (
         f"n: questions × seeds. vs. baseline: difference in points from {block.baseline} on the same questions, paired test, "
         f"p corrected for all comparisons of the table (Holm). tokens: written per question{guide}."
@@ -213,7 +250,9 @@ def _baseline_note(block: Block) -> str:
 
 
 def _md(text: str) -> str:
-    escaped = "".join("\\" + sign if sign in "\\`*_{}<>#|" else sign for sign in text.replace("\n", " "))
+    escaped = "".join(
+        "\\" + sign if sign in "\\`*_{}<>#|" else sign for sign in text.replace("\n", " ")
+    )
     return escaped.replace("](", "]\\(")
 
 
@@ -224,6 +263,8 @@ def _md_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]
 
 def _fenced(text: str) -> str:
     """A fence longer than any run of backticks in the text, so that the text cannot end it."""
-    longest = max((len(run) for run in "".join(c if c == "`" else " " for c in text).split()), default=0)
+    longest = max(
+        (len(run) for run in "".join(c if c == "`" else " " for c in text).split()), default=0
+    )
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"

@@ -12,17 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotdistill.batching import BatchedModel
-from cotdistill.concurrency import run_async, stream_map
 from cotdistill.contracts import AnswerKind, Ask, Engine, Filter, Method, Model
 from cotdistill.errors import DataError, QuestionFailed
-from cotdistill.progress import Progress
+from cotdistill.evaluation.grid import grade
+from cotdistill.model.batcher import BatchedModel
 from cotdistill.records import Example, Question, Rationale, Verdict
+from cotdistill.runs.store import Unit
 from cotdistill.stages.curate import filtered
-from cotdistill.stages.evaluate import grade
 from cotdistill.stages.infer import answer_stream
-from cotdistill.store import Unit, read_records, write_jsonl
 from cotdistill.strategies.greedy import Greedy
+from cotdistill.util.concurrency import run_async, stream_map
+from cotdistill.util.files import read_records, write_jsonl
+from cotdistill.util.progress import Progress
 
 if TYPE_CHECKING:
     from cotdistill.students.settings import StudentSettings, TrainSettings
@@ -77,15 +78,28 @@ def train_method(training: Training, kept: Kept, folder: Path, made_from: str) -
     for index, roles in enumerate(method.rounds):
         if index > 0:
             kept = _revised(training, kept, checkpoints, folder / f"round-{index}", index)
-        examples = [example for question, rationale in kept for example in method.examples(question, rationale)]
+        examples = [
+            example
+            for question, rationale in kept
+            for example in method.examples(question, rationale)
+        ]
         held_out = _validation_examples(training, kept)
         for role in roles:
-            unit = Unit(folder / (f"round-{index}" if len(method.rounds) > 1 else "") / role, [made_from, index, role])
+            unit = Unit(
+                folder / (f"round-{index}" if len(method.rounds) > 1 else "") / role,
+                [made_from, index, role],
+            )
             if unit.facts is None:
                 unit.begin()
-                own, validation = ([one for one in all_ if one.role == role] for all_ in (examples, held_out))
+                own, validation = (
+                    [one for one in all_ if one.role == role] for all_ in (examples, held_out)
+                )
                 last = index == len(method.rounds) - 1 and role == roles[-1]
-                unit.finish(_train_role(training, role, own, validation, checkpoints, unit.folder, last=last))
+                unit.finish(
+                    _train_role(
+                        training, role, own, validation, checkpoints, unit.folder, last=last
+                    )
+                )
             checkpoints[role] = unit.folder / "checkpoint"
             facts[role if len(method.rounds) == 1 else f"{role} (round {index})"] = unit.facts
     return Trained(checkpoints, facts)
@@ -107,10 +121,14 @@ def _validation_examples(training: Training, kept: Kept) -> list[Example]:
                 f"{training.label}: `train.selection: loss` needs a gold rationale for every validation question and "
                 f"{question.id} has none: select by accuracy, or take the last epoch"
             )
-        gold = Rationale(question.id, question.rationale, question.answer, source="gold", steps=question.steps)
+        gold = Rationale(
+            question.id, question.rationale, question.answer, source="gold", steps=question.steps
+        )
         examples += training.method.examples(question, gold)
     if not examples:
-        raise DataError(f"{training.label}: `train.selection: loss` needs a validation split, and it is empty")
+        raise DataError(
+            f"{training.label}: `train.selection: loss` needs a validation split, and it is empty"
+        )
     return examples
 
 
@@ -133,12 +151,18 @@ def _train_role(
         )
 
     def score(engine: Engine) -> float:
-        models = {name: training.load_role(path) for name, path in earlier.items() if name != role} | {role: engine}
+        models = {
+            name: training.load_role(path) for name, path in earlier.items() if name != role
+        } | {role: engine}
         return run_async(_validation_accuracy(training, models))
 
-    by_accuracy = last and training.settings.selection in ("accuracy", "oracle_test") and training.validation
+    by_accuracy = (
+        last and training.settings.selection in ("accuracy", "oracle_test") and training.validation
+    )
     settings = training.settings
-    with training.progress.task(f"train {training.label} · {role}", settings.steps(len(examples))) as advance:
+    with training.progress.task(
+        f"train {training.label} · {role}", settings.steps(len(examples))
+    ) as advance:
         result = train_role(
             examples,
             training.student,
@@ -158,13 +182,17 @@ async def _validation_accuracy(training: Training, engines: Mapping[str, Engine]
     correct = 0
     async with training.open_ask(models) as ask:
         golds = {question.id: question for question in training.validation}
-        stream = answer_stream(training.validation, training.method, Greedy(), ask, training.kind, training.in_flight)
+        stream = answer_stream(
+            training.validation, training.method, Greedy(), ask, training.kind, training.in_flight
+        )
         async for answer in stream:
             correct += grade(training.kind, golds[answer.question_id], answer) is Verdict.CORRECT
     return correct / len(training.validation)
 
 
-def _revised(training: Training, kept: Kept, checkpoints: Mapping[str, Path], folder: Path, index: int) -> Kept:
+def _revised(
+    training: Training, kept: Kept, checkpoints: Mapping[str, Path], folder: Path, index: int
+) -> Kept:
     """The rationales for a later round: asked anew of the roles trained so far, filtered again, kept on disk."""
     questions = {question.id: question for question in training.questions}
     path = folder / "kept.jsonl"
@@ -176,13 +204,19 @@ def _revised(training: Training, kept: Kept, checkpoints: Mapping[str, Path], fo
         dropped: list[dict[str, Any]] = []
 
         def drop(question: Question, rationale: Rationale, name: str, reason: str) -> None:
-            dropped.append({"filter": name, "reason": reason, "gold": question.answer, **rationale.to_json()})
+            dropped.append(
+                {"filter": name, "reason": reason, "gold": question.answer, **rationale.to_json()}
+            )
 
-        candidates = ((questions[key], rationale) for key in questions for rationale in revised.get(key, ()))
+        candidates = (
+            (questions[key], rationale) for key in questions for rationale in revised.get(key, ())
+        )
         passed = list(filtered(candidates, training.filters, training.kind, drop))
         write_jsonl(folder / "dropped.jsonl", dropped)
         write_jsonl(path, (rationale.to_json() for _, rationale in passed))
-    return [(questions[rationale.question_id], rationale) for rationale in read_records(path, Rationale)]
+    return [
+        (questions[rationale.question_id], rationale) for rationale in read_records(path, Rationale)
+    ]
 
 
 async def _ask_again(
@@ -194,7 +228,9 @@ async def _ask_again(
 ) -> dict[str, list[Rationale]]:
     models = {role: BatchedModel(training.load_role(path)) for role, path in checkpoints.items()}
     result: dict[str, list[Rationale]] = {}
-    with training.progress.task(f"revise {training.label} round {index}", total=len(questions)) as advance:
+    with training.progress.task(
+        f"revise {training.label} round {index}", total=len(questions)
+    ) as advance:
         async with training.open_ask(models) as ask:
 
             async def revise(question: Question) -> list[Rationale]:
@@ -205,7 +241,9 @@ async def _ask_again(
                 except QuestionFailed:  # counted where it was asked
                     return rationales.get(question.id, [])
 
-            async for question, revised in stream_map(revise, questions.values(), training.in_flight):
+            async for question, revised in stream_map(
+                revise, questions.values(), training.in_flight
+            ):
                 result[question.id] = revised
                 advance(1)
     return result

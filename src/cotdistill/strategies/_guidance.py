@@ -9,13 +9,13 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Literal
 
-from cotdistill.arithmetic import Equation, find_equations
 from cotdistill.contracts import AnswerKind, Ask
 from cotdistill.errors import DataError
-from cotdistill.expressions import NUMBER
-from cotdistill.prompts import ANSWER_SENTENCE, next_step_prompt
+from cotdistill.prompting.parts import ANSWER_SENTENCE, next_step_prompt
+from cotdistill.prompting.transcript import one, sentences
 from cotdistill.records import Question
-from cotdistill.solving import one, sentences
+from cotdistill.text.arithmetic import Equation, find_equations
+from cotdistill.text.expressions import NUMBER
 
 __all__ = ["RAW_ROLES", "Guide", "Unit", "gold_steps", "lead_of", "wrong_step"]
 
@@ -24,7 +24,14 @@ Unit = Literal["sentence", "equation", "socratic"]
 RAW_ROLES = ("teacher", "base", "guide")
 """Roles that are prompted with "A:" or the like: what they write begins with a space, which a trained student's format has."""
 
-_SWAPS = (("heads", "tails"), ("yes", "no"), ("left", "right"), ("up", "down"), ("more", "fewer"), ("all", "none"))
+_SWAPS = (
+    ("heads", "tails"),
+    ("yes", "no"),
+    ("left", "right"),
+    ("up", "down"),
+    ("more", "fewer"),
+    ("all", "none"),
+)
 _WHOLE_NUMBER = re.compile(rf"(?<!\w)(?:{NUMBER})(?!\w)")
 _CLAUSE_END = re.compile(r"(?<=[.!?,;:])\s+|\s=\s")
 
@@ -71,7 +78,14 @@ class Guide:
     def nothing_given(self) -> dict[str, Any]:
         """The trace entry of a question that was answered without the guide."""
         why = self.why or "the step was not reached"
-        return {"role": "guide", "prompt": "", "text": "", "leaks": False, "guided": False, "why": why}
+        return {
+            "role": "guide",
+            "prompt": "",
+            "text": "",
+            "leaks": False,
+            "guided": False,
+            "why": why,
+        }
 
     def _gold(self, place: int) -> tuple[str, str]:
         gold = gold_steps(self.question, self.unit)
@@ -80,7 +94,9 @@ class Guide:
     async def _asked(self, so_far: Sequence[str]) -> tuple[str, str]:
         """What the model writes as the next step, "" where it has none, and the prompt."""
         prompt = next_step_prompt(self.question, so_far)
-        reply = await one(self.ask, prompt, role=self.source, max_tokens=self.max_tokens, stop=("\n",))
+        reply = await one(
+            self.ask, prompt, role=self.source, max_tokens=self.max_tokens, stop=("\n",)
+        )
         self.tokens += reply.completion_tokens
         written = next(iter(sentences(reply.text)), "")
         if self.unit == "equation":
@@ -98,12 +114,18 @@ def gold_steps(question: Question, unit: Unit) -> list[str]:
     """
     if unit == "socratic":
         asked = all(step.question for step in question.steps)
-        steps = [f"{step.question} ** {step.solution} |" for step in question.steps] if asked else []
+        steps = (
+            [f"{step.question} ** {step.solution} |" for step in question.steps] if asked else []
+        )
     elif unit == "equation":
-        steps = _equation_steps(question.rationale or " ".join(step.solution for step in question.steps))
+        steps = _equation_steps(
+            question.rationale or " ".join(step.solution for step in question.steps)
+        )
     else:
         # The lines of a data set's solution need not end in a full stop, so its own steps go before sentences.
-        steps = [step.solution for step in question.steps if step.solution] or sentences(question.rationale)
+        steps = [step.solution for step in question.steps if step.solution] or sentences(
+            question.rationale
+        )
     if not steps and not (question.rationale or question.steps):
         raise DataError(
             f"question {question.id} has no gold solution to guide by; set `source: teacher` (or `guide`) for first_step"
@@ -117,7 +139,13 @@ def wrong_step(step: str) -> str | None:
     The result of its last equation, or else its last number, is one too high; or a word is turned into its opposite, or two
     names change places.
     """
-    return _wrong_result(step) or _wrong_number(step) or _opposite(step) or _exchanged(step) or _denied(step)
+    return (
+        _wrong_result(step)
+        or _wrong_number(step)
+        or _opposite(step)
+        or _exchanged(step)
+        or _denied(step)
+    )
 
 
 def _wrong_result(step: str) -> str | None:
@@ -147,7 +175,9 @@ def _one_more(number: str) -> str:
 def _opposite(step: str) -> str | None:
     for pair in _SWAPS:
         for word, opposite in (pair, pair[::-1]):
-            wrong = re.sub(rf"\b{word}\b", partial(_in_case_of, opposite), step, flags=re.IGNORECASE)
+            wrong = re.sub(
+                rf"\b{word}\b", partial(_in_case_of, opposite), step, flags=re.IGNORECASE
+            )
             if wrong != step:
                 return wrong
     return None
@@ -164,7 +194,9 @@ def _exchanged(step: str) -> str | None:
     if len(names) < 2:
         return None
     first, second = names[0], names[-1]
-    return re.sub(rf"\b({first}|{second})\b", lambda found: second if found[0] == first else first, step)
+    return re.sub(
+        rf"\b({first}|{second})\b", lambda found: second if found[0] == first else first, step
+    )
 
 
 def _denied(step: str) -> str | None:
@@ -178,14 +210,23 @@ def _denied(step: str) -> str | None:
 def _holds_answer(text: str, question: Question, kind: AnswerKind) -> bool:
     """Whether gold is what the text, a clause or a number of it says."""
     candidates = (text, *_CLAUSE_END.split(text), *_WHOLE_NUMBER.findall(text))
-    return any(kind.same(kind.extract(one, options=question.options), question.answer) for one in candidates)
+    return any(
+        kind.same(kind.extract(one, options=question.options), question.answer)
+        for one in candidates
+    )
 
 
 def _equation_steps(text: str) -> list[str]:
     """The equations of a text, each once: an annotation inside a written one ("3 + 8 = <<3+8=11>>11") repeats it."""
     found = find_equations(text)
-    return [f"{one.left} = {one.right}." for one in found if not any(_inside(one, other) for other in found)]
+    return [
+        f"{one.left} = {one.right}."
+        for one in found
+        if not any(_inside(one, other) for other in found)
+    ]
 
 
 def _inside(one: Equation, other: Equation) -> bool:
-    return one is not other and other.left_start <= one.left_start and one.right_end <= other.right_end
+    return (
+        one is not other and other.left_start <= one.left_start and one.right_end <= other.right_end
+    )

@@ -9,9 +9,9 @@ from typing import Any
 
 from cotdistill.contracts import Ask, Solve
 from cotdistill.errors import QuestionFailed
-from cotdistill.prompts import ANSWER_TRIGGER
+from cotdistill.prompting.parts import ANSWER_TRIGGER
+from cotdistill.prompting.transcript import settled
 from cotdistill.records import Answer, Completion, Prompt, Question
-from cotdistill.solving import settled
 
 __all__ = ["Chain", "all_of", "sampled_chains"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cotdistill.contracts import Ask
-from cotdistill.prompts import question_block
+from cotdistill.prompting.parts import question_block
+from cotdistill.prompting.transcript import one
 from cotdistill.records import Answer, Question
-from cotdistill.solving import one
 
 __all__ = ["Questioner", "first_sub_question_prompt", "next_sub_question_prompt", "with_questions"]
 
@@ -38,8 +38,14 @@ class Questioner:
 
     async def next(self, steps: Sequence[str] = ()) -> str:
         """The next sub-question in one line; "" where none is asked or one is asked again."""
-        prompt = next_sub_question_prompt(self.question, steps) if steps else first_sub_question_prompt(self.question)
-        reply = await one(self.ask, prompt, role=self.role, max_tokens=self.max_tokens, stop=("\n",))
+        prompt = (
+            next_sub_question_prompt(self.question, steps)
+            if steps
+            else first_sub_question_prompt(self.question)
+        )
+        reply = await one(
+            self.ask, prompt, role=self.role, max_tokens=self.max_tokens, stop=("\n",)
+        )
         self.prompt_tokens += reply.prompt_tokens
         self.completion_tokens += reply.completion_tokens
         asked = reply.text.strip()

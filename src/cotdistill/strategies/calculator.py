@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cotdistill import arithmetic
 from cotdistill.contracts import AnswerKind, Ask, Solve, Strategy, TokenRule
+from cotdistill.prompting.transcript import one
 from cotdistill.records import Answer, Completion, Prompt, Question
-from cotdistill.solving import one
+from cotdistill.text import arithmetic
 
 __all__ = ["Calculator", "CompletesEquations"]
 
@@ -41,7 +41,9 @@ class CompletesEquations:
 class Calculator(Strategy):
     """The results of the model's equations are computed, not guessed."""
 
-    mode: Literal["decode", "resume", "post_hoc"] = Field(default="decode", description="when results are put right")
+    mode: Literal["decode", "resume", "post_hoc"] = Field(
+        default="decode", description="when results are put right"
+    )
 
     @property
     def rules(self) -> tuple[TokenRule, ...]:
@@ -53,13 +55,18 @@ class Calculator(Strategy):
             if self.mode == "post_hoc":
                 given = arithmetic.numbers(question.text) | arithmetic.numbers(question.context)
                 start = len(settings.get("begin", ""))
-                return [replace(one, text=arithmetic.corrected(one.text, given, start)) for one in completions]
+                return [
+                    replace(one, text=arithmetic.corrected(one.text, given, start))
+                    for one in completions
+                ]
             return [await _resumed(one, ask, prompt, settings) for one in completions]
 
         return await solve(question, calculated)
 
 
-async def _resumed(completion: Completion, ask: Ask, prompt: Prompt, settings: dict[str, Any]) -> Completion:
+async def _resumed(
+    completion: Completion, ask: Ask, prompt: Prompt, settings: dict[str, Any]
+) -> Completion:
     """The completion with every wrong result replaced and everything after it written anew."""
     limit = settings.get("max_tokens", 256)
     begin = settings.get("begin", "")

@@ -31,10 +31,17 @@ class Combined(Strategy):
     @field_validator("of", mode="before")
     @classmethod
     def _with_all_settings(cls, entries: Any) -> Any:
-        if not isinstance(entries, list | tuple) or not all(isinstance(one, str | Mapping) for one in entries):
-            raise ValueError("give a list of strategies, for example [calculator, {name: self_consistency, n: 8}]")
+        if not isinstance(entries, list | tuple) or not all(
+            isinstance(one, str | Mapping) for one in entries
+        ):
+            raise ValueError(
+                "give a list of strategies, for example [calculator, {name: self_consistency, n: 8}]"
+            )
         return [
-            {"name": one if isinstance(one, str) else one.get("name"), **_build(one).model_dump(mode="json")}
+            {
+                "name": one if isinstance(one, str) else one.get("name"),
+                **_build(one).model_dump(mode="json"),
+            }
             for one in entries
         ]
 

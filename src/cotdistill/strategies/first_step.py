@@ -20,9 +20,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from cotdistill.contracts import AnswerKind, Ask, Solve, Strategy
-from cotdistill.prompts import CONCLUSIONS
+from cotdistill.prompting.parts import CONCLUSIONS
+from cotdistill.prompting.transcript import one, sentences
 from cotdistill.records import Answer, Completion, Prompt, Question
-from cotdistill.solving import one, sentences
 from cotdistill.strategies._guidance import Guide, Unit, lead_of
 
 __all__ = ["FirstStep"]
@@ -32,24 +32,38 @@ class FirstStep(Strategy):
     """A guide writes one step of the answer and the student continues (Jain et al. 2023)."""
 
     step: int = Field(default=1, ge=1, description="k: which step the guide writes, or up to which")
-    mode: Literal["prefix", "only"] = Field(default="prefix", description="steps 1 to k, or step k alone")
-    source: str = Field(default="gold", description='"gold", "teacher", "guide" or another role of the run')
+    mode: Literal["prefix", "only"] = Field(
+        default="prefix", description="steps 1 to k, or step k alone"
+    )
+    source: str = Field(
+        default="gold", description='"gold", "teacher", "guide" or another role of the run'
+    )
     when: Literal["first", "every", "uncertain"] = Field(
         default="first",
         description="once, at step k; every step; or only where the student is unsure of its first step",
     )
-    confidence: float = Field(default=0.9, ge=0, le=1, description="mean token probability below which it is unsure")
-    control: Literal["none", "wrong"] = Field(default="none", description="wrong: the step is made wrong")
+    confidence: float = Field(
+        default=0.9, ge=0, le=1, description="mean token probability below which it is unsure"
+    )
+    control: Literal["none", "wrong"] = Field(
+        default="none", description="wrong: the step is made wrong"
+    )
     unit: Unit = Field(default="sentence", description="what a step is")
-    role: str = Field(default="", description="whose answer is begun; empty: the first that is asked")
+    role: str = Field(
+        default="", description="whose answer is begun; empty: the first that is asked"
+    )
     turns: bool = Field(default=False, description="the role writes one step an ask")
     max_steps: int = Field(default=12, ge=1, description="most steps of `when: every`")
-    guide_max_tokens: int = Field(default=64, ge=1, description="tokens the guide may write for one step")
+    guide_max_tokens: int = Field(
+        default=64, ge=1, description="tokens the guide may write for one step"
+    )
 
     @model_validator(mode="after")
     def _can_be_unsure(self) -> Self:
         if self.turns and self.when == "uncertain":
-            raise ValueError("`when: uncertain` looks at a whole answer; it cannot go with `turns: true`")
+            raise ValueError(
+                "`when: uncertain` looks at a whole answer; it cannot go with `turns: true`"
+            )
         return self
 
     async def run(self, solve: Solve, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
@@ -95,7 +109,10 @@ class _Guided:
         """The beginning of one step of a role that writes a step an ask."""
         if self.settings.mode == "only" and self.turn < self.settings.step:
             return ""
-        return await self.guide.step(self.turn - 1, [entry["text"] for entry in self.guide.trace]) or ""
+        return (
+            await self.guide.step(self.turn - 1, [entry["text"] for entry in self.guide.trace])
+            or ""
+        )
 
     async def _begin(self, prompt: Prompt, settings: dict[str, Any]) -> str:
         if self.settings.when == "uncertain" and await self._confident(prompt, settings):
@@ -132,4 +149,9 @@ class _Guided:
 
 def _reasoning(text: str) -> str:
     """A student's text before its conclusion."""
-    return text[: min((place for marker in CONCLUSIONS if (place := text.find(marker)) >= 0), default=len(text))]
+    return text[
+        : min(
+            (place for marker in CONCLUSIONS if (place := text.find(marker)) >= 0),
+            default=len(text),
+        )
+    ]

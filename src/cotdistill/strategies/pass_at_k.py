@@ -27,6 +27,8 @@ class PassAtK(Strategy):
             solve, question, ask, count=self.k, temperature=self.temperature, top_p=self.top_p
         )
         answered = [place for place, chain in enumerate(chains) if chain.answer.answer is not None]
-        right = [place for place in answered if kind.same(chains[place].answer.answer, question.answer)]
+        right = [
+            place for place in answered if kind.same(chains[place].answer.answer, question.answer)
+        ]
         chosen = next(iter(right or answered), 0)
         return Answer(question.id, chains[chosen].answer.answer, **all_of(chains, chosen))

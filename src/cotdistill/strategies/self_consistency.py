@@ -38,7 +38,13 @@ class SelfConsistency(Strategy):
         for place, chain in enumerate(chains):
             if chain.answer.answer is None:
                 continue
-            same = (first for first in votes if kind.same(chain.answer.answer, chains[first].answer.answer))
+            same = (
+                first
+                for first in votes
+                if kind.same(chain.answer.answer, chains[first].answer.answer)
+            )
             first = next(same, place)
-            votes[first] = votes.get(first, 0.0) + (chain.confidence if self.vote == "weighted" else 1.0)
+            votes[first] = votes.get(first, 0.0) + (
+                chain.confidence if self.vote == "weighted" else 1.0
+            )
         return max(votes, key=lambda place: (votes[place], -place), default=0)

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import Field
 
 from cotdistill.contracts import AnswerKind, Ask, Solve, Strategy
-from cotdistill.prompts import CONCLUSIONS
+from cotdistill.prompting.parts import CONCLUSIONS
+from cotdistill.prompting.transcript import one, sentences
 from cotdistill.records import Answer, Completion, Prompt, Question
-from cotdistill.solving import one, sentences
 from cotdistill.strategies._guidance import lead_of
 from cotdistill.strategies._self_questions import Questioner, with_questions
 
@@ -25,7 +25,9 @@ class SubQuestions(Strategy):
 
     questioner: str = Field(default="", description="role that asks; empty: the one that answers")
     max_tokens: int = Field(default=48, ge=1, description="tokens of a sub-question")
-    max_steps: int = Field(default=8, ge=1, description="sub-questions after which the model goes on alone")
+    max_steps: int = Field(
+        default=8, ge=1, description="sub-questions after which the model goes on alone"
+    )
 
     async def run(self, solve: Solve, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
         asked: list[Questioner] = []
@@ -48,11 +50,19 @@ class SubQuestions(Strategy):
         while True:
             leading = await questioner.next(steps) if len(steps) < self.max_steps else ""
             begin = " ".join([*steps, leading]).strip()
-            reply = await one(ask, prompt, **settings, **({"begin": f"{lead}{begin} "} if begin else {}))
+            reply = await one(
+                ask, prompt, **settings, **({"begin": f"{lead}{begin} "} if begin else {})
+            )
             prompt_tokens += reply.prompt_tokens
             completion_tokens += reply.completion_tokens
             rest = sentences(reply.text.removeprefix(lead).removeprefix(begin))
-            concludes = any(marker in rest[0] or rest[1].startswith(marker) for marker in CONCLUSIONS if len(rest) > 1)
+            concludes = any(
+                marker in rest[0] or rest[1].startswith(marker)
+                for marker in CONCLUSIONS
+                if len(rest) > 1
+            )
             if not leading or len(rest) < 2 or concludes:
-                return replace(reply, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+                return replace(
+                    reply, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens
+                )
             steps.append(f"{leading} {rest[0]}")

@@ -15,12 +15,14 @@ from pathlib import Path
 import yaml
 
 from cotdistill.records import Example
-from cotdistill.store import read_records
 from cotdistill.students.settings import StudentSettings, TrainSettings
+from cotdistill.util.files import read_records
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="cotdistill.students", description="Train one role on a file of examples.")
+    parser = argparse.ArgumentParser(
+        prog="cotdistill.students", description="Train one role on a file of examples."
+    )
     parser.add_argument("examples", type=Path)
     parser.add_argument("settings", type=Path)
     parser.add_argument("out", type=Path)
@@ -37,7 +39,9 @@ def main() -> None:
         say=lambda line: print(line, flush=True),
     )
     line = json.dumps({key: value for key, value in result.to_json().items() if key != "history"})
-    print(f"{line}\n", end="", flush=True)  # one write: torchrun's processes share an unbuffered output
+    print(
+        f"{line}\n", end="", flush=True
+    )  # one write: torchrun's processes share an unbuffered output
 
 
 if __name__ == "__main__":

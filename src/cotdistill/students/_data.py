@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
-from cotdistill.engines._text import TextCodec
+from cotdistill.checkpoints.text import TextCodec
 from cotdistill.errors import DataError
 from cotdistill.records import Example
 
@@ -87,7 +87,9 @@ def prepare(
     """
     end = codec.tokenizer.eos_token_id
     if end is None:
-        raise DataError("the student's tokenizer has no end token: the student could never learn to stop")
+        raise DataError(
+            "the student's tokenizer has no end token: the student could never learn to stop"
+        )
     rows: list[Tokens] = []
     keys: dict[tuple[str, str], int] = {}
     cut = left_out = 0
@@ -95,17 +97,29 @@ def prepare(
     prompt: list[int] = []
     for number, example in enumerate(examples):
         if not example.target.strip():
-            raise DataError(f"training example {number} has an empty target (prompt {example.prompt[:60]!r})")
+            raise DataError(
+                f"training example {number} has an empty target (prompt {example.prompt[:60]!r})"
+            )
         if example.prompt != last:  # the examples of a question usually follow each other
             last, prompt = example.prompt, codec.prompt_ids(example.prompt)
         target = [*codec.target_ids(example.prompt, example.target), end]
-        room = max_target if context is None or codec.encoder_decoder else min(max_target, context - len(prompt))
+        room = (
+            max_target
+            if context is None or codec.encoder_decoder
+            else min(max_target, context - len(prompt))
+        )
         if len(prompt) > max_prompt or room < 1 or (context is not None and len(prompt) > context):
             left_out += 1
             continue
         cut += len(target) > room
-        key = keys.setdefault((example.group, example.prompt), len(keys)) if example.group else -1 - number
-        rows.append(Tokens(tuple(prompt), tuple(target[:room]), example.weight, key, example.by_mean))
+        key = (
+            keys.setdefault((example.group, example.prompt), len(keys))
+            if example.group
+            else -1 - number
+        )
+        rows.append(
+            Tokens(tuple(prompt), tuple(target[:room]), example.weight, key, example.by_mean)
+        )
     if not rows:
         raise DataError(
             f"all {left_out} training examples have prompts over {max_prompt} tokens; raise `train.max_prompt_tokens`"
@@ -130,7 +144,14 @@ class Batches(Sampler[list[int]]):
     """The batches of an epoch, as places in the rows; `rank` of `world` processes gets every world-th batch."""
 
     def __init__(
-        self, rows: Sequence[Tokens], batch_size: int, pack: int, seed: int, *, rank: int = 0, world: int = 1
+        self,
+        rows: Sequence[Tokens],
+        batch_size: int,
+        pack: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self._rows, self._batch_size, self._pack, self._seed = rows, batch_size, pack, seed
         self._rank, self._world = rank, world
@@ -154,7 +175,10 @@ class Batches(Sampler[list[int]]):
                 order += self._by_length(window)
                 window = []
         order += self._by_length(window)
-        batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
+        batches = [
+            order[start : start + self._batch_size]
+            for start in range(0, len(order), self._batch_size)
+        ]
         draw.shuffle(batches)
         batches += batches[: -len(batches) % self._world]  # every process takes as many steps
         yield from batches[self._rank :: self._world]
@@ -166,7 +190,9 @@ class Batches(Sampler[list[int]]):
         packs = []
         for members in groups.values():
             draw.shuffle(members)
-            packs += [members[start : start + self._pack] for start in range(0, len(members), self._pack)]
+            packs += [
+                members[start : start + self._pack] for start in range(0, len(members), self._pack)
+            ]
         return packs
 
     def _by_length(self, packs: list[list[int]]) -> list[int]:
@@ -186,20 +212,32 @@ class Collator:
 
     def __call__(self, rows: Sequence[Tokens]) -> dict[str, Any]:
         places: dict[Any, int] = {}
-        prompt_of = [places.setdefault(row.prompt if self.share else i, len(places)) for i, row in enumerate(rows)]
+        prompt_of = [
+            places.setdefault(row.prompt if self.share else i, len(places))
+            for i, row in enumerate(rows)
+        ]
         unique = [
-            next(row.prompt for row, p in zip(rows, prompt_of, strict=True) if p == u) for u in range(len(places))
+            next(row.prompt for row, p in zip(rows, prompt_of, strict=True) if p == u)
+            for u in range(len(places))
         ]
         width, depth = max(map(len, unique)), max(len(row.target) for row in rows)
         self.slots += width * len(unique) + depth * len(rows)
         self.used += sum(map(len, unique)) + sum(len(row.target) for row in rows)
         left, right = (0, 1) if self.end_padded else (1, 0)
-        prompts = [[0] * (left * (width - len(ids))) + list(ids) + [0] * (right * (width - len(ids))) for ids in unique]
-        masks = [
-            [0] * (left * (width - len(ids))) + [1] * len(ids) + [0] * (right * (width - len(ids))) for ids in unique
+        prompts = [
+            [0] * (left * (width - len(ids))) + list(ids) + [0] * (right * (width - len(ids)))
+            for ids in unique
         ]
-        labels_NT = torch.tensor([[*row.target, *[IGNORED] * (depth - len(row.target))] for row in rows])
-        counted_NT = [[*row.target[: row.counts], *[IGNORED] * (depth - row.counts)] for row in rows]
+        masks = [
+            [0] * (left * (width - len(ids))) + [1] * len(ids) + [0] * (right * (width - len(ids)))
+            for ids in unique
+        ]
+        labels_NT = torch.tensor(
+            [[*row.target, *[IGNORED] * (depth - len(row.target))] for row in rows]
+        )
+        counted_NT = [
+            [*row.target[: row.counts], *[IGNORED] * (depth - row.counts)] for row in rows
+        ]
         return {
             "input_ids": torch.tensor(prompts),
             "attention_mask": torch.tensor(masks),

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from cotdistill.progress import Advance
 from cotdistill.students._data import Tokens
 from cotdistill.students._trainer import TargetTrainer
+from cotdistill.util.progress import Advance
 
 __all__ = ["EpochKeeper"]
 
@@ -53,7 +53,9 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
         path = self._work / "history.json"
         if path.exists():
             noted = json.loads(path.read_text("utf-8"))
-            self.history = [entry for entry in noted["history"] if entry["step"] <= state.global_step]
+            self.history = [
+                entry for entry in noted["history"] if entry["step"] <= state.global_step
+            ]
             self.earlier_seconds = noted["seconds"] if self.history else 0.0
         if state.global_step and self._on_progress is not None:
             self._on_progress(state.global_step, "resumed")
@@ -61,7 +63,9 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.batches.set_epoch(int(state.epoch or 0))
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         if logs and "loss" in logs:
             loss = float(logs["loss"])
             self._loss = f", loss {loss:.3f}"
@@ -69,7 +73,10 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._on_progress is not None:
-            self._on_progress(1, f"step {state.global_step}/{state.max_steps}, epoch {state.epoch:.1f}{self._loss}")
+            self._on_progress(
+                1,
+                f"step {state.global_step}/{state.max_steps}, epoch {state.epoch:.1f}{self._loss}",
+            )
         if time.monotonic() - self._last_save > self._save_seconds:
             control.should_save = True
             self._note()
@@ -100,7 +107,9 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
             return
         seconds = self.earlier_seconds + time.monotonic() - self._began
         partial = self._work / "history.json.partial"
-        partial.write_text(json.dumps({"seconds": seconds, "history": self.history}), encoding="utf-8")
+        partial.write_text(
+            json.dumps({"seconds": seconds, "history": self.history}), encoding="utf-8"
+        )
         partial.replace(self._work / "history.json")
 
     @torch.no_grad()

@@ -38,12 +38,20 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
     """A Trainer over `Tokens` rows; `inner` is the transformers model inside whatever adapters wrap it."""
 
     def __init__(
-        self, *, rows: Sequence[Tokens], batches: Batches, collator: Collator, inner: Any, **kwargs: Any
+        self,
+        *,
+        rows: Sequence[Tokens],
+        batches: Batches,
+        collator: Collator,
+        inner: Any,
+        **kwargs: Any,
     ) -> None:
         super().__init__(train_dataset=_Rows(rows), data_collator=collator, **kwargs)
         self.batches, self.collator, self.inner = batches, collator, inner
         self._accepted = frozenset(inspect.signature(inner.forward).parameters)
-        self.model_accepts_loss_kwargs = True  # so that targets are counted over all accumulated batches
+        self.model_accepts_loss_kwargs = (
+            True  # so that targets are counted over all accumulated batches
+        )
         self.loss_is_scaled_for_ga = True
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -60,7 +68,11 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
         with self.accelerator.autocast():
             logits_NTV = self._logits(model, inputs)
         loss = target_loss(logits_NTV, inputs["labels"], inputs["weights"])
-        count = num_items_in_batch if num_items_in_batch is not None else (inputs["shift_labels"] != IGNORED).sum()
+        count = (
+            num_items_in_batch
+            if num_items_in_batch is not None
+            else (inputs["shift_labels"] != IGNORED).sum()
+        )
         scale = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
         mean: torch.Tensor = loss / count * scale
         return mean
@@ -82,31 +94,45 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
     def _continued_logits(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         prompt_of_N, mask_UP = inputs["prompt_of"], inputs["attention_mask"]
         cache = DynamicCache(config=self.inner.config)
-        first_U1V: torch.Tensor = self._forward(model, inputs["input_ids"], mask_UP, 1, past_key_values=cache).logits[
-            :, -1:
-        ]
+        first_U1V: torch.Tensor = self._forward(
+            model, inputs["input_ids"], mask_UP, 1, past_key_values=cache
+        ).logits[:, -1:]
         if inputs["labels"].shape[1] == 1:
             return first_U1V[prompt_of_N]
         for layer in cache.layers:
             layer.keys, layer.values = layer.keys[prompt_of_N], layer.values[prompt_of_N]
         targets_NT = inputs["labels"].clamp(min=0)[:, :-1]
-        mask = torch.cat([mask_UP[prompt_of_N], (inputs["labels"] != IGNORED).long()[:, :-1]], dim=1)
-        rest_NTV = self._forward(model, targets_NT, mask, targets_NT.shape[1], past_key_values=cache).logits
+        mask = torch.cat(
+            [mask_UP[prompt_of_N], (inputs["labels"] != IGNORED).long()[:, :-1]], dim=1
+        )
+        rest_NTV = self._forward(
+            model, targets_NT, mask, targets_NT.shape[1], past_key_values=cache
+        ).logits
         return torch.cat([first_U1V[prompt_of_N], rest_NTV], dim=1)
 
-    def _forward(self, model: Any, ids: torch.Tensor, mask: torch.Tensor, keep: int, **extra: Any) -> Any:
+    def _forward(
+        self, model: Any, ids: torch.Tensor, mask: torch.Tensor, keep: int, **extra: Any
+    ) -> Any:
         if "position_ids" in self._accepted:
             extra["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         if "logits_to_keep" in self._accepted:
             extra["logits_to_keep"] = keep
-        return model(input_ids=ids, attention_mask=mask, use_cache="past_key_values" in extra, **extra)
+        return model(
+            input_ids=ids, attention_mask=mask, use_cache="past_key_values" in extra, **extra
+        )
 
     def _encoder_decoder_logits(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         prompt_of_N, labels_NT = inputs["prompt_of"], inputs["labels"]
         source: dict[str, Any] = {"input_ids": inputs["input_ids"]}
         if inputs["input_ids"].shape[0] < labels_NT.shape[0]:
-            states = self.inner.get_encoder()(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
-            source = {"encoder_outputs": BaseModelOutput(last_hidden_state=states.last_hidden_state[prompt_of_N])}
+            states = self.inner.get_encoder()(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+            )
+            source = {
+                "encoder_outputs": BaseModelOutput(
+                    last_hidden_state=states.last_hidden_state[prompt_of_N]
+                )
+            }
         decoder_ids = self.inner.prepare_decoder_input_ids_from_labels(labels=labels_NT)
         logits: torch.Tensor = model(
             **source,
@@ -117,10 +143,14 @@ class TargetTrainer(Trainer):  # type: ignore[misc]
         return logits
 
 
-def target_loss(logits_NTV: torch.Tensor, labels_NT: torch.Tensor, weights_N: torch.Tensor) -> torch.Tensor:
+def target_loss(
+    logits_NTV: torch.Tensor, labels_NT: torch.Tensor, weights_N: torch.Tensor
+) -> torch.Tensor:
     """Sum of the weighted negative log-likelihoods (nats, float32) of all target tokens."""
     real_NT = labels_NT != IGNORED
-    losses = torch.nn.functional.cross_entropy(logits_NTV[real_NT].float(), labels_NT[real_NT], reduction="none")
+    losses = torch.nn.functional.cross_entropy(
+        logits_NTV[real_NT].float(), labels_NT[real_NT], reduction="none"
+    )
     return (losses * weights_N[:, None].expand_as(real_NT)[real_NT]).sum()
 
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cotdistill.checkpoints.text import TextCodec
 from cotdistill.contracts import Engine, EnginePlugin
-from cotdistill.engines._text import TextCodec
 from cotdistill.engines.transformers import ModelEngine, TransformersEngine
 from cotdistill.errors import UserError
 from cotdistill.students.settings import StudentSettings
@@ -34,7 +34,9 @@ def source(student: StudentSettings) -> str | Path:
 def codec_for(student: StudentSettings, tokenizer: Any, *, encoder_decoder: bool) -> TextCodec:
     """The tokenizer with the student's format."""
     end, begin = _format(student, encoder_decoder=encoder_decoder)
-    return TextCodec(tokenizer, end, begin, chat=student.format == "chat", encoder_decoder=encoder_decoder)
+    return TextCodec(
+        tokenizer, end, begin, chat=student.format == "chat", encoder_decoder=encoder_decoder
+    )
 
 
 def load_student(engine: EnginePlugin, student: StudentSettings, checkpoint: Path) -> Engine:
@@ -47,12 +49,20 @@ def load_base(engine: EnginePlugin, student: StudentSettings, seed: int = 0) -> 
     if student.model is not None:
         return _load(engine, student, source(student))
     if not isinstance(engine, TransformersEngine):
-        raise UserError("a student made from `config` has no checkpoint before training: use the engine `transformers`")
+        raise UserError(
+            "a student made from `config` has no checkpoint before training: use the engine `transformers`"
+        )
     model, tokenizer = build_base(student, seed)
-    return engine_over(model, codec_for(student, tokenizer, encoder_decoder=model.config.is_encoder_decoder), engine)
+    return engine_over(
+        model,
+        codec_for(student, tokenizer, encoder_decoder=model.config.is_encoder_decoder),
+        engine,
+    )
 
 
-def engine_over(model: Any, codec: TextCodec, settings: TransformersEngine | None = None) -> ModelEngine:
+def engine_over(
+    model: Any, codec: TextCodec, settings: TransformersEngine | None = None
+) -> ModelEngine:
     """An engine over a model in memory: random, or in training."""
     settings = settings or TransformersEngine()
     return ModelEngine(
@@ -64,7 +74,9 @@ def engine_over(model: Any, codec: TextCodec, settings: TransformersEngine | Non
     )
 
 
-def build_base(student: StudentSettings, seed: int, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
+def build_base(
+    student: StudentSettings, seed: int, dtype: torch.dtype | None = None
+) -> tuple[Any, Any]:
     """The model to train (on the CPU, float32 unless `dtype` says otherwise) and its tokenizer.
 
     Raises:
@@ -73,7 +85,7 @@ def build_base(student: StudentSettings, seed: int, dtype: torch.dtype | None = 
     import torch
     import transformers
 
-    from cotdistill.engines._loading import load_model, load_tokenizer
+    from cotdistill.checkpoints.loading import load_model, load_tokenizer
 
     if student.model is not None:
         checkpoint = source(student)
@@ -82,7 +94,11 @@ def build_base(student: StudentSettings, seed: int, dtype: torch.dtype | None = 
     config = _config(student.config)
     tokenizer = _new_tokenizer(student.tokenizer, config)
     torch.manual_seed(seed)
-    family: Any = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+    family: Any = (
+        transformers.AutoModelForSeq2SeqLM
+        if config.is_encoder_decoder
+        else transformers.AutoModelForCausalLM
+    )
     if config.vocab_size < len(tokenizer):
         raise UserError(
             f"student config: vocab_size {config.vocab_size} is below the tokenizer's {len(tokenizer)} tokens"
@@ -110,7 +126,7 @@ def _config(config: str | dict[str, Any] | None) -> Any:
 
 
 def _new_tokenizer(place: str, config: Any) -> Any:
-    from cotdistill.engines._loading import load_tokenizer
+    from cotdistill.checkpoints.loading import load_tokenizer
 
     path = Path(place)
     if path.suffix != ".model":
@@ -144,6 +160,8 @@ def _load(engine: EnginePlugin, student: StudentSettings, checkpoint: str | Path
     try:
         config = transformers.AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise UserError(f"{checkpoint}: no checkpoint to load: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"{checkpoint}: no checkpoint to load: {str(error).splitlines()[0]}"
+        ) from error
     end, begin = _format(student, encoder_decoder=config.is_encoder_decoder)
     return engine.load(checkpoint, prompt_end=end, target_begin=begin)

@@ -57,7 +57,9 @@ class StudentSettings(_Settings):
     @model_validator(mode="after")
     def _one_source(self) -> StudentSettings:
         if (self.model is None) == (self.config is None):
-            raise ValueError("give either `model` (a checkpoint) or `config` (a new model), not both")
+            raise ValueError(
+                "give either `model` (a checkpoint) or `config` (a new model), not both"
+            )
         if self.config is not None and self.tokenizer is None:
             raise ValueError("a new model made from `config` needs a `tokenizer`")
         return self

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cotdistill.engines._loading import context_limit
-from cotdistill.engines._text import TextCodec
+from cotdistill.checkpoints.loading import context_limit
+from cotdistill.checkpoints.text import TextCodec
 from cotdistill.records import Example
 from cotdistill.students._data import Prepared, prepare, vanishing
 from cotdistill.students.loading import build_base, codec_for
@@ -18,7 +18,9 @@ from cotdistill.students.settings import StudentSettings, TrainSettings
 __all__ = ["show_examples"]
 
 
-def show_examples(examples: Sequence[Example], student: StudentSettings, train: TrainSettings, count: int = 3) -> str:
+def show_examples(
+    examples: Sequence[Example], student: StudentSettings, train: TrainSettings, count: int = 3
+) -> str:
     """The first `count` examples token by token, and totals over all: a text for the terminal."""
     model, tokenizer = build_base(student, seed=0)
     codec = codec_for(student, tokenizer, encoder_decoder=model.config.is_encoder_decoder)
@@ -60,7 +62,12 @@ def _totals(data: Prepared, examples: Sequence[Example], codec: TextCodec) -> st
         f"{len(data.rows)} examples of {len({row.key for row in data.rows})} prompts: {data.tokens} tokens, {learnt} of "
         f"them learnt; longest {len(longest.prompt)} + {len(longest.target)}; {data.left_out} left out, {data.cut} cut"
     ]
-    lost = vanishing((text for example in examples for text in (example.prompt, example.target)), codec)
+    lost = vanishing(
+        (text for example in examples for text in (example.prompt, example.target)), codec
+    )
     if lost:
-        lines.append("no token for " + ", ".join(f"{character!r} ×{count}" for character, count in lost.items()))
+        lines.append(
+            "no token for "
+            + ", ".join(f"{character!r} ×{count}" for character, count in lost.items())
+        )
     return "\n".join(lines)

@@ -22,17 +22,24 @@ from typing import Any
 import torch
 import transformers
 
+from cotdistill.checkpoints.loading import context_limit, load_model, load_tokenizer
+from cotdistill.checkpoints.text import TextCodec
 from cotdistill.contracts import Engine
-from cotdistill.engines._loading import context_limit, load_model, load_tokenizer
-from cotdistill.engines._text import TextCodec
 from cotdistill.errors import MissingExtra, UserError
-from cotdistill.progress import Advance
 from cotdistill.records import Example
-from cotdistill.students._data import Batches, Collator, Prepared, fingerprint_text, prepare, vanishing
+from cotdistill.students._data import (
+    Batches,
+    Collator,
+    Prepared,
+    fingerprint_text,
+    prepare,
+    vanishing,
+)
 from cotdistill.students._epochs import EpochKeeper
 from cotdistill.students._trainer import TargetTrainer, can_share, world
 from cotdistill.students.loading import build_base, codec_for, engine_over
 from cotdistill.students.settings import LoraSettings, StudentSettings, TrainSettings
+from cotdistill.util.progress import Advance
 
 __all__ = ["TrainResult", "train_role"]
 
@@ -99,23 +106,31 @@ def train_role(
     codec = codec_for(student, tokenizer, encoder_decoder=model.config.is_encoder_decoder)
     limits = {"max_prompt": train.max_prompt_tokens, "max_target": train.max_target_tokens}
     data = prepare(examples, codec, context=context_limit(model), **limits)
-    lost = vanishing((text for example in examples[:_SAMPLE] for text in (example.prompt, example.target)), codec)
+    lost = vanishing(
+        (text for example in examples[:_SAMPLE] for text in (example.prompt, example.target)), codec
+    )
     for line in _remarks(data, lost):
         (say or _silent)(line)
     inner, model = model, _adapted(model, student.lora)
     trainer = _trainer(model, inner, data, train, work, seed)
     if trainer.is_fsdp_enabled and score is not None and train.selection == "accuracy":
-        raise UserError("a model sharded by FSDP cannot answer between epochs: set `train.selection` to loss or last")
+        raise UserError(
+            "a model sharded by FSDP cannot answer between epochs: set `train.selection` to loss or last"
+        )
     with trainer.args.main_process_first():
         resume = _resumable(work, _fingerprint(examples, student, train, start, seed))
     validation = (
-        prepare(validation_examples, codec, context=context_limit(inner), **limits) if validation_examples else None
+        prepare(validation_examples, codec, context=context_limit(inner), **limits)
+        if validation_examples
+        else None
     )
     keeper = EpochKeeper(
         trainer,
         work,
         save_seconds=60 * train.save_minutes,
-        score=_scorer(inner, codec, score if train.selection in ("accuracy", "oracle_test") else None),
+        score=_scorer(
+            inner, codec, score if train.selection in ("accuracy", "oracle_test") else None
+        ),
         validation=validation.rows if validation is not None and train.selection == "loss" else (),
         on_progress=on_progress,
     )
@@ -127,10 +142,17 @@ def train_role(
         epoch=best["epoch"],
         steps=trainer.state.global_step,
         examples=len(data.rows),
-        tokens=round(data.tokens * trainer.state.global_step * train.gradient_accumulation / len(trainer.batches)),
+        tokens=round(
+            data.tokens
+            * trainer.state.global_step
+            * train.gradient_accumulation
+            / len(trainer.batches)
+        ),
         seconds=round(keeper.earlier_seconds + time.monotonic() - began, 2),
         parameters=sum(parameter.numel() for parameter in inner.parameters()),
-        trained_parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        trained_parameters=sum(
+            parameter.numel() for parameter in model.parameters() if parameter.requires_grad
+        ),
         padding=round(1 - trainer.collator.used / max(1, trainer.collator.slots), 4),
         left_out=data.left_out,
         cut=data.cut,
@@ -148,9 +170,15 @@ def _silent(line: str) -> None:
     pass
 
 
-def _base(student: StudentSettings, train: TrainSettings, start: Path | None, seed: int) -> tuple[Any, Any]:
+def _base(
+    student: StudentSettings, train: TrainSettings, start: Path | None, seed: int
+) -> tuple[Any, Any]:
     """Weights in float32; in bfloat16 only where they stay frozen under adapters on an accelerator."""
-    frozen = student.lora is not None and train.precision != "float32" and torch.accelerator.is_available()
+    frozen = (
+        student.lora is not None
+        and train.precision != "float32"
+        and torch.accelerator.is_available()
+    )
     dtype = torch.bfloat16 if frozen else torch.float32
     if start is not None:
         return load_model(start, dtype), load_tokenizer(start)
@@ -164,18 +192,35 @@ def _adapted(model: Any, lora: LoraSettings | None) -> Any:
         import peft
     except ImportError as error:
         raise MissingExtra("student `lora` needs peft: pip install 'cotdistill[lora]'") from error
-    modules = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
-    task = peft.TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else peft.TaskType.CAUSAL_LM
+    modules = (
+        lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
+    )
+    task = (
+        peft.TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else peft.TaskType.CAUSAL_LM
+    )
     config = peft.LoraConfig(
-        r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=modules, task_type=task
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=modules,
+        task_type=task,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft reads a property that transformers renamed
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # peft reads a property that transformers renamed
         return peft.get_peft_model(model, config)
 
 
-def _trainer(model: Any, inner: Any, data: Prepared, train: TrainSettings, work: Path, seed: int) -> TargetTrainer:
-    share = train.share_prompts and not train.gradient_checkpointing and world()[1] == 1 and can_share(inner)
+def _trainer(
+    model: Any, inner: Any, data: Prepared, train: TrainSettings, work: Path, seed: int
+) -> TargetTrainer:
+    share = (
+        train.share_prompts
+        and not train.gradient_checkpointing
+        and world()[1] == 1
+        and can_share(inner)
+    )
     pack = (train.pack or max(1, train.batch_size // _QUESTIONS)) if share else 1
     batches = Batches(data.rows, train.batch_size, pack, seed, rank=world()[0], world=world()[1])
     arguments = transformers.TrainingArguments(
@@ -221,7 +266,9 @@ def _mixed(train: TrainSettings) -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 
-def _scorer(inner: Any, codec: TextCodec, score: Callable[[Engine], float] | None) -> Callable[[], float] | None:
+def _scorer(
+    inner: Any, codec: TextCodec, score: Callable[[Engine], float] | None
+) -> Callable[[], float] | None:
     if score is None:
         return None
 
@@ -237,21 +284,35 @@ def _scorer(inner: Any, codec: TextCodec, score: Callable[[Engine], float] | Non
 def _remarks(data: Prepared, lost: dict[str, int]) -> list[str]:
     lines = []
     if data.left_out:
-        lines.append(f"{data.left_out} training examples are left out: their prompts exceed `train.max_prompt_tokens`")
+        lines.append(
+            f"{data.left_out} training examples are left out: their prompts exceed `train.max_prompt_tokens`"
+        )
     if data.cut:
         lines.append(
             f"{data.cut} training targets are cut at `train.max_target_tokens`: the student cannot learn their end"
         )
     if lost:
         shown = ", ".join(f"{character!r} ×{count}" for character, count in list(lost.items())[:8])
-        lines.append(f"the student's tokenizer has no token for {shown}: they vanish from its prompts and targets")
+        lines.append(
+            f"the student's tokenizer has no token for {shown}: they vanish from its prompts and targets"
+        )
     return lines
 
 
 def _fingerprint(
-    examples: Sequence[Example], student: StudentSettings, train: TrainSettings, start: Path | None, seed: int
+    examples: Sequence[Example],
+    student: StudentSettings,
+    train: TrainSettings,
+    start: Path | None,
+    seed: int,
 ) -> str:
-    parts = [student.model_dump_json(), train.model_dump_json(), str(start), str(seed), fingerprint_text(examples)]
+    parts = [
+        student.model_dump_json(),
+        train.model_dump_json(),
+        str(start),
+        str(seed),
+        fingerprint_text(examples),
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -272,7 +333,9 @@ def _resumable(work: Path, made_from: str) -> Path | None:
     return whole[max(whole)] if whole else None
 
 
-def _write(model: Any, inner: Any, tokenizer: Any, best: Path, out: Path, result: TrainResult) -> None:
+def _write(
+    model: Any, inner: Any, tokenizer: Any, best: Path, out: Path, result: TrainResult
+) -> None:
     """The best epoch as a checkpoint folder that appears whole or not at all."""
     partial = out.with_name(out.name + ".partial")
     for folder in (partial, out):
@@ -280,7 +343,11 @@ def _write(model: Any, inner: Any, tokenizer: Any, best: Path, out: Path, result
             shutil.rmtree(folder)
     partial.mkdir(parents=True)
     if model is inner:
-        for path in [*best.glob("*.safetensors"), *best.glob("*.safetensors.index.json"), *best.glob("*config.json")]:
+        for path in [
+            *best.glob("*.safetensors"),
+            *best.glob("*.safetensors.index.json"),
+            *best.glob("*config.json"),
+        ]:
             shutil.copy2(path, partial / path.name)
     else:
         import peft
@@ -290,5 +357,7 @@ def _write(model: Any, inner: Any, tokenizer: Any, best: Path, out: Path, result
         model.save_pretrained(partial / "adapter")
         model.merge_and_unload().save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    (partial / "training.json").write_text(json.dumps(result.to_json(), indent=1, ensure_ascii=False), encoding="utf-8")
+    (partial / "training.json").write_text(
+        json.dumps(result.to_json(), indent=1, ensure_ascii=False), encoding="utf-8"
+    )
     partial.rename(out)

@@ -16,11 +16,17 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from cotdistill.contracts import AnswerKind, Split, Task
+from cotdistill.data.rows import Row, data_folder, hub_rows, local_file, rows, text_of
 from cotdistill.errors import DataError
 from cotdistill.records import Question
-from cotdistill.tasks._options import letter_of, split_options
-from cotdistill.tasks._source import Row, data_folder, hub_rows, local_file, rows, text_of
-from cotdistill.tasks._splitting import Splits, by_index_file, by_share, by_template, carve_validation
+from cotdistill.tasks._splitting import (
+    Splits,
+    by_index_file,
+    by_share,
+    by_template,
+    carve_validation,
+)
+from cotdistill.text.options import letter_of, split_options
 
 __all__ = ["Benchmark", "Hub"]
 
@@ -78,7 +84,9 @@ class Benchmark(Task):
         if options:
             answer = letter_of(answer, options, row.place)
         rationale = row.fields.get("rationale") or ""
-        return Question(id, text, self.canonical(answer, row), options, rationale=str(rationale).strip())
+        return Question(
+            id, text, self.canonical(answer, row), options, rationale=str(rationale).strip()
+        )
 
     def canonical(self, answer: str, row: Row) -> str:
         """A gold answer in the form that the answer kind extracts.
@@ -89,7 +97,9 @@ class Benchmark(Task):
         found = answer if self.kind.same(answer, answer) else None
         canonical = self.kind.extract(f"The answer is {answer}") if found else None
         if canonical is None:
-            raise DataError(f"{row.place}: {answer!r} is no answer of kind {type(self.kind).__name__}")
+            raise DataError(
+                f"{row.place}: {answer!r} is no answer of kind {type(self.kind).__name__}"
+            )
         return canonical
 
     def local(self, folder: Path) -> Splits | None:
@@ -100,7 +110,9 @@ class Benchmark(Task):
         parts = {name: local_file(folder / self.stem, stem) for name, stem in _STEMS}
         if parts["train"] is None and parts["test"] is None:
             return None
-        return self._official({name: list(rows(path)) for name, path in parts.items() if path is not None}, folder)
+        return self._official(
+            {name: list(rows(path)) for name, path in parts.items() if path is not None}, folder
+        )
 
     def extra_splits(self, splits: Splits) -> Splits:
         """Further splits made of those there are, such as longer questions for "ood"."""
@@ -134,7 +146,9 @@ class Benchmark(Task):
             return by_index_file(questions, index_file)
         if self.split == "template":
             return by_template(questions, self.test_share, self.seed)
-        return by_share(questions, {"train": 1 - self.test_share, "test": self.test_share}, self.seed)
+        return by_share(
+            questions, {"train": 1 - self.test_share, "test": self.test_share}, self.seed
+        )
 
     def load(self) -> Splits:
         """All splits, validation included."""
@@ -146,14 +160,20 @@ class Benchmark(Task):
         return splits | self.extra_splits(splits)
 
     def _from_hub(self, folder: Path | None) -> Splits:
-        searched = f"{folder} has no {self.stem}.json and no folder {self.stem}" if folder else "data_dir is not set"
+        searched = (
+            f"{folder} has no {self.stem}.json and no folder {self.stem}"
+            if folder
+            else "data_dir is not set"
+        )
         if self.source is None:
             raise DataError(
                 f"task {self.name}: {searched}, and no hub holds this data set; get its files and set data_dir"
             )
         source = self.source._replace(id=self.hub) if self.hub else self.source
         try:
-            return self._official({name: self.hub_split(source, theirs) for name, theirs in source.splits}, None)
+            return self._official(
+                {name: self.hub_split(source, theirs) for name, theirs in source.splits}, None
+            )
         except DataError as error:
             raise DataError(f"task {self.name}: {searched}; {error}") from error
 

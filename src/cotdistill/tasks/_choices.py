@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cotdistill.data.rows import Row, pick, text_of
 from cotdistill.errors import DataError
 from cotdistill.records import Question
-from cotdistill.tasks._options import letter_of
-from cotdistill.tasks._source import Row, pick, text_of
+from cotdistill.text.options import letter_of
 
 __all__ = ["choice_question"]
 
@@ -20,4 +20,6 @@ def choice_question(row: Row, id: str, answer: str, context: str = "") -> Questi
     options = tuple(str(option).strip() for option in choices["text"])
     labels = tuple(str(label) for label in choices["label"])
     gold = letter_of(text_of(row, (answer,), "answer"), options, row.place, labels)
-    return Question(id, text_of(row, ("question", "question_stem"), "question"), gold, options, context)
+    return Question(
+        id, text_of(row, ("question", "question_stem"), "question"), gold, options, context
+    )

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from cotdistill.answers.number import Number
 from cotdistill.contracts import AnswerKind
+from cotdistill.data.rows import Row, rows, text_of
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark
-from cotdistill.tasks._source import Row, rows, text_of
 from cotdistill.tasks._splitting import Splits
 
 __all__ = ["FoldedBenchmark"]
@@ -58,5 +58,8 @@ class FoldedBenchmark(Benchmark):
         answer = self.canonical(text_of(row, ("Answer",), "answer"), row)
         equation = str(row.fields.get("Equation") or "")
         signs = sorted({_OPERATIONS[sign] for sign in equation.split() if sign in _OPERATIONS})
-        meta = {"steps": sum(sign in _OPERATIONS for sign in equation.split()), "operation": " and ".join(signs)}
+        meta = {
+            "steps": sum(sign in _OPERATIONS for sign in equation.split()),
+            "operation": " and ".join(signs),
+        }
         return Question(id, text, answer, meta=meta if equation else {})

@@ -30,4 +30,10 @@ def longer(
         for index in range(count if len(names) >= length else 0):
             draw = random.Random(f"{task}/{seed}/{length}/{index}")
             text, answer, rationale = make(draw.sample(names, length), draw, known[0].text)
-            yield Question(f"{task}/ood/{length}/{index}", text, answer, rationale=rationale, meta={"length": length})
+            yield Question(
+                f"{task}/ood/{length}/{index}",
+                text,
+                answer,
+                rationale=rationale,
+                meta={"length": length},
+            )

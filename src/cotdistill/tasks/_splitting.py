@@ -7,9 +7,9 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cotdistill.contamination import template
 from cotdistill.errors import DataError
 from cotdistill.records import Question
+from cotdistill.text.templates import template
 
 __all__ = ["by_index_file", "by_share", "by_template", "carve_validation"]
 
@@ -26,7 +26,9 @@ def by_index_file(questions: Sequence[Question], path: Path) -> Splits:
         indices = json.loads(path.read_text("utf-8"))
         chosen = {name: [questions[index] for index in part] for name, part in indices.items()}
     except (json.JSONDecodeError, AttributeError, TypeError, IndexError) as error:
-        raise DataError(f"{path}: not an index file for {len(questions)} questions: {error}") from error
+        raise DataError(
+            f"{path}: not an index file for {len(questions)} questions: {error}"
+        ) from error
     seen: set[int] = set()
     for name, part in indices.items():
         if twice := seen.intersection(part):

@@ -20,5 +20,7 @@ class AddSub(Benchmark):
     name: ClassVar[str] = "addsub"
     kind: ClassVar[AnswerKind] = Number()
     source: ClassVar[Hub | None] = Hub(
-        "HuggingFaceTB/math_tasks", splits=(("train", "train"),), data_files="data/mawps/addsub.jsonl"
+        "HuggingFaceTB/math_tasks",
+        splits=(("train", "train"),),
+        data_files="data/mawps/addsub.jsonl",
     )

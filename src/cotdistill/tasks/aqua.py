@@ -13,10 +13,10 @@ from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerKind
+from cotdistill.data.rows import Row, text_of
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
-from cotdistill.tasks._options import letter_of
-from cotdistill.tasks._source import Row, text_of
+from cotdistill.text.options import letter_of
 
 __all__ = ["Aqua"]
 
@@ -34,7 +34,11 @@ class Aqua(Benchmark):
         given = row.fields.get("options")
         if not isinstance(given, list):
             return super().question(row, id)
-        options = tuple(re.sub(r"^\s*\(?[A-E]\s*\)\s*", "", str(option)).strip() for option in given)
+        options = tuple(
+            re.sub(r"^\s*\(?[A-E]\s*\)\s*", "", str(option)).strip() for option in given
+        )
         answer = letter_of(text_of(row, ("correct",), "answer"), options, row.place)
         rationale = " ".join(str(row.fields.get("rationale") or "").split())
-        return Question(id, text_of(row, ("question",), "question"), answer, options, rationale=rationale)
+        return Question(
+            id, text_of(row, ("question",), "question"), answer, options, rationale=rationale
+        )

@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerKind
+from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
 from cotdistill.tasks._choices import choice_question
-from cotdistill.tasks._source import Row
 
 __all__ = ["ArcEasy"]
 

@@ -16,11 +16,11 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from cotdistill.data.rows import Row, text_of
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Hub
 from cotdistill.tasks._folds import FoldedBenchmark
-from cotdistill.tasks._source import Row, text_of
 from cotdistill.tasks._splitting import Splits
 
 __all__ = ["ASDiv"]
@@ -47,11 +47,16 @@ class ASDiv(FoldedBenchmark):
             problems = list(ElementTree.parse(path).iter("Problem"))
         except ElementTree.ParseError as error:
             raise DataError(f"{path}: malformed XML: {error}") from error
-        found = [_question(problem, f"{self.name}/{index}", path) for index, problem in enumerate(problems)]
+        found = [
+            _question(problem, f"{self.name}/{index}", path)
+            for index, problem in enumerate(problems)
+        ]
         return self._folded([question for question in found if question is not None])
 
     def wanted(self, row: Row) -> bool:
-        return "body" not in row.fields or _ONE_NUMBER.match(str(row.fields.get("answer"))) is not None
+        return (
+            "body" not in row.fields or _ONE_NUMBER.match(str(row.fields.get("answer"))) is not None
+        )
 
     def question(self, row: Row, id: str) -> Question:
         if "body" not in row.fields:
@@ -82,5 +87,9 @@ def _question(problem: ElementTree.Element, id: str, path: Path) -> Question | N
     answer = number[1].replace(",", "").replace(" ", "")
     meta = {"operation": texts.get("Solution-Type", "").lower(), "grade": problem.get("Grade", "")}
     return Question(
-        id, f"{texts['Body']} {texts['Question']}".strip(), answer, rationale=texts.get("Formula", ""), meta=meta
+        id,
+        f"{texts['Body']} {texts['Question']}".strip(),
+        answer,
+        rationale=texts.get("Formula", ""),
+        meta=meta,
     )

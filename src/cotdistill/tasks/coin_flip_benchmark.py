@@ -36,7 +36,13 @@ class CoinFlipBenchmark(Benchmark):
 
     def extra_splits(self, splits: Splits) -> Splits:
         train = splits.get("train", [])
-        return {"ood": [*longer(self.name, train, _names, _make, self.ood_lengths, self.ood_count, self.seed)]}
+        return {
+            "ood": [
+                *longer(
+                    self.name, train, _names, _make, self.ood_lengths, self.ood_count, self.seed
+                )
+            ]
+        }
 
 
 def _names(text: str) -> list[str]:
@@ -46,7 +52,8 @@ def _names(text: str) -> list[str]:
 def _make(names: list[str], draw: random.Random, like: str) -> tuple[str, str, str]:
     flips = [draw.random() < 0.5 for _ in names]
     actions = " ".join(
-        f"{name} {'flips' if flip else 'does not flip'} the coin." for name, flip in zip(names, flips, strict=True)
+        f"{name} {'flips' if flip else 'does not flip'} the coin."
+        for name, flip in zip(names, flips, strict=True)
     )
     told = r"(?:\w[\w'-]* (?:flips|does not flip) the coin\.\s*)+"
     text = re.sub(told, f"{actions} ", like)

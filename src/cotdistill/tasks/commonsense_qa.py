@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerKind
+from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
 from cotdistill.tasks._choices import choice_question
-from cotdistill.tasks._source import Row
 
 __all__ = ["CommonsenseQA"]
 
@@ -23,7 +23,13 @@ class CommonsenseQA(Benchmark):
 
     name: ClassVar[str] = "commonsense_qa"
     kind: ClassVar[AnswerKind] = Choice()
-    source: ClassVar[Hub | None] = Hub("tau/commonsense_qa", splits=(("train", "train"), ("test", "validation")))
+    source: ClassVar[Hub | None] = Hub(
+        "tau/commonsense_qa", splits=(("train", "train"), ("test", "validation"))
+    )
 
     def question(self, row: Row, id: str) -> Question:
-        return choice_question(row, id, "answerKey") if "choices" in row.fields else super().question(row, id)
+        return (
+            choice_question(row, id, "answerKey")
+            if "choices" in row.fields
+            else super().question(row, id)
+        )

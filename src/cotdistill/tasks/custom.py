@@ -22,11 +22,20 @@ from pydantic import Field, field_validator
 
 from cotdistill import plugins
 from cotdistill.contracts import AnswerKind, Split, Task
+from cotdistill.data.rows import (
+    Row,
+    check_unicode,
+    hub_rows,
+    is_hub_id,
+    local_file,
+    pick,
+    rows,
+    text_of,
+)
 from cotdistill.errors import DataError
 from cotdistill.records import Question
-from cotdistill.tasks._options import letter_of
-from cotdistill.tasks._source import Row, check_unicode, hub_rows, is_hub_id, local_file, pick, rows, text_of
 from cotdistill.tasks._splitting import Splits, by_share, by_template, carve_validation
+from cotdistill.text.options import letter_of
 
 __all__ = ["Custom"]
 
@@ -47,7 +56,9 @@ class Custom(Task):
     """The answer column is a worked solution; the answer stands behind this mark and the rationale before it."""
     config: str | None = None
     """Configuration of a hub data set."""
-    shares: dict[str, float] = Field(default_factory=lambda: {"train": 0.7, "validation": 0.1, "test": 0.2})
+    shares: dict[str, float] = Field(
+        default_factory=lambda: {"train": 0.7, "validation": 0.1, "test": 0.2}
+    )
     """How one file is dealt."""
     split: Literal["random", "template"] = "random"
     """template: questions that differ in numbers and names only go to the same split."""
@@ -86,16 +97,24 @@ class Custom(Task):
     def questions(self, split: Split) -> Iterator[Question]:
         splits = _splits(self, self._stamp())
         if split not in splits and split != "ood":
-            raise DataError(f"task custom: no questions for the split {split!r}; give `path` a file for it, or shares")
+            raise DataError(
+                f"task custom: no questions for the split {split!r}; give `path` a file for it, or shares"
+            )
         if split in splits and not splits[split]:
-            raise DataError(f"task custom: the split {split!r} is empty; give it more rows or a larger share")
+            raise DataError(
+                f"task custom: the split {split!r} is empty; give it more rows or a larger share"
+            )
         return iter(splits.get(split, ()))
 
     def _stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Size and time of the local files: a file changed while the program runs is read again."""
         sources = self.path.values() if isinstance(self.path, dict) else (self.path,)
         found = ((source, Path(source).expanduser()) for source in sources)
-        return tuple((name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in found if path.is_file())
+        return tuple(
+            (name, path.stat().st_size, path.stat().st_mtime_ns)
+            for name, path in found
+            if path.is_file()
+        )
 
     def load(self) -> Splits:
         """All splits.
@@ -118,10 +137,15 @@ class Custom(Task):
         return self._parts(dict.fromkeys(_hub_splits(self.path, self.config), self.path))
 
     def _parts(self, sources: Mapping[_Name, str]) -> Splits:
-        splits: Splits = {name: self._read(name, self._rows(source, name)) for name, source in sources.items()}
+        splits: Splits = {
+            name: self._read(name, self._rows(source, name)) for name, source in sources.items()
+        }
         ids = [question.id for part in splits.values() for question in part]
         if len(set(ids)) < len(ids):
-            splits = {name: [replace(one, id=f"{name}/{one.id}") for one in part] for name, part in splits.items()}
+            splits = {
+                name: [replace(one, id=f"{name}/{one.id}") for one in part]
+                for name, part in splits.items()
+            }
         return carve_validation(splits, self.validation, self.seed)
 
     def _rows(self, source: str, split: str) -> Iterator[Row]:
@@ -147,7 +171,9 @@ class Custom(Task):
         if self.answer_after:
             worked, mark, answer = answer.rpartition(self.answer_after)
             if not mark:
-                raise DataError(f"{row.place}: answer: has no {self.answer_after!r}; correct answer_after, or the row")
+                raise DataError(
+                    f"{row.place}: answer: has no {self.answer_after!r}; correct answer_after, or the row"
+                )
             rationale, answer = rationale or worked.strip(), answer.strip()
         if options:
             labels = _labels(self._optional(row, "options"))
@@ -158,7 +184,9 @@ class Custom(Task):
             )
         named = self._optional(row, "id")
         context = str(self._optional(row, "context") or "").strip()
-        return Question(str(named) if named is not None else id, text, answer, options, context, rationale)
+        return Question(
+            str(named) if named is not None else id, text, answer, options, context, rationale
+        )
 
     def _column(self, name: str) -> str:
         return self.columns.get(name, name)
@@ -183,7 +211,9 @@ def _folder_files(folder: Path) -> dict[_Name, str]:
     names: tuple[_Name, ...] = ("train", "validation", "test", "ood")
     found = {name: str(path) for name in names if (path := local_file(folder, name)) is not None}
     if not found:
-        raise DataError(f"{folder}: holds no train, validation or test file; name a file, or put train.jsonl in it")
+        raise DataError(
+            f"{folder}: holds no train, validation or test file; name a file, or put train.jsonl in it"
+        )
     return found
 
 
@@ -211,7 +241,9 @@ def _options(value: Any, place: str) -> tuple[str, ...]:
             raise DataError(f'{place}: options: not a list; write ["first", "second"]') from error
     if isinstance(value, Mapping):
         value = value.get("text", list(value.values()))
-    if not isinstance(value, list | tuple) or not all(isinstance(option, str | int | float) for option in value):
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(option, str | int | float) for option in value
+    ):
         raise DataError(f'{place}: options: not a list of texts; write ["first", "second"]')
     for option in value:
         check_unicode(place, "options", str(option))

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerKind
+from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
 from cotdistill.tasks._bigbench import bigbench_question
-from cotdistill.tasks._source import Row
 
 __all__ = ["DateUnderstanding"]
 
@@ -23,7 +23,9 @@ class DateUnderstanding(Benchmark):
     name: ClassVar[str] = "date_understanding"
     kind: ClassVar[AnswerKind] = Choice()
     source: ClassVar[Hub | None] = Hub(
-        "tasksource/bigbench", "date_understanding", (("train", "train"), ("validation", "validation"))
+        "tasksource/bigbench",
+        "date_understanding",
+        (("train", "train"), ("validation", "validation")),
     )
 
     def question(self, row: Row, id: str) -> Question:

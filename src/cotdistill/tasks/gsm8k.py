@@ -16,10 +16,10 @@ from typing import ClassVar
 
 from cotdistill.answers.number import Number
 from cotdistill.contracts import AnswerKind
+from cotdistill.data.rows import Row, hub_rows, local_file, rows, text_of
 from cotdistill.errors import DataError
 from cotdistill.records import Question, Step
 from cotdistill.tasks._benchmark import Benchmark, Hub
-from cotdistill.tasks._source import Row, hub_rows, local_file, rows, text_of
 from cotdistill.tasks._splitting import Splits
 
 __all__ = ["GSM8K"]
@@ -46,12 +46,21 @@ class GSM8K(Benchmark):
             raise DataError(
                 f"{row.place}: answer: no line '#### <number>'; the official files end every answer with one"
             )
-        socratic = text_of(row, ("socratic",), "socratic answer") if "socratic" in row.fields else worked
-        steps = tuple(self._step(line) for line in socratic.rpartition("####")[0].split("\n") if line.strip())
+        socratic = (
+            text_of(row, ("socratic",), "socratic answer") if "socratic" in row.fields else worked
+        )
+        steps = tuple(
+            self._step(line) for line in socratic.rpartition("####")[0].split("\n") if line.strip()
+        )
         rationale = " ".join(self._clean(line) for line in solution.split("\n") if line.strip())
         text = text_of(row, ("question",), "question")
         return Question(
-            id, text, self.canonical(answer.strip(), row), rationale=rationale, steps=steps, meta={"steps": len(steps)}
+            id,
+            text,
+            self.canonical(answer.strip(), row),
+            rationale=rationale,
+            steps=steps,
+            meta={"steps": len(steps)},
         )
 
     def local(self, folder: Path) -> Splits | None:
@@ -68,7 +77,9 @@ class GSM8K(Benchmark):
 
     def hub_split(self, source: Hub, split: str) -> list[Row]:
         official = super().hub_split(source, split)
-        return _joined(official, hub_rows(source.id, "socratic", split)) if self.socratic else official
+        return (
+            _joined(official, hub_rows(source.id, "socratic", split)) if self.socratic else official
+        )
 
     def _step(self, line: str) -> Step:
         sub_question, stars, solution = line.partition(" ** ")

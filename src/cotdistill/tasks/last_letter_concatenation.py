@@ -34,7 +34,13 @@ class LastLetterConcatenation(Benchmark):
 
     def extra_splits(self, splits: Splits) -> Splits:
         train = splits.get("train", [])
-        return {"ood": [*longer(self.name, train, _names, _make, self.ood_lengths, self.ood_count, self.seed)]}
+        return {
+            "ood": [
+                *longer(
+                    self.name, train, _names, _make, self.ood_lengths, self.ood_count, self.seed
+                )
+            ]
+        }
 
 
 def _names(text: str) -> list[str]:

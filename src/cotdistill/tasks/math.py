@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cotdistill.answers._reading import last_box
 from cotdistill.answers.math_expression import MathExpression
 from cotdistill.contracts import AnswerKind
+from cotdistill.data.rows import Row, text_of
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
-from cotdistill.tasks._source import Row, text_of
+from cotdistill.text.markers import last_box
 
 __all__ = ["Math"]
 
@@ -36,4 +36,10 @@ class Math(Benchmark):
         if not answer:
             raise DataError(f"{row.place}: answer: neither an answer nor a box in the solution")
         meta = {name: row.fields[name] for name in ("level", "subject") if name in row.fields}
-        return Question(id, text_of(row, ("problem", "question"), "question"), answer, rationale=solution, meta=meta)
+        return Question(
+            id,
+            text_of(row, ("problem", "question"), "question"),
+            answer,
+            rationale=solution,
+            meta=meta,
+        )

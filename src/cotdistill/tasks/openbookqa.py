@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerKind
+from cotdistill.data.rows import Row, local_file, rows
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
 from cotdistill.tasks._choices import choice_question
-from cotdistill.tasks._source import Row, local_file, rows
 from cotdistill.tasks._splitting import Splits
 
 __all__ = ["OpenBookQA"]
@@ -37,11 +37,18 @@ class OpenBookQA(Benchmark):
             fact = str(row.fields.get("fact1") or "") if self.fact else ""
             return choice_question(row, id, "answerKey", context=fact)
         found = super().question(row, id)
-        return Question(found.id, found.text.removeprefix("Q:").strip(), found.answer, found.options)
+        return Question(
+            found.id, found.text.removeprefix("Q:").strip(), found.answer, found.options
+        )
 
     def local(self, folder: Path) -> Splits | None:
         splits = super().local(folder)
-        parts = {name: local_file(folder, f"{self.name}_{name}") for name in ("train", "validation", "test")}
+        parts = {
+            name: local_file(folder, f"{self.name}_{name}")
+            for name in ("train", "validation", "test")
+        }
         if splits is None and any(parts.values()):
-            return self._official({name: list(rows(path)) for name, path in parts.items() if path is not None}, folder)
+            return self._official(
+                {name: list(rows(path)) for name, path in parts.items() if path is not None}, folder
+            )
         return splits

@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerKind
+from cotdistill.data.rows import Row, pick, text_of
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
-from cotdistill.tasks._source import Row, pick, text_of
 
 __all__ = ["ScienceQA"]
 
@@ -38,8 +38,13 @@ class ScienceQA(Benchmark):
         options = tuple(str(option) for option in pick(row, ("choices",), "options"))
         index = pick(row, ("answer",), "answer")
         if not isinstance(index, int) or not 0 <= index < len(options):
-            raise DataError(f"{row.place}: answer {index!r} is no index of the {len(options)} choices, counted from 0")
-        parts = [str(row.fields.get("hint") or ""), str(row.fields.get("lecture") or "") if self.lecture else ""]
+            raise DataError(
+                f"{row.place}: answer {index!r} is no index of the {len(options)} choices, counted from 0"
+            )
+        parts = [
+            str(row.fields.get("hint") or ""),
+            str(row.fields.get("lecture") or "") if self.lecture else "",
+        ]
         return Question(
             id,
             text_of(row, ("question",), "question"),

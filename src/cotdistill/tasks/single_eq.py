@@ -20,5 +20,7 @@ class SingleEq(Benchmark):
     name: ClassVar[str] = "single_eq"
     kind: ClassVar[AnswerKind] = Number()
     source: ClassVar[Hub | None] = Hub(
-        "HuggingFaceTB/math_tasks", splits=(("train", "train"),), data_files="data/mawps/singleeq.jsonl"
+        "HuggingFaceTB/math_tasks",
+        splits=(("train", "train"),),
+        data_files="data/mawps/singleeq.jsonl",
     )

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from cotdistill.answers.yes_no import YesNo
 from cotdistill.contracts import AnswerKind
+from cotdistill.data.rows import Row, text_of
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
-from cotdistill.tasks._source import Row, text_of
 
 __all__ = ["StrategyQA"]
 

@@ -14,10 +14,10 @@ from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerKind
+from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
 from cotdistill.tasks._bigbench import bigbench_question
-from cotdistill.tasks._source import Row
 from cotdistill.tasks._splitting import Splits
 
 __all__ = ["TrackingShuffledObjects"]
@@ -34,7 +34,9 @@ class TrackingShuffledObjects(Benchmark):
     name: ClassVar[str] = "tracking_shuffled_objects"
     kind: ClassVar[AnswerKind] = Choice()
     source: ClassVar[Hub | None] = Hub(
-        "tasksource/bigbench", "tracking_shuffled_objects", (("train", "train"), ("validation", "validation"))
+        "tasksource/bigbench",
+        "tracking_shuffled_objects",
+        (("train", "train"), ("validation", "validation")),
     )
 
     def question(self, row: Row, id: str) -> Question:
@@ -62,7 +64,9 @@ class TrackingShuffledObjects(Benchmark):
                 text = f"{told['before']}{' '.join(swaps)}{told['after']}"
                 answer = "ABC"[question.options.index(holds[told["who"]])]
                 meta = {"length": length}
-                yield Question(f"{self.name}/ood/{length}/{index}", text, answer, question.options, meta=meta)
+                yield Question(
+                    f"{self.name}/ood/{length}/{index}", text, answer, question.options, meta=meta
+                )
 
 
 _PEOPLE = ("Alice", "Bob", "Claire")

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from cotdistill.completion_log import CompletionLog
 from cotdistill.errors import FatalTeacherError, QuestionFailed, TeacherError
+from cotdistill.model.completion_log import CompletionLog
 from cotdistill.teachers._endpoint import Endpoint
 from cotdistill.teachers._replies import BadReply, parse_json
 
@@ -58,7 +58,14 @@ class Batches:
     """Sends requests of one endpoint in batches."""
 
     def __init__(
-        self, endpoint: Endpoint, path: str, *, size: int, gather_s: float, poll_s: float, retries: int
+        self,
+        endpoint: Endpoint,
+        path: str,
+        *,
+        size: int,
+        gather_s: float,
+        poll_s: float,
+        retries: int,
     ) -> None:
         self.log: CompletionLog | None = None
         self.before_send: Callable[[], None] = lambda: None
@@ -80,7 +87,9 @@ class Batches:
         failure = ""
         for _ in range(self._retries + 1):
             self.before_send()
-            reply = await self._replied(_Item(id, json.loads(body), asyncio.get_running_loop().create_future()))
+            reply = await self._replied(
+                _Item(id, json.loads(body), asyncio.get_running_loop().create_future())
+            )
             if isinstance(reply, str):
                 failure = reply
             else:
@@ -122,14 +131,17 @@ class Batches:
         try:
             url = "/v1" + self._path
             lines = (
-                json.dumps({"custom_id": item.id, "method": "POST", "url": url, "body": item.body}) for item in items
+                json.dumps({"custom_id": item.id, "method": "POST", "url": url, "body": item.body})
+                for item in items
             )
             file_id = str((await self._call("POST", "/files", upload=lines))["id"])
             ids = [item.id for item in items]
             note = {"base_url": self._endpoint.base_url, "ids": ids, "at": time.time()}
             self._note(f"upload/{file_id}", note)
             created = {"input_file_id": file_id, "endpoint": url, "completion_window": "24h"}
-            batch = _Batch(str((await self._call("POST", "/batches", created))["id"]), frozenset(ids))
+            batch = _Batch(
+                str((await self._call("POST", "/batches", created))["id"]), frozenset(ids)
+            )
             self._note(f"batch/{batch.id}", note)
             self._note(f"upload/{file_id}", None)
         except TeacherError as error:
@@ -137,7 +149,12 @@ class Batches:
                 if not item.replied.done():
                     item.replied.set_exception(error)
             return
-        _log.warning("%s: batch %s with %d requests is under way", self._endpoint.base_url, batch.id, len(items))
+        _log.warning(
+            "%s: batch %s with %d requests is under way",
+            self._endpoint.base_url,
+            batch.id,
+            len(items),
+        )
         batch.waiting = {item.id: item for item in items}
         assert self._batches is not None
         self._batches[batch.id] = batch
@@ -150,10 +167,14 @@ class Batches:
     async def _fetch(self, batch: _Batch) -> None:
         """Wait for a batch to end and hand out what it answered; what it did not answer goes into another one."""
         try:
-            while (state := await self._call("GET", f"/batches/{batch.id}"))["status"] not in _ENDED:
+            while (state := await self._call("GET", f"/batches/{batch.id}"))[
+                "status"
+            ] not in _ENDED:
                 await asyncio.sleep(self._poll_s * random.uniform(0.8, 1.2))
             if state["status"] == "failed" and not state.get("output_file_id"):
-                raise FatalTeacherError(f"{self._endpoint.base_url}: batch {batch.id} failed: {_errors(state)}")
+                raise FatalTeacherError(
+                    f"{self._endpoint.base_url}: batch {batch.id} failed: {_errors(state)}"
+                )
             for name in ("output_file_id", "error_file_id"):
                 if state.get(name):
                     reply = await self._endpoint.request("GET", f"/files/{state[name]}/content")
@@ -223,7 +244,9 @@ class Batches:
     async def _call(
         self, method: str, path: str, body: Any = None, *, upload: Iterable[str] | None = None
     ) -> dict[str, Any]:
-        reply = await self._endpoint.request(method, path, body, upload="\n".join(upload) if upload else None)
+        reply = await self._endpoint.request(
+            method, path, body, upload="\n".join(upload) if upload else None
+        )
         try:
             return parse_json(reply)
         except BadReply as error:
@@ -231,7 +254,9 @@ class Batches:
 
     async def close(self) -> None:
         """Stop waiting. Batches stay noted for as long as the endpoint keeps them: what was not logged can be had again."""
-        watchers = [batch.watcher for batch in (self._batches or {}).values() if batch.watcher is not None]
+        watchers = [
+            batch.watcher for batch in (self._batches or {}).values() if batch.watcher is not None
+        ]
         tasks = [*self._tasks, *watchers, *([self._sender] if self._sender else [])]
         for task in tasks:
             task.cancel()
@@ -244,4 +269,7 @@ _ENDED = ("completed", "failed", "expired", "cancelled")
 def _errors(state: dict[str, Any]) -> str:
     errors = state.get("errors")
     listed = errors.get("data", []) if isinstance(errors, dict) else []
-    return "; ".join(str(error.get("message")) for error in listed[:3]) or "the endpoint gives no reason"
+    return (
+        "; ".join(str(error.get("message")) for error in listed[:3])
+        or "the endpoint gives no reason"
+    )

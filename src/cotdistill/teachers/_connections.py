@@ -73,7 +73,9 @@ class Connections:
         try:
             line = f"POST {self._path}{path} HTTP/1.1\r\nContent-Length: {len(body)}\r\n".encode()
             reply = await connection.exchange(b"%b%b\r\n%b" % (line, self._head, body))
-        except BaseException:  # also a time-out: what may still come would be taken for the next reply
+        except (
+            BaseException
+        ):  # also a time-out: what may still come would be taken for the next reply
             connection.transport.abort()
             raise
         if connection.reusable:
@@ -168,9 +170,14 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._status >= 200 and not self._headers.keys() & {"content-length", "transfer-encoding"}:
+        if self._status >= 200 and not self._headers.keys() & {
+            "content-length",
+            "transfer-encoding",
+        }:
             self._finish()  # the end of the connection is the end of such a reply
-        self._fail(f"the connection was closed before the reply was whole{f' ({error})' if error else ''}")
+        self._fail(
+            f"the connection was closed before the reply was whole{f' ({error})' if error else ''}"
+        )
 
     def on_message_begin(self) -> None:
         self._headers, self._body = {}, []

@@ -74,7 +74,12 @@ _REMEDY = {
     404: "check `base_url` (it usually ends in /v1), `model` and `api`",
     422: "correct the teacher's settings; `omit` leaves out fields that this model refuses",
 }
-_TOO_LONG = ("context_length_exceeded", "maximum context length", "too long", "string_above_max_length")
+_TOO_LONG = (
+    "context_length_exceeded",
+    "maximum context length",
+    "too long",
+    "string_above_max_length",
+)
 _REFUSED = ("content_policy_violation", "content_filter", "content management policy")
 
 
@@ -95,7 +100,9 @@ class Endpoint:
         self._down_since: float | None = None
         self._fatal: FatalTeacherError | None = None
 
-    async def post(self, path: str, body: bytes, read: Callable[[bytes], _Read], tokens: int = 0) -> _Read:
+    async def post(
+        self, path: str, body: bytes, read: Callable[[bytes], _Read], tokens: int = 0
+    ) -> _Read:
         """What `read` makes of the reply to a POST of `body`, trying again as the module's docstring says.
 
         Raises:
@@ -126,7 +133,9 @@ class Endpoint:
                 raise QuestionFailed(message, outcome.kind, passing=True)
             await asyncio.sleep(wait)
 
-    async def _try(self, path: str, body: bytes, read: Callable[[bytes], _Read], tokens: int) -> _Read | _Failure:
+    async def _try(
+        self, path: str, body: bytes, read: Callable[[bytes], _Read], tokens: int
+    ) -> _Read | _Failure:
         await self.pace.wait(tokens)
         await self.places.take()
         congested = False
@@ -163,10 +172,14 @@ class Endpoint:
                     self._connections = Connections(self.base_url, self._headers())
                 return await self._connections.post(path, body)
             session = self._session or self._open()
-            async with session.post(self.base_url + path, data=body, allow_redirects=False) as response:
+            async with session.post(
+                self.base_url + path, data=body, allow_redirects=False
+            ) as response:
                 return Reply(response.status, response.headers, await response.read())
 
-    async def request(self, method: str, path: str, body: Any = None, *, upload: str | None = None) -> bytes:
+    async def request(
+        self, method: str, path: str, body: Any = None, *, upload: str | None = None
+    ) -> bytes:
         """A side call (files and batches): one reply's body, tried again on anything that may pass."""
         failure = _Failure("", "")
         for tries in range(1, self._limits.retries + 2):
@@ -176,22 +189,30 @@ class Endpoint:
                 headers = {}
                 if upload is not None:
                     form = aiohttp.FormData({"purpose": "batch"})
-                    form.add_field("file", upload, filename="requests.jsonl", content_type="application/jsonl")
+                    form.add_field(
+                        "file", upload, filename="requests.jsonl", content_type="application/jsonl"
+                    )
                     data = form()
                     headers["Content-Type"] = data.headers["Content-Type"]
                 async with (
                     asyncio.timeout(self._limits.timeout_s),
-                    session.request(method, self.base_url + path, data=data, headers=headers) as response,
+                    session.request(
+                        method, self.base_url + path, data=data, headers=headers
+                    ) as response,
                 ):
                     reply = await response.read()
                     if response.status == 200:
                         return reply
                     failure = self._judge(response.status, _lower(response.headers), reply)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                failure = _Failure("connection broken", self._clean(f"{type(error).__name__}: {error}"))
+                failure = _Failure(
+                    "connection broken", self._clean(f"{type(error).__name__}: {error}")
+                )
             self.count(f"retried: {failure.kind}")
             await asyncio.sleep(backoff(tries) if failure.wait_s is None else failure.wait_s)
-        raise FatalTeacherError(f"{self.base_url}{path}: {failure.message} ({self._limits.retries + 1} tries)")
+        raise FatalTeacherError(
+            f"{self.base_url}{path}: {failure.message} ({self._limits.retries + 1} tries)"
+        )
 
     def judge_message(self, status: int, reply: bytes) -> str:
         """Class and message of an error that may pass, as "class: message"; raises for one that will not."""
@@ -232,17 +253,24 @@ class Endpoint:
         if self._down_since is None:
             self._down_since = now
             _log.warning(
-                "%s does not answer (%s); waiting for it up to %.0f s", self.base_url, failure.message, patience
+                "%s does not answer (%s); waiting for it up to %.0f s",
+                self.base_url,
+                failure.message,
+                patience,
             )
         if now - self._down_since > patience:
-            remedy = "run again when it is back; all that arrived is kept" if self._answered else _START
+            remedy = (
+                "run again when it is back; all that arrived is kept" if self._answered else _START
+            )
             raise self._stop(f"not reachable for {patience:g} s ({failure.message}); {remedy}")
         return max(failure.wait_s or 0.0, random.uniform(0.2, 2.0))
 
     def _is_up(self) -> None:
         self._answered = True
         if self._down_since is not None:
-            _log.warning("%s answers again after %.0f s", self.base_url, time.monotonic() - self._down_since)
+            _log.warning(
+                "%s answers again after %.0f s", self.base_url, time.monotonic() - self._down_since
+            )
             self._down_since = None
 
     def _stop(self, message: str) -> FatalTeacherError:
@@ -251,7 +279,11 @@ class Endpoint:
         return self._fatal
 
     def _headers(self) -> dict[str, str]:
-        headers = {"User-Agent": "cotdistill", "Accept-Encoding": "identity", "Content-Type": "application/json"}
+        headers = {
+            "User-Agent": "cotdistill",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+        }
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
         return headers

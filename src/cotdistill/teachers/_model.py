@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from cotdistill.errors import QuestionFailed, UserError
-from cotdistill.pricing import Price, known_price
+from cotdistill.model.pricing import Price, known_price
 from cotdistill.records import Completion, Message, Request
 from cotdistill.teachers._batches import Batches
 from cotdistill.teachers._endpoint import BadRequest, Endpoint
@@ -19,7 +19,7 @@ from cotdistill.teachers._replies import parse_json, read_completions
 from cotdistill.teachers._settings import EndpointSettings
 
 if TYPE_CHECKING:
-    from cotdistill.asking import Hooks
+    from cotdistill.model.client import Hooks
 
 __all__ = ["EndpointModel"]
 
@@ -61,7 +61,11 @@ class EndpointModel:
     def price(self) -> Price | None:
         settings = self._settings
         if settings.input_price is not None or settings.output_price is not None:
-            return Price(settings.input_price or 0.0, settings.output_price or 0.0, settings.cached_input_price)
+            return Price(
+                settings.input_price or 0.0,
+                settings.output_price or 0.0,
+                settings.cached_input_price,
+            )
         if settings.is_local:
             return None
         listed = known_price(settings.model, settings.base_url)
@@ -79,8 +83,12 @@ class EndpointModel:
             return await self._call(request, sample_indices)
         step = self._per_call
         groups = [sample_indices[at : at + step] for at in range(0, len(sample_indices), step)]
-        results = await asyncio.gather(*(self._call(request, group) for group in groups), return_exceptions=True)
-        made = [completion for result in results if isinstance(result, list) for completion in result]
+        results = await asyncio.gather(
+            *(self._call(request, group) for group in groups), return_exceptions=True
+        )
+        made = [
+            completion for result in results if isinstance(result, list) for completion in result
+        ]
         errors = [result for result in results if isinstance(result, BaseException)]
         final = [error for error in errors if not isinstance(error, QuestionFailed)]
         if final or (errors and not made):
@@ -114,7 +122,9 @@ class EndpointModel:
             # The endpoint may refuse `n`: from now on one sample a call. A truly bad request fails there again.
             self._per_call = 1
             return await self.complete(request, indices)
-        self._endpoint.pace.correct(estimate, sum(c.prompt_tokens + c.completion_tokens for c in made))
+        self._endpoint.pace.correct(
+            estimate, sum(c.prompt_tokens + c.completion_tokens for c in made)
+        )
         if len(made) < len(indices):
             self._per_call = max(1, min(self._per_call, len(made)))
             made += await self.complete(request, indices[len(made) :])
@@ -130,7 +140,9 @@ class EndpointModel:
         elif isinstance(request.prompt, str):
             fields["prompt"] = request.prompt + request.begin
         else:
-            raise UserError("teacher openai: this method's prompts are chat messages; set `api: chat`")
+            raise UserError(
+                "teacher openai: this method's prompts are chat messages; set `api: chat`"
+            )
         fields |= {"temperature": request.temperature, "top_p": request.top_p}
         fields[settings.max_tokens_field] = request.max_tokens
         if request.stop:
@@ -146,7 +158,9 @@ class EndpointModel:
         fields |= settings.extra_body
         try:
             return orjson.dumps(fields)
-        except TypeError:  # halves of surrogate pairs, or numbers and keys that only Python's JSON writes
+        except (
+            TypeError
+        ):  # halves of surrogate pairs, or numbers and keys that only Python's JSON writes
             return json.dumps(fields).encode()
 
     def _messages(self, request: Request) -> list[dict[str, str]]:
@@ -158,7 +172,9 @@ class EndpointModel:
         if request.begin and self._settings.prefill:
             made.append({"role": "assistant", "content": request.begin})
         elif request.begin:
-            made[-1]["content"] += f"\n\nBegin your reply with exactly this text, then go on:\n{request.begin}"
+            made[-1]["content"] += (
+                f"\n\nBegin your reply with exactly this text, then go on:\n{request.begin}"
+            )
         return made
 
     async def close(self) -> None:

@@ -77,7 +77,9 @@ class Recordings:
         """All replies recorded for the question that stands last in the prompt."""
         found = words(prompt)
         best: tuple[int, int] | None = None
-        for start, anchor in ((start, anchor) for start in range(len(found)) for anchor in self._anchors):
+        for start, anchor in (
+            (start, anchor) for start in range(len(found)) for anchor in self._anchors
+        ):
             for length in self._lengths.get(_hash(" ".join(found[start : start + anchor])), ()):
                 end = start + length
                 if end <= len(found) and _hash(" ".join(found[start:end])) in self._questions:
@@ -89,9 +91,15 @@ class Recordings:
         return [reply for place in places for reply in _replies(self._read(place))]
 
     def _index(self, path: Path, place: _Place, row: Any) -> None:
-        where = f"{path}: row at byte {place.offset}" if place.length else f"{path}: item {place.offset + 1}"
+        where = (
+            f"{path}: row at byte {place.offset}"
+            if place.length
+            else f"{path}: item {place.offset + 1}"
+        )
         if not isinstance(row, dict):
-            raise DataError(f"{where}: not an object; see docs/teachers.md for the forms of recordings")
+            raise DataError(
+                f"{where}: not an object; see docs/teachers.md for the forms of recordings"
+            )
         if "request" in row and "completion" in row:
             self._requests.setdefault(_hash(_canonical(row["request"])), []).append(place)
             return
@@ -119,7 +127,9 @@ class Recordings:
                     try:
                         yield _Place(number, offset, len(line)), json.loads(line)
                     except ValueError as error:
-                        raise DataError(f"{path}:{line_number}: no JSON ({error}); remove or mend the line") from error
+                        raise DataError(
+                            f"{path}:{line_number}: no JSON ({error}); remove or mend the line"
+                        ) from error
                 offset += len(line)
 
     def _read(self, place: _Place) -> dict[str, Any]:

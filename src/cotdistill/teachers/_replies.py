@@ -10,7 +10,14 @@ import orjson
 
 from cotdistill.records import Completion
 
-__all__ = ["BadReply", "cut_at_stops", "error_message", "parse_json", "read_completions", "split_thinking"]
+__all__ = [
+    "BadReply",
+    "cut_at_stops",
+    "error_message",
+    "parse_json",
+    "read_completions",
+    "split_thinking",
+]
 
 
 class BadReply(ValueError):
@@ -43,7 +50,13 @@ def parse_json(body: bytes) -> dict[str, Any]:
 
 
 def read_completions(
-    data: Mapping[str, Any], indices: Sequence[int], *, chat: bool, begin: str, begin_sent: bool, stop: Sequence[str]
+    data: Mapping[str, Any],
+    indices: Sequence[int],
+    *,
+    chat: bool,
+    begin: str,
+    begin_sent: bool,
+    stop: Sequence[str],
 ) -> list[Completion]:
     """The completions of one reply, one per choice, at most one per sample index.
 
@@ -60,7 +73,9 @@ def read_completions(
         raise BadReply("`choices` is empty")
     usage = _usage(data.get("usage"))
     read = [_choice(choice, chat) for choice in choices[: len(indices)]]
-    shares = _shares(usage.completion, [len(text) + len(reasoning) for text, reasoning, _, _ in read])
+    shares = _shares(
+        usage.completion, [len(text) + len(reasoning) for text, reasoning, _, _ in read]
+    )
     made = []
     for place, (text, reasoning, finish_reason, logprob) in enumerate(read):
         first = place == 0
@@ -89,7 +104,9 @@ def _choice(choice: Any, chat: bool) -> tuple[str, str, str, float | None]:
             raise BadReply("a choice has no message")
         text = message.get("content")
         reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
-        text = "" if text is None and (reasoning or choice.get("finish_reason") == "length") else text
+        text = (
+            "" if text is None and (reasoning or choice.get("finish_reason") == "length") else text
+        )
     else:
         text = choice.get("text")
     if not isinstance(text, str) or not isinstance(reasoning, str):
@@ -143,7 +160,9 @@ def _usage(usage: Any) -> _Usage:
         return _Usage()
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    return _Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached))
+    return _Usage(
+        _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached)
+    )
 
 
 def _count(value: Any) -> int:

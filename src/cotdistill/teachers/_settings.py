@@ -56,14 +56,18 @@ class EndpointSettings(Teacher):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{value!r} is no address; write it like http://localhost:8000/v1")
         if parts.username or parts.password:
-            raise ValueError("a key does not belong into the address; put it into the variable named by `key_env`")
+            raise ValueError(
+                "a key does not belong into the address; put it into the variable named by `key_env`"
+            )
         return value.rstrip("/")
 
     @field_validator("extra_body")
     @classmethod
     def _check_extra(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
         if taken := sorted(_RESERVED & value.keys()):
-            raise ValueError(f"{taken[0]!r} has a setting or is decided by the method; remove it from extra_body")
+            raise ValueError(
+                f"{taken[0]!r} has a setting or is decided by the method; remove it from extra_body"
+            )
         return value
 
     @property

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from cotdistill.batching import BatchedModel
 from cotdistill.contracts import Model, Teacher
 from cotdistill.errors import UserError
+from cotdistill.model.batcher import BatchedModel
 
 __all__ = ["LabTeacher"]
 

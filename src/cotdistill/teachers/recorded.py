@@ -42,7 +42,9 @@ class Recorded(Teacher):
     def open(self) -> Model:
         for path in self.files:
             if not path.is_file():
-                raise DataError(f"teacher recorded: there is no file {path}; correct `files` in the recipe")
+                raise DataError(
+                    f"teacher recorded: there is no file {path}; correct `files` in the recipe"
+                )
         return _RecordedModel(self.files)
 
 
@@ -64,7 +66,7 @@ class _RecordedModel:
         return {"teacher": "recorded", "files": digests}
 
     async def complete(self, request: Request, sample_indices: Sequence[int]) -> list[Completion]:
-        from cotdistill.completion_log import canonical_json
+        from cotdistill.model.completion_log import canonical_json
 
         wanted = set(sample_indices)
         made = {}
@@ -75,9 +77,15 @@ class _RecordedModel:
         if not made:
             prompt = _last_text(request.prompt)
             texts = _texts(prompt, self._recordings.replies(prompt), request.begin)
-            made = {index: Completion(texts[index], index) for index in sample_indices if index < len(texts)}
+            made = {
+                index: Completion(texts[index], index)
+                for index in sample_indices
+                if index < len(texts)
+            }
         if not made:
-            raise QuestionFailed("teacher recorded: nothing is recorded for this prompt", "not recorded")
+            raise QuestionFailed(
+                "teacher recorded: nothing is recorded for this prompt", "not recorded"
+            )
         return [made[index] for index in sample_indices if index in made]
 
     async def close(self) -> None:
@@ -92,12 +100,19 @@ def _texts(prompt: str, replies: Sequence[Reply], begin: str) -> list[str]:
     if end.endswith("answer is"):
         # A second call repeats the first one's text: the answer is that of the sample it repeats.
         said = " ".join(words(prompt))
-        repeated = [reply for reply in replies if reply.rationale and " ".join(words(reply.rationale)) in said]
+        repeated = [
+            reply
+            for reply in replies
+            if reply.rationale and " ".join(words(reply.rationale)) in said
+        ]
         texts = [reply.answer for reply in repeated or replies]
     elif end.endswith(("step by step.", "Solution:")):
         texts = [_spaced(reply.rationale) for reply in replies]
     elif end.endswith("A:"):
-        texts = [f"{_spaced(reply.rationale)} The answer is {reply.answer.strip().rstrip('.')}." for reply in replies]
+        texts = [
+            f"{_spaced(reply.rationale)} The answer is {reply.answer.strip().rstrip('.')}."
+            for reply in replies
+        ]
     else:
         texts = []
     return [text for text in texts if text.startswith(begin)]

@@ -53,7 +53,9 @@ class _ScriptedModel:
             if part in text and fault == "fatal":
                 raise FatalTeacherError(f"scripted teacher: told to stop at {part!r}")
             if part in text:
-                raise QuestionFailed(f"scripted teacher: told to fail at {part!r}", "scripted fault")
+                raise QuestionFailed(
+                    f"scripted teacher: told to fail at {part!r}", "scripted fault"
+                )
         return [self._completion(request, text, index) for index in sample_indices]
 
     def _completion(self, request: Request, prompt: str, index: int) -> Completion:
@@ -63,7 +65,11 @@ class _ScriptedModel:
         ends = [at for stop in request.stop if (at := reply.find(stop, len(request.begin))) >= 0]
         reply = reply[: min(ends, default=len(reply))]
         return Completion(
-            reply, index, prompt_tokens=len(prompt.split()), completion_tokens=len(reply.split()), finish_reason="stop"
+            reply,
+            index,
+            prompt_tokens=len(prompt.split()),
+            completion_tokens=len(reply.split()),
+            finish_reason="stop",
         )
 
     def _reply(self, request: Request, prompt: str, index: int) -> str:

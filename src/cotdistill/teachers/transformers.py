@@ -12,8 +12,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from cotdistill.batching import BatchedModel
 from cotdistill.contracts import Model, Teacher
+from cotdistill.model.batcher import BatchedModel
 
 __all__ = ["TransformersTeacher"]
 

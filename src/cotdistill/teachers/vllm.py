@@ -18,18 +18,25 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
-from cotdistill.batching import BatchedModel
-from cotdistill.completion_log import request_json
 from cotdistill.contracts import Model, Teacher
 from cotdistill.errors import MissingExtra, QuestionFailed, UserError
+from cotdistill.model.batcher import BatchedModel
+from cotdistill.model.completion_log import request_json
 from cotdistill.records import Completion, Request
 
 if TYPE_CHECKING:
-    from cotdistill.engines._text import TextCodec
+    from cotdistill.checkpoints.text import TextCodec
 
 __all__ = ["VllmTeacher"]
 
-_DECIDED = {"model", "revision", "dtype", "tensor_parallel_size", "gpu_memory_utilization", "max_model_len"}
+_DECIDED = {
+    "model",
+    "revision",
+    "dtype",
+    "tensor_parallel_size",
+    "gpu_memory_utilization",
+    "max_model_len",
+}
 _DECIDED |= {"trust_remote_code", "load_format", "tokenizer", "seed"}
 
 
@@ -54,7 +61,9 @@ class VllmTeacher(Teacher):
     @classmethod
     def _check_engine_args(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
         if taken := sorted(_DECIDED & value.keys()):
-            raise ValueError(f"{taken[0]!r} has a setting or is decided by cotdistill; remove it from engine_args")
+            raise ValueError(
+                f"{taken[0]!r} has a setting or is decided by cotdistill; remove it from engine_args"
+            )
         return value
 
     def open(self) -> Model:
@@ -73,7 +82,7 @@ class VllmTeacher(Teacher):
                 "teacher vllm needs vLLM and a GPU: pip install 'cotdistill[vllm]' "
                 "(or start `vllm serve` elsewhere and ask it with teacher openai)"
             ) from error
-        from cotdistill.engines._text import TextCodec
+        from cotdistill.checkpoints.text import TextCodec
 
         try:
             llm = LLM(
@@ -90,7 +99,9 @@ class VllmTeacher(Teacher):
         except (OSError, ValueError, RuntimeError) as error:
             first = (str(error).strip() or repr(error)).split("\n")[0]
             raise UserError(f"teacher vllm: cannot load {self.model}: {first}") from error
-        codec = TextCodec(llm.get_tokenizer(), target_begin="" if self.chat else " ", chat=self.chat)
+        codec = TextCodec(
+            llm.get_tokenizer(), target_begin="" if self.chat else " ", chat=self.chat
+        )
         return BatchedModel(_Engine(llm, codec, self))
 
 
@@ -119,13 +130,17 @@ class _Engine:
             QuestionFailed: a prompt is longer than the model's context; nothing was computed.
         """
         prompts = [{"prompt_token_ids": self._prompt_ids(request)} for request, _ in batch]
-        outputs = self._llm.generate(prompts, [self._sampling(*row) for row in batch], use_tqdm=False)
+        outputs = self._llm.generate(
+            prompts, [self._sampling(*row) for row in batch], use_tqdm=False
+        )
         return [self._completion(*row, output) for row, output in zip(batch, outputs, strict=True)]
 
     def _prompt_ids(self, request: Request) -> list[int]:
         codec = self._codec
         begin = _open_end(request.begin)
-        ids = codec.prompt_ids(request.prompt) + (codec.target_ids(request.prompt, begin) if begin else [])
+        ids = codec.prompt_ids(request.prompt) + (
+            codec.target_ids(request.prompt, begin) if begin else []
+        )
         if len(ids) >= self._context_limit:
             raise QuestionFailed(
                 f"a prompt of {len(ids)} tokens leaves no room in the model's {self._context_limit}: shorten it, "
@@ -161,11 +176,13 @@ class _Engine:
             prompt_tokens=len(output.prompt_token_ids),
             completion_tokens=len(made.token_ids),
             cached_prompt_tokens=output.num_cached_tokens or 0,
-            logprob=round(made.cumulative_logprob / len(made.token_ids), 5) if made.token_ids else None,
+            logprob=round(made.cumulative_logprob / len(made.token_ids), 5)
+            if made.token_ids
+            else None,
         )
 
     def _fingerprint(self) -> str:
-        from cotdistill.engines._loading import checkpoint_fingerprint
+        from cotdistill.checkpoints.loading import checkpoint_fingerprint
 
         if Path(self._settings.model).is_dir():
             return checkpoint_fingerprint(self._settings.model, None)
@@ -175,7 +192,9 @@ class _Engine:
 
 def _open_end(begin: str) -> str:
     """`begin` without its last space, which most tokenizers write into the word after it: the model is to choose that token."""
-    return begin[:-1] if begin.endswith(" ") and not begin.endswith("  ") and begin != " " else begin
+    return (
+        begin[:-1] if begin.endswith(" ") and not begin.endswith("  ") and begin != " " else begin
+    )
 
 
 def _seed(request: Request, sample_index: int, seed: int) -> int:

@@ -1,0 +1,93 @@
+"""`cotdistill run` and its six stages one by one, `cotdistill demo`, and `cotdistill list`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+_RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
+_Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Override a setting, e.g. --set train.epochs=3.", show_default=False
+    ),
+]
+
+_STAGES = {
+    "generate": "Ask the teacher for rationales of the training questions.",
+    "curate": "Filter the rationales; every dropped one has a reason.",
+    "train": "Train the students on the rationales kept.",
+    "infer": "Let every model answer the test questions.",
+    "evaluate": "Compare answers with gold: accuracies, intervals, paired tests.",
+    "report": "Write report.html and report.md and print the table.",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @app.command()
+    def run(recipe: _RecipePath, set: _Set = None) -> None:
+        """Do the whole job: generate, curate, train, infer, evaluate, report. Again: only what is missing."""
+        _run(recipe, set or [], None)
+
+    for name, help in _STAGES.items():
+        _add_stage(app, name, help)
+
+    @app.command()
+    def demo(
+        output: Annotated[Path, typer.Option(help="Folder for the run folder.")] = Path("runs"),
+        set: _Set = None,
+    ) -> None:
+        """Distil the bundled teacher into small students on generated tasks: no key, hub or GPU needed."""
+        from cotdistill import lab
+
+        _run(Path(lab.__file__).with_name("demo.yaml"), [f"output={output}", *(set or [])], None)
+
+    @app.command("list")
+    def list_plugins(
+        kind: Annotated[
+            str | None,
+            typer.Argument(help="tasks, teachers, methods, filters, …", show_default=False),
+        ] = None,
+    ) -> None:
+        """List the plug-ins of one kind, or of all."""
+        from cotdistill import plugins
+        from cotdistill.errors import PluginError
+
+        if kind is not None and kind not in plugins.KINDS:
+            raise PluginError(
+                f"no kind of plug-in is called {kind!r}; there are {', '.join(plugins.KINDS)}"
+            )
+        for one in [kind] if kind else plugins.KINDS:
+            names = plugins.names(one)
+            width = max((len(name) for name in names), default=0)
+            typer.echo(f"{one}:")
+            for name in names:
+                typer.echo(f"  {name:<{width}}  {plugins.summary(one, name)}")
+
+
+def _add_stage(app: typer.Typer, name: str, help: str) -> None:
+    @app.command(name, help=f"{help} One stage of `run`.")
+    def stage(recipe: _RecipePath, set: _Set = None) -> None:
+        _run(recipe, set or [], name)
+
+
+def _run(path: Path, overrides: list[str], stage: str | None) -> None:
+    from rich.console import Console
+
+    from cotdistill.recipe import load_recipe, refuse_missing_students
+    from cotdistill.util.progress import ConsoleProgress
+
+    recipe = load_recipe(path, overrides)
+    if stage is None:  # a single stage may run on a machine without the student
+        refuse_missing_students(path, recipe)
+    from cotdistill.pipeline import run_recipe
+
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    run_recipe(recipe, ConsoleProgress(console), [stage] if stage else None)

@@ -1,0 +1,59 @@
+"""The environment record of a run: what it ran on, so that its figures can be judged and had again. Holds no secret."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["environment"]
+
+_PACKAGES = (
+    "cotdistill",
+    "torch",
+    "transformers",
+    "accelerate",
+    "peft",
+    "datasets",
+    "tokenizers",
+    "numpy",
+    "aiohttp",
+)
+
+
+def environment(seeds: Sequence[int]) -> dict[str, Any]:
+    """Versions, machine, seeds and the state of the git checkout the command runs in, if it is one."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if platform.system() == "Linux" else os.cpu_count(),
+        "packages": {
+            name: version for name in _PACKAGES if (version := _version(name)) is not None
+        },
+        "seeds": list(seeds),
+        "git": _git_state(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_state() -> dict[str, Any] | None:
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        )
+        status = subprocess.run(
+            ["git", "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit.stdout.strip(), "changed_files": len(status.stdout.splitlines())}

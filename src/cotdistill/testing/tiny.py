@@ -1,0 +1,154 @@
+"""Tiny, randomly initialised checkpoints of every family we support: the public fakes for tests and dry runs.
+
+`tiny_checkpoint(folder, "gpt2")` writes a complete Hugging Face checkpoint (config, tokenizer trained on a few texts,
+safetensors) of about 50,000 parameters in a fraction of a second. Families differ where students differ: GPT-2 has no
+padding token and absolute positions, Llama adds a begin token and has grouped heads, Qwen2 has neither begin token nor
+padding equal to its end, T5 is an encoder-decoder whose tokenizer lacks newline, `<` and `{`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tokenizers
+import torch
+import transformers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+__all__ = ["Family", "tiny_checkpoint"]
+
+Family = Literal["gpt2", "llama", "qwen2", "t5"]
+
+_TEXTS = (
+    "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?",
+    "A: Let's think step by step. Ana starts with 3 apples. 3 + 8 = 11. The answer is 11.",
+    "Q: A coin is heads up. Ben flips the coin. Cleo does not flip the coin. Is the coin still heads up?",
+    "A: The coin was flipped once. So it is tails up. The answer is no. --> no ### 0 1 2 3 4 5 6 7 8 9",
+)
+
+
+def tiny_checkpoint(
+    folder: Path, family: Family, *, texts: Sequence[str] = (), seed: int = 0
+) -> Path:
+    """Writes a checkpoint whose tokenizer is trained on `texts` (and a few of ours); returns the folder."""
+    transformers.utils.logging.disable_progress_bar()
+    tokenizer = _tokenizer(family, [*_TEXTS, *texts])
+    torch.manual_seed(seed)
+    config = _config(family, tokenizer)
+    built: Any = (
+        transformers.AutoModelForSeq2SeqLM if family == "t5" else transformers.AutoModelForCausalLM
+    )
+    model = built.from_config(config)
+    _enliven(model, tokenizer)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _enliven(model: Any, tokenizer: Any) -> None:
+    """Makes the answers differ: larger weights than the usual initial ones, and no bytes that are no text by themselves."""
+    readable = [
+        token.isascii() or token[0] in "Ġ▁"
+        for token in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    ]
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 2 and "relative_attention_bias" not in name:
+                parameter.mul_(6.0 if parameter.std() < 0.1 else 1.0)
+        head = model.get_output_embeddings().weight
+        head.mul_(0.3 if head.std() > 0.5 else 1.0)
+        head[~torch.tensor(readable)] = 0.0
+        head[sorted(set(tokenizer.all_special_ids) - {tokenizer.eos_token_id})] = 0.0
+
+
+def _tokenizer(family: Family, texts: Sequence[str]) -> Any:
+    if family == "t5":
+        core = tokenizers.Tokenizer(models.Unigram())
+        core.normalizer = normalizers.Replace(tokenizers.Regex(r"[\n<{]"), " ")
+        core.pre_tokenizer = pre_tokenizers.Metaspace()
+        core.decoder = decoders.Metaspace()
+        special = ["<pad>", "</s>", "<unk>"]
+        trainer: Any = trainers.UnigramTrainer(
+            vocab_size=220, special_tokens=special, unk_token="<unk>", show_progress=False
+        )
+        core.train_from_iterator(texts, trainer)
+        core.post_processor = processors.TemplateProcessing(
+            single="$A </s>", special_tokens=[("</s>", 1)]
+        )
+        return transformers.PreTrainedTokenizerFast(
+            tokenizer_object=core, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+        )
+    core = tokenizers.Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    special = {
+        "gpt2": ["<|endoftext|>"],
+        "llama": ["<s>", "</s>"],
+        "qwen2": ["<|im_end|>", "<|endoftext|>"],
+    }[family]
+    trainer = trainers.BpeTrainer(
+        vocab_size=420,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(texts, trainer)
+    if family == "llama":
+        core.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 0)]
+        )
+        return transformers.PreTrainedTokenizerFast(
+            tokenizer_object=core, bos_token="<s>", eos_token="</s>"
+        )
+    if family == "qwen2":
+        return transformers.PreTrainedTokenizerFast(
+            tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>"
+        )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token="<|endoftext|>", bos_token="<|endoftext|>"
+    )
+
+
+def _config(family: Family, tokenizer: Any) -> Any:
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    if family == "t5":
+        return transformers.T5Config(
+            vocab_size=len(tokenizer),
+            d_model=32,
+            d_kv=8,
+            d_ff=64,
+            num_layers=2,
+            num_heads=4,
+            decoder_start_token_id=tokenizer.pad_token_id,
+            dropout_rate=0.0,
+            tie_word_embeddings=False,
+            **ids,
+        )
+    if family == "gpt2":
+        return transformers.GPT2Config(
+            vocab_size=len(tokenizer),
+            n_positions=256,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            bos_token_id=None,
+            tie_word_embeddings=False,
+            **ids,
+        )
+    shape: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "tie_word_embeddings": family == "qwen2",
+        **ids,
+    }
+    if family == "llama":
+        return transformers.LlamaConfig(**shape, bos_token_id=tokenizer.bos_token_id)
+    return transformers.Qwen2Config(**shape, bos_token_id=None)

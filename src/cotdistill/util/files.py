@@ -1,0 +1,124 @@
+"""Files written whole or not at all, and JSON Lines read with file and line in every error."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from cotdistill.errors import DataError, StoreError
+from cotdistill.records import Record
+
+__all__ = [
+    "append_jsonl",
+    "read_json",
+    "read_jsonl",
+    "read_records",
+    "whole_file",
+    "write_json",
+    "write_jsonl",
+    "write_text",
+]
+
+_Record = TypeVar("_Record", bound=Record)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing: a crash or full disk leaves the old one as it was.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written.
+    """
+    with whole_file(path) as file:
+        file.write(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Stream rows to a JSONL file, whole or not at all; returns how many."""
+    count = 0
+    with whole_file(path) as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def append_jsonl(file: IO[str], row: Mapping[str, Any]) -> None:
+    """Append one row and hand it to the operating system, so that a killed process loses none that was written."""
+    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    file.flush()
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's value.
+
+    Raises:
+        DataError: not valid JSON; the message names file and line.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}:{error.lineno}: not valid JSON ({error.msg}); delete the file to make it again"
+        ) from error
+
+
+def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[dict[str, Any]]:
+    """Rows of a JSONL file. With `torn_tail` an unfinished last line, as a killed process leaves it, ends the file.
+
+    Raises:
+        DataError: a malformed line; the message names file and line.
+    """
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if torn_tail and not line.endswith("\n"):
+                return
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(
+                    f"{path}:{number}: not valid JSON ({error.msg}); mend or delete the line"
+                ) from error
+            if not isinstance(row, dict):
+                raise DataError(
+                    f"{path}:{number}: a JSON object is needed, not {type(row).__name__}"
+                )
+            yield row
+
+
+def read_records(path: Path, kind: type[_Record], *, torn_tail: bool = False) -> Iterator[_Record]:
+    """Records of a JSONL file; a line that is no such record is a DataError naming file and line."""
+    for number, row in enumerate(read_jsonl(path, torn_tail=torn_tail), 1):
+        try:
+            yield kind.from_json(row)
+        except ValueError as error:
+            raise DataError(f"{path}: row {number}: {error}") from error
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[str]]:
+    """A text file that appears whole when the block ends well, and not at all otherwise."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror}); free some space or choose another folder"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,158 @@
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from cotdistill.answers.number import Number
+from cotdistill.contracts import AnswerKind
+from cotdistill.errors import DataError
+from cotdistill.evaluation.grid import Cell, evaluate_answers, grade, sampled, score_grid, strata
+from cotdistill.records import Answer, Question, Step, Verdict
+
+QUESTIONS = [Question(f"q{i}", "?", str(i)) for i in range(40)]
+
+
+class Broken(AnswerKind):
+    def same(self, answer: str | None, gold: str | None) -> bool:
+        raise RuntimeError("no antlr")
+
+
+def answers(right: Sequence[bool | None]) -> list[Answer]:
+    made = {True: lambda i: str(i), False: lambda i: str(i + 1), None: lambda i: None}
+    return [
+        Answer(f"q{i}", made[one](i), "text", completion_tokens=3) for i, one in enumerate(right)
+    ]
+
+
+def cell(right: Sequence[bool | None], method: str, seed: int = 0, **where: str) -> Cell:
+    scored = evaluate_answers(QUESTIONS[: len(right)], answers(right), Number())
+    return Cell.of(scored, task="sums", method=method, strategy="greedy", seed=seed, **where)
+
+
+def test_no_answer_is_not_wrong_and_a_broken_grader_is_neither() -> None:
+    question = Question("q", "?", "4")
+    assert grade(Number(), question, Answer("q", "4.0", "")) is Verdict.CORRECT
+    assert grade(Number(), question, Answer("q", "5", "")) is Verdict.WRONG
+    assert grade(Number(), question, Answer("q", None, "")) is Verdict.NO_ANSWER
+    assert grade(Broken(), question, Answer("q", "4", "")) is Verdict.ERROR
+
+
+def test_too_many_errors_stop_the_stage() -> None:
+    with pytest.raises(
+        DataError, match=r"Broken failed on 40 of 40 answers \(first: q0: RuntimeError: no antlr\)"
+    ):
+        evaluate_answers(QUESTIONS, answers([True] * 40), Broken())
+    scored = evaluate_answers(QUESTIONS, answers([True] * 40), Broken(), most_errors=1.0)
+    assert {one.verdict for one in scored} == {Verdict.ERROR}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (answers([True]), "question q1 is not answered"),
+        (answers([True] * 2) * 2, "answered twice"),
+        (answers([True] * 3), "none of the questions"),
+    ],
+)
+def test_answers_must_fit_the_questions(given: list[Answer], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        evaluate_answers(QUESTIONS[:2], given, Number())
+
+
+def test_a_question_without_gold_cannot_be_scored() -> None:
+    with pytest.raises(DataError, match="q has no gold answer"):
+        grade(Number(), Question("q", "?"), Answer("q", "1", ""))
+
+
+def test_guides_that_give_the_answer_away_are_counted() -> None:
+    leaks = ({"role": "guide", "text": "so 3", "leaks": True}, {"role": "student", "text": "--> 3"})
+    given = [
+        replace(one, trace=leaks if one.question_id < "q2" else (), guide_tokens=2)
+        for one in answers([True] * 4)
+    ]
+    scored = evaluate_answers(QUESTIONS[:4], given, Number())
+    where = {"task": "sums", "method": "few_shot", "strategy": "first_step", "seed": 0}
+    (row,) = score_grid([Cell.of(scored, **where)]).rows
+    assert (row.guide_tokens, row.leaks) == (2, 0.5)
+
+
+def test_grid_compares_with_the_baseline_on_the_same_questions() -> None:
+    base = [i % 4 == 0 for i in range(40)]
+    better = [i % 4 != 1 for i in range(40)]
+    cells = [cell(base, "answer_only", seed) for seed in range(3)] + [
+        cell(better, "fine_tune_cot", seed) for seed in range(3)
+    ]
+    scores = score_grid([*cells, cell([True] * 39 + [None], "teacher")])
+    rows = {row.method: row for row in scores.rows}
+    assert rows["answer_only"].accuracy == 0.25 and rows["answer_only"].p is None
+    assert rows["fine_tune_cot"].difference == pytest.approx(0.5)
+    assert rows["fine_tune_cot"].seeds == (0, 1, 2) and rows["fine_tune_cot"].n == 40
+    assert rows["fine_tune_cot"].p is not None and rows["fine_tune_cot"].p < 0.001
+    assert rows["teacher"].no_answer == 1 / 40 and rows["teacher"].tokens == 3
+    assert rows["teacher"].p_corrected is not None and rows["teacher"].p is not None
+    assert rows["teacher"].p_corrected >= rows["teacher"].p
+    assert json.loads(json.dumps(scores.to_json()))["rows"][0]["method"] == "answer_only"
+
+
+def test_rows_on_other_questions_are_refused() -> None:
+    with pytest.raises(ValueError, match="every row is scored on the same questions"):
+        score_grid([cell([True] * 4, "answer_only"), cell([True] * 5, "teacher")])
+    with pytest.raises(ValueError, match="stands twice"):
+        score_grid([cell([True] * 4, "answer_only"), cell([True] * 4, "answer_only")])
+
+
+def test_a_student_is_compared_with_its_own_baseline() -> None:
+    cells = [cell([i % 2 == s for i in range(40)], "answer_only", student=f"s{s}") for s in (0, 1)]
+    scores = score_grid(
+        [
+            *cells,
+            cell([i % 2 == 1 for i in range(40)], "tslm", student="s1"),
+            cell([True] * 40, "teacher"),
+        ]
+    )
+    assert scores.rows[2].difference == 0.0
+    assert scores.rows[3].difference is None
+
+
+def test_oracle_selection_is_named() -> None:
+    (row,) = score_grid([cell([True], "answer_only", selection="oracle_test")]).rows
+    assert row.selection == "oracle_test"
+
+
+def test_accuracy_by_steps_length_and_operation() -> None:
+    questions = [
+        Question(
+            "a", "How many?", "3", rationale="1 + 2 = 3.", steps=(Step("", "1 + 2 = 3.", "3"),)
+        ),
+        Question(
+            "b", "How many? " * 12, "2", rationale="4 / 2 = 2. Then 2 * 1 = 2.", meta={"steps": 2}
+        ),
+        Question("c", "How many?", "2"),
+    ]
+    groups = strata(questions)
+    assert groups["steps"] == {"a": 1, "b": 2, "c": "unknown"}
+    assert groups["operation"] == {"a": "addition", "b": "division and multiplication", "c": "none"}
+    assert groups["length"] == {"a": "000–019 words", "b": "020–039 words", "c": "000–019 words"}
+    verdicts = dict(zip("abc", (Verdict.CORRECT, Verdict.WRONG, Verdict.CORRECT), strict=True))
+    scores = score_grid([Cell("sums", "tslm", "greedy", 0, verdicts)])
+    assert scores.by_group(0, groups["length"])["000–019 words"]["accuracy"] == 1.0
+
+
+def test_pass_and_majority_from_samples_taken_once() -> None:
+    questions = [Question("a", "?", "1"), Question("b", "?", "2")]
+    given = [
+        Answer("a", "1", "", votes=("1.0", "1", "3", None)),
+        Answer("b", "3", "", votes=("3", "3", "2", "3")),
+    ]
+    curves = sampled(questions, given, Number())
+    assert curves["pass"][4] == 1.0 and curves["pass"][1] == pytest.approx((0.5 + 0.25) / 2)
+    assert curves["majority"][4] == 0.5
+    assert list(curves["pass"]) == [1, 2, 4]
+
+
+def test_a_question_that_failed_counts_as_wrong_and_hides_no_other() -> None:
+    questions = [Question("a", "?", "1"), Question("b", "?", "2")]
+    given = [Answer("a", "1", "", votes=("1", "1")), Answer("b", None, "[failed: refused] no")]
+    curves = sampled(questions, given, Number())
+    assert curves["pass"] == curves["majority"] == {1: 0.5, 2: 0.5}

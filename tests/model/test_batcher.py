@@ -1,0 +1,135 @@
+"""The batcher: one batch for what is asked together, the right error for the right waiter, one answer per question."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cotdistill.engines.transformers import TransformersEngine
+from cotdistill.errors import QuestionFailed
+from cotdistill.model.batcher import BatchedModel
+from cotdistill.records import Completion, Request
+from cotdistill.testing.tiny import tiny_checkpoint
+
+
+class CountingEngine:
+    """Answers with the prompt in capitals; refuses prompts that hold "long"; notes its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.threads: set[str] = set()
+
+    def identity(self) -> Mapping[str, Any]:
+        return {"engine": "counting"}
+
+    def generate(self, batch: Sequence[tuple[Request, int]]) -> list[Completion]:
+        self.threads.add(threading.current_thread().name)
+        if any("long" in str(request.prompt) for request, _ in batch):
+            raise QuestionFailed("too long", reason="prompt too long")
+        if any("crash" in str(request.prompt) for request, _ in batch):
+            raise RuntimeError("out of memory")
+        self.batches.append(len(batch))
+        return [Completion(str(request.prompt).upper(), index) for request, index in batch]
+
+
+def test_what_is_asked_at_the_same_moment_is_one_batch() -> None:
+    engine = CountingEngine()
+
+    async def question(model: BatchedModel, number: int) -> str:
+        first = await model.complete(Request(f"q{number}"), [0, 1])
+        await asyncio.sleep(0)
+        second = await model.complete(Request(first[0].text + "!"), [0])
+        assert [c.sample_index for c in first] == [0, 1]
+        return second[0].text
+
+    async def run() -> list[str]:
+        model = BatchedModel(engine)
+        texts = await asyncio.gather(*(question(model, number) for number in range(50)))
+        await model.close()
+        return texts
+
+    assert asyncio.run(run()) == [f"Q{number}!" for number in range(50)]
+    assert engine.batches == [100, 50]
+    assert engine.threads != {threading.current_thread().name}
+
+
+def test_a_refused_request_fails_alone() -> None:
+    async def run() -> list[Any]:
+        model = BatchedModel(CountingEngine())
+        asked = [
+            model.complete(Request("too long" if number == 3 else "fine"), [0])
+            for number in range(7)
+        ]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        await model.close()
+        return results
+
+    results = asyncio.run(run())
+    assert isinstance(results.pop(3), QuestionFailed)
+    assert [result[0].text for result in results] == ["FINE"] * 6
+
+
+def test_an_engine_that_breaks_tells_everyone_who_waits_and_goes_on() -> None:
+    async def run() -> None:
+        model = BatchedModel(CountingEngine())
+        with pytest.raises(RuntimeError, match="out of memory"):
+            await model.complete(Request("crash"), [0])
+        assert (await model.complete(Request("fine"), [0]))[0].text == "FINE"
+        await model.close()
+
+    asyncio.run(run())
+
+
+def test_an_interrupted_run_does_not_wait_for_the_batch(tmp_path: Path) -> None:
+    engine = TransformersEngine().load(tiny_checkpoint(tmp_path, "t5"))
+
+    async def run() -> None:
+        model = BatchedModel(engine)
+        asked = asyncio.create_task(
+            model.complete(Request("Q: Is it?", max_tokens=1_000_000, temperature=2.0), range(4))
+        )
+        await asyncio.sleep(0.2)
+        assert not asked.done()
+        await model.close()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+
+    asyncio.run(asyncio.wait_for(run(), timeout=30))
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_questions_asked_while_a_batch_runs_join_it_and_get_the_same_answers(
+    tmp_path: Path, family: Any
+) -> None:
+    engine = TransformersEngine(batch_size=6).load(tiny_checkpoint(tmp_path, family))
+    requests = [
+        Request(f"Q: Is coin {number} heads up?", temperature=0.8, max_tokens=10 + number)
+        for number in range(9)
+    ]
+    too_long = Request("coin " * 300)
+
+    async def chain(model: BatchedModel, request: Request) -> list[str]:
+        first = await model.complete(request, [0, 1])
+        second = await model.complete(
+            Request(str(request.prompt) + first[0].text[:5], max_tokens=9), [0]
+        )
+        return [first[0].text, first[1].text, second[0].text]
+
+    async def run() -> list[list[str]]:
+        model = BatchedModel(engine)
+        results = await asyncio.gather(*(chain(model, request) for request in requests))
+        if family == "llama":
+            with pytest.raises(QuestionFailed):
+                await model.complete(too_long, [0])
+        await model.close()
+        return results
+
+    for request, (first, other, second) in zip(requests, asyncio.run(run()), strict=True):
+        assert [c.text for c in engine.generate([(request, 0), (request, 1)])] == [first, other]
+        again = Request(str(request.prompt) + first[:5], max_tokens=9)
+        assert engine.generate([(again, 0)])[0].text == second
