@@ -48,7 +48,7 @@ def test_the_guide_to_a_task(package: Path) -> None:
     for one, other in combinations(parts.values(), 2):
         assert {question.text for question in one}.isdisjoint(question.text for question in other)
     assert list(task.questions("ood")) == []
-    assert task.answer_kind.same("4", "4.0")
+    assert task.answer_type.same("4", "4.0")
 
 
 def test_the_guide_to_a_method(package: Path) -> None:

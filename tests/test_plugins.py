@@ -23,7 +23,7 @@ OTHER_PACKAGE = {
             size: int = 3
 
             @property
-            def answer_kind(self):
+            def answer_type(self):
                 return Number()
 
             def questions(self, split):
@@ -88,7 +88,7 @@ def test_settings_of_another_packages_plugin(other_package: Path) -> None:
 
 
 def test_class_named_directly(other_package: Path) -> None:
-    assert plugins.build("tasks", "other_package.task:Doubling", Task).answer_kind.same("4.0", "4")
+    assert plugins.build("tasks", "other_package.task:Doubling", Task).answer_type.same("4.0", "4")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ RECIPE = {
     "methods": [{"name": "fine_tune_cot", "samples": 2}, "answer_only"],
     "engine": {"name": "transformers", "batch_size": 4},
     "limit": {"train": 16, "validation": 4, "test": 16},
-    "in_flight": 8,
+    "max_concurrency": 8,
     "train": {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3},
 }
 

@@ -92,7 +92,7 @@ def test_an_outage_is_made_good_by_the_same_command(
         self: _ScriptedModel, request: Request, sample_indices: Sequence[int]
     ) -> list[Completion]:
         if any(f"{number} + 1?" in str(request.prompt) for number in range(2, 6)):
-            raise QuestionFailed("the endpoint is away", "server error", passing=True)
+            raise QuestionFailed("the endpoint is away", "server error", transient=True)
         return await complete(self, request, sample_indices)
 
     with monkeypatch.context() as outage:
@@ -104,10 +104,10 @@ def test_an_outage_is_made_good_by_the_same_command(
     )
     undisturbed = run({**recipe, "output": recipe["output"] + "/undisturbed"})
     assert len(kept(folder)) < len(kept(undisturbed))
-    assert read_json(folder / "sums" / "cot" / "generate" / "done.json")["facts"]["passing"] > 0
+    assert read_json(folder / "sums" / "cot" / "generate" / "done.json")["facts"]["transient"] > 0
     run(recipe)
     assert kept(folder) == kept(undisturbed)
-    assert read_json(folder / "sums" / "cot" / "generate" / "done.json")["facts"]["passing"] == 0
+    assert read_json(folder / "sums" / "cot" / "generate" / "done.json")["facts"]["transient"] == 0
     after, wanted = (read_json(one / "scores.json")["rows"] for one in (folder, undisturbed))
     assert after == wanted
     assert before["rows"] != after

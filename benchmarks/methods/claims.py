@@ -43,7 +43,7 @@ class Grid:
     def cells(self, method: str, strategy: str = "greedy", task: str = "") -> list[Path]:
         """Folders of the answers of every seed."""
         return [
-            self.run.infer_unit(cell, split, one).folder
+            self.run.infer_artifact(cell, split, one).folder
             for cell, split, one in self.run.answered()
             if (cell.method.label, one.label) == (method, strategy)
             and task in ("", cell.task.label)
@@ -75,7 +75,7 @@ class Grid:
         """For every training question, whether the teacher's rationales passed the filters."""
         (entry,) = (one for one in self.run.recipe.methods if one.label == method)
         task = self.run.recipe.tasks[0]
-        kept = read_records(self.run.curate_unit(task, entry).folder / "kept.jsonl", Rationale)
+        kept = read_records(self.run.curate_artifact(task, entry).folder / "kept.jsonl", Rationale)
         ids = {rationale.question_id for rationale in kept}
         return np.array(
             [[question.id in ids for question in self.run.questions(task, "train")]], dtype=float
@@ -89,7 +89,9 @@ class Grid:
         """Rationales asked of the teacher per training question."""
         (entry,) = (one for one in self.run.recipe.methods if one.label == method)
         (where,) = (one for one in self.run.recipe.tasks if one.label == task)
-        rows = list(read_jsonl(self.run.generate_unit(where, entry).folder / "rationales.jsonl"))
+        rows = list(
+            read_jsonl(self.run.generate_artifact(where, entry).folder / "rationales.jsonl")
+        )
         return sum(len(row.get("rationales", ())) for row in rows) / len(rows)
 
 

@@ -50,7 +50,7 @@ def accuracy(checkpoint: Path) -> float:
     completions = engine.generate(
         [(Request(question.text, max_tokens=160), 0) for question in questions]
     )
-    kind = task.answer_kind
+    kind = task.answer_type
     right = [
         kind.same(kind.extract(completion.text, markers=("-->",)), question.answer)
         for completion, question in zip(completions, questions, strict=True)

@@ -125,7 +125,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     rates: dict[str, list[float]] = {}
     notes: dict[str, str] = {}
     for _ in range(options.repeat):
-        for in_flight, count in ((64, 5_000), (256, 10_000)):
+        for max_concurrency, count in ((64, 5_000), (256, 10_000)):
             for tool in ("ours", "bare", *PEERS):
                 asked = (
                     count
@@ -133,11 +133,15 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
                     else min(count, 2_000 if tool == "distilabel" else 5_000)
                 )
                 with endpoint("--latency", 0.05) as server, scratch() as folder:
-                    settings = {"base_url": server.base_url, "count": asked, "in_flight": in_flight}
+                    settings = {
+                        "base_url": server.base_url,
+                        "count": asked,
+                        "max_concurrency": max_concurrency,
+                    }
                     result = run(tool, options.peers, folder=str(folder), **settings)
                 if result is None:
                     continue
-                label = f"{tool} @{in_flight}"
+                label = f"{tool} @{max_concurrency}"
                 if "error" in result or result["answered"] != asked:
                     notes[label] = str(result)
                     continue
@@ -158,7 +162,7 @@ def long(options: argparse.Namespace) -> dict[str, Any]:
     """20,000 requests of 0.5 s, 256 in flight: share of in-flight ÷ latency."""
     with endpoint("--latency", 0.5) as server, scratch() as folder:
         result = run(
-            "ours", base_url=server.base_url, count=20_000, in_flight=256, folder=str(folder)
+            "ours", base_url=server.base_url, count=20_000, max_concurrency=256, folder=str(folder)
         )
     assert result is not None
     rate = result["answered"] / result["seconds"]
@@ -185,7 +189,7 @@ def refused(options: argparse.Namespace) -> dict[str, Any]:
                     settings = {
                         "base_url": server.base_url,
                         "count": count,
-                        "in_flight": 64,
+                        "max_concurrency": 64,
                         "folder": str(folder),
                     }
                     result = run(tool, options.peers, timeout=200, **settings)
@@ -226,7 +230,7 @@ def faults(options: argparse.Namespace) -> dict[str, Any]:
             settings = {
                 "base_url": server.base_url,
                 "count": 20_000,
-                "in_flight": 128,
+                "max_concurrency": 128,
                 "timeout_s": 3.0,
             }
             result = run("ours", folder=str(folder), **settings)
@@ -246,21 +250,21 @@ def faults(options: argparse.Namespace) -> dict[str, Any]:
 
 def kill(options: argparse.Namespace) -> dict[str, Any]:
     """20 × kill -9 at random moments, then to the end: what was lost, what was asked again, whether the file is the same."""
-    rng, count, in_flight = random.Random(1), 30_000, 64
+    rng, count, max_concurrency = random.Random(1), 30_000, 64
     with endpoint("--latency", 0.05, "--count-prompts") as server, scratch() as folder:
         undisturbed, killed = folder / "a", folder / "b"
         run(
             "ours",
             base_url=server.base_url,
             count=count,
-            in_flight=in_flight,
+            max_concurrency=max_concurrency,
             folder=str(undisturbed),
         )
         before = server.stats()["seen"]["answered"]
         settings = {
             "base_url": server.base_url,
             "count": count,
-            "in_flight": in_flight,
+            "max_concurrency": max_concurrency,
             "folder": str(killed),
         }
         line = command("ours", settings, None)
@@ -287,7 +291,7 @@ def kill(options: argparse.Namespace) -> dict[str, Any]:
         "arrived before the last run": kept,
         "lost": lost,
         "asked again": asked_again,
-        "allowed": 20 * in_flight,
+        "allowed": 20 * max_concurrency,
         "same file": same,
     }
 
@@ -313,7 +317,7 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
             settings = {
                 "base_url": server.base_url,
                 "count": count,
-                "in_flight": 256,
+                "max_concurrency": 256,
                 "samples": samples,
             }
             result = run("ours", folder=str(folder), **settings)
@@ -347,7 +351,7 @@ def outage(options: argparse.Namespace) -> dict[str, Any]:
     with scratch() as folder:
         thread.start()
         result = run(
-            "ours", base_url=server.base_url, count=10_000, in_flight=64, folder=str(folder)
+            "ours", base_url=server.base_url, count=10_000, max_concurrency=64, folder=str(folder)
         )
         thread.join()
         again = server.stats()["seen"]["answered"] + answered_before - 10_000
@@ -365,7 +369,7 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
     peaks, rates = {}, {}
     for count in (10_000, options.million):
         with endpoint("--latency", 0) as server, scratch() as folder:
-            settings = {"base_url": server.base_url, "count": count, "in_flight": 256}
+            settings = {"base_url": server.base_url, "count": count, "max_concurrency": 256}
             result = run("ours", timeout=3600, folder=str(folder), **settings)
         assert result is not None
         peaks[count], rates[count] = round(result["peak_mb"], 1), round(count / result["seconds"])

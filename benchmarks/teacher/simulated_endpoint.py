@@ -43,7 +43,7 @@ class Behaviour:
         self.random = random.Random(options.seed)
         self.seen: Counter[str] = Counter()
         self.prompts: Counter[bytes] = Counter()
-        self.in_flight = 0
+        self.max_concurrency = 0
         self.most_in_flight = 0
         self.recent: deque[float] = deque()
         self.files: dict[str, bytes] = {}
@@ -221,8 +221,8 @@ class Connection(asyncio.Protocol):
             return
         if fault == "hang":
             return
-        behaviour.in_flight += 1
-        behaviour.most_in_flight = max(behaviour.most_in_flight, behaviour.in_flight)
+        behaviour.max_concurrency += 1
+        behaviour.most_in_flight = max(behaviour.most_in_flight, behaviour.max_concurrency)
         delay = behaviour.delay()
         if delay:
             self.loop.call_later(delay, self.finish, fault, request, chat, body)
@@ -231,7 +231,7 @@ class Connection(asyncio.Protocol):
 
     def finish(self, fault: str, request: dict[str, Any], chat: bool, body: bytes) -> None:
         behaviour = self.behaviour
-        behaviour.in_flight -= 1
+        behaviour.max_concurrency -= 1
         if fault == "reset":
             self.transport.abort()
         elif fault == "500":

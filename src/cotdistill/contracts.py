@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from cotdistill.records import Answer, Completion, Example, Prompt, Question, Rationale, Request
 
 __all__ = [
-    "AnswerKind",
+    "AnswerType",
     "Ask",
     "Engine",
     "EnginePlugin",
@@ -57,7 +57,7 @@ class Ask(Protocol):
         top_p: float = 1.0,
         max_tokens: int = 256,
         stop: Sequence[str] = (),
-        begin: str = "",
+        prefill: str = "",
     ) -> list[Completion]:
         """Completions `first_sample` to `first_sample + samples - 1` of the prompt, in order.
 
@@ -78,7 +78,7 @@ class Solve(Protocol):
     def __call__(self, question: Question, ask: Ask) -> Awaitable[Answer]: ...
 
 
-class AnswerKind(Plugin):
+class AnswerType(Plugin):
     """One kind of answer: how it is read out of a text and when two are the same."""
 
     def extract(
@@ -107,7 +107,7 @@ class Task(Plugin):
         raise NotImplementedError
 
     @property
-    def answer_kind(self) -> AnswerKind:
+    def answer_type(self) -> AnswerType:
         raise NotImplementedError
 
 
@@ -162,7 +162,9 @@ class Method(Plugin):
         """This method with the exemplars (training questions that have a rationale) in its prompts."""
         return self
 
-    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+    async def annotate(
+        self, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> list[Rationale]:
         """Candidate rationales of one training question. The default needs no teacher: one empty rationale, gold answer."""
         return [Rationale(question.id, "", question.answer, source="none")]
 
@@ -171,7 +173,7 @@ class Method(Plugin):
         question: Question,
         rationales: Sequence[Rationale],
         ask: Ask,
-        kind: AnswerKind,
+        answer_type: AnswerType,
         round: int,
     ) -> list[Rationale]:
         """The candidates to train round `round` ≥ 1 on; they are filtered again. The default keeps those there are."""
@@ -181,7 +183,7 @@ class Method(Plugin):
         """Training examples of one kept rationale, each with its role. Prompts are plain: the student adds its format."""
         return ()
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         """Answer one question at test time, asking only roles this method trains (or prompts)."""
         raise NotImplementedError
 
@@ -193,7 +195,9 @@ class Method(Plugin):
 class Strategy(Plugin):
     """How a model is asked at test time: wraps `solve` or `ask`, works on every method."""
 
-    async def run(self, solve: Solve, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def run(
+        self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> Answer:
         """One answer, calling `solve` as often and with whatever `ask` the strategy needs."""
         return await solve(question, ask)
 
@@ -207,7 +211,7 @@ class Filter(Plugin):
     """What is kept. Streams; every candidate comes out again, with a short reason when it is dropped."""
 
     def apply(
-        self, candidates: Iterable[tuple[Question, Rationale]], kind: AnswerKind
+        self, candidates: Iterable[tuple[Question, Rationale]], answer_type: AnswerType
     ) -> Iterator[tuple[Question, Rationale, str | None]]:
         raise NotImplementedError
 

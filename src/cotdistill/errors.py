@@ -54,9 +54,9 @@ class QuestionFailed(TeacherError):
     `passing` says that another day may bring the answer (an outage, a limit): a later call of the same run asks again.
     """
 
-    def __init__(self, message: str, reason: str, *, passing: bool = False) -> None:
+    def __init__(self, message: str, reason: str, *, transient: bool = False) -> None:
         super().__init__(message)
-        self.reason, self.passing = reason, passing
+        self.reason, self.transient = reason, transient
 
 
 class BudgetSpent(CotdistillError):

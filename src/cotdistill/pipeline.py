@@ -24,7 +24,7 @@ from cotdistill.recipe import Entry, MethodEntry, Recipe, resolved_yaml
 from cotdistill.records import Answer, Question, Rationale
 from cotdistill.runs.environment import environment
 from cotdistill.runs.grid import Cell, Run
-from cotdistill.runs.store import Unit, locked
+from cotdistill.runs.store import Artifact, locked
 from cotdistill.stages.curate import curate_rationales
 from cotdistill.stages.generate import generate_rationales
 from cotdistill.stages.infer import answer_questions
@@ -59,16 +59,16 @@ def run_recipe(
 def generate(run: Run) -> None:
     """Ask the teacher for candidate rationales of every training question."""
     for task, method in _trained(run):
-        unit = run.generate_unit(task, method)
-        if _finished(unit):
+        artifact = run.generate_artifact(task, method)
+        if _finished(artifact):
             continue
-        unit.begin()
+        artifact.start()
         started = time.monotonic()
         total = run.digest(task.label, "train")[1]
         with run.progress.task(f"generate {task.label} · {method.label}", total) as advance:
             counts = run_async(_generate(run, task, method, advance))
-        unit.finish({**counts, "seconds": time.monotonic() - started})
-        _say_what_may_pass(run, f"{task.label} · {method.label}", counts["passing"])
+        artifact.complete({**counts, "seconds": time.monotonic() - started})
+        _log_transient(run, f"{task.label} · {method.label}", counts["transient"])
 
 
 async def _generate(run: Run, task: Entry, method: MethodEntry, advance: Advance) -> dict[str, Any]:
@@ -84,9 +84,9 @@ async def _generate(run: Run, task: Entry, method: MethodEntry, advance: Advance
             run.questions(task, "train"),
             run.method(task, method),
             ask,
-            task.plugin.answer_kind,
-            run.generate_unit(task, method).folder / "rationales.jsonl",
-            in_flight=run.recipe.in_flight,
+            task.plugin.answer_type,
+            run.generate_artifact(task, method).folder / "rationales.jsonl",
+            max_concurrency=run.recipe.max_concurrency,
             on_progress=report,
         )
     return asdict(counts)
@@ -95,47 +95,48 @@ async def _generate(run: Run, task: Entry, method: MethodEntry, advance: Advance
 def curate(run: Run) -> None:
     """Keep the rationales that hold; drop the others with a reason."""
     for task, method in _trained(run):
-        unit = run.curate_unit(task, method)
-        if unit.facts is not None:
+        artifact = run.curate_artifact(task, method)
+        if artifact.metadata is not None:
             continue
-        generated = run.generate_unit(task, method)
+        generated = run.generate_artifact(task, method)
         _require(generated, "generate")
-        unit.begin()
+        artifact.start()
         counts = curate_rationales(
             run.questions(task, "train"),
             generated.folder / "rationales.jsonl",
             run.filters(method),
-            task.plugin.answer_kind,
-            unit.folder,
+            task.plugin.answer_type,
+            artifact.folder,
         )
-        unit.finish(counts.to_json())
+        artifact.complete(counts.to_json())
 
 
 def train(run: Run) -> None:
     """Train every method's roles for every student and seed."""
     for cell in run.cells():
-        unit = run.train_unit(cell)
-        if not cell.method.plugin.rounds or unit.facts is not None:
+        artifact = run.train_artifact(cell)
+        if not cell.method.plugin.rounds or artifact.metadata is not None:
             continue
-        curated = run.curate_unit(cell.task, cell.method)
+        curated = run.curate_artifact(cell.task, cell.method)
         _require(curated, "curate")
-        unit.begin()
+        artifact.start()
         questions = {question.id: question for question in run.questions(cell.task, "train")}
         kept = read_records(curated.folder / "kept.jsonl", Rationale)
         started = time.monotonic()
         trained = train_method(
             _training(run, cell, list(questions.values())),
             [(questions[rationale.question_id], rationale) for rationale in kept],
-            unit.folder,
-            unit.fingerprint,
+            artifact.folder,
+            artifact.fingerprint,
         )
         checkpoints = {
-            role: str(path.relative_to(unit.folder)) for role, path in trained.checkpoints.items()
+            role: str(path.relative_to(artifact.folder))
+            for role, path in trained.checkpoints.items()
         }
-        unit.finish(
+        artifact.complete(
             {
                 "checkpoints": checkpoints,
-                "roles": trained.facts,
+                "roles": trained.metadata,
                 "seconds": time.monotonic() - started,
             }
         )
@@ -147,7 +148,7 @@ def _training(run: Run, cell: Cell, questions: Sequence[Question]) -> Training:
         student=cell.student.settings,
         settings=cell.method.train,
         seed=cell.seed,
-        kind=cell.task.plugin.answer_kind,
+        answer_type=cell.task.plugin.answer_type,
         filters=run.filters(cell.method),
         questions=questions,
         validation=list(run.questions(cell.task, run.selection_split(cell.method))),
@@ -155,32 +156,36 @@ def _training(run: Run, cell: Cell, questions: Sequence[Question]) -> Training:
         load_role=run.load_role(cell.student),
         progress=run.progress,
         label=cell.label,
-        in_flight=run.recipe.in_flight,
+        max_concurrency=run.recipe.max_concurrency,
     )
 
 
 def infer(run: Run) -> None:
     """Answer the questions of every evaluated split with every model and strategy, the teacher on the same ones."""
     for cell, split, strategy in run.answered():
-        unit = run.infer_unit(cell, split, strategy)
-        if _finished(unit):
+        artifact = run.infer_artifact(cell, split, strategy)
+        if _finished(artifact):
             continue
         if cell.method.plugin.rounds:
-            _require(run.train_unit(cell), "train")
-        unit.begin()
-        (unit.folder / "scored.jsonl").unlink(missing_ok=True)  # of earlier answers
+            _require(run.train_artifact(cell), "train")
+        artifact.start()
+        (artifact.folder / "scored.jsonl").unlink(missing_ok=True)  # of earlier answers
         questions = list(run.questions(cell.task, split))
         started = time.monotonic()
         with run.progress.task(
             f"infer {cell.label} · {split} · {strategy.label}", len(questions)
         ) as advance:
-            passing = run_async(
-                _infer(run, cell, questions, strategy, unit.folder / "answers.jsonl", advance)
+            transient = run_async(
+                _infer(run, cell, questions, strategy, artifact.folder / "answers.jsonl", advance)
             )
-        unit.finish(
-            {"questions": len(questions), "passing": passing, "seconds": time.monotonic() - started}
+        artifact.complete(
+            {
+                "questions": len(questions),
+                "transient": transient,
+                "seconds": time.monotonic() - started,
+            }
         )
-        _say_what_may_pass(run, cell.label, passing)
+        _log_transient(run, cell.label, transient)
 
 
 async def _infer(
@@ -191,12 +196,12 @@ async def _infer(
     out: Path,
     advance: Advance,
 ) -> int:
-    unit = run.train_unit(cell)
+    artifact = run.train_artifact(cell)
     load = run.load_role(cell.student)
-    checkpoints = unit.facts["checkpoints"] if unit.facts is not None else {}
+    checkpoints = artifact.metadata["checkpoints"] if artifact.metadata is not None else {}
     rules = strategy.plugin.rules
     models = {
-        role: BatchedModel(load(unit.folder / path), rules=rules)
+        role: BatchedModel(load(artifact.folder / path), rules=rules)
         for role, path in checkpoints.items()
     }
     async with run.open_ask(models, cell.student) as ask:
@@ -205,9 +210,9 @@ async def _infer(
             run.method(cell.task, cell.method),
             strategy.plugin,
             ask,
-            cell.task.plugin.answer_kind,
+            cell.task.plugin.answer_type,
             out,
-            in_flight=run.recipe.in_flight,
+            max_concurrency=run.recipe.max_concurrency,
             advance=advance,
         )
 
@@ -216,12 +221,12 @@ def evaluate(run: Run) -> None:
     """Compare all answers with gold on the same questions and write `scores.json`."""
     scored, measures = [], list[dict[str, Any]]()
     for cell, split, strategy in run.answered():
-        unit = run.infer_unit(cell, split, strategy)
-        _require(unit, "infer")
-        folder = unit.folder
+        artifact = run.infer_artifact(cell, split, strategy)
+        _require(artifact, "infer")
+        folder = artifact.folder
         answers = list(read_records(folder / "answers.jsonl", Answer))
         verdicts = evaluate_answers(
-            run.questions(cell.task, split), answers, cell.task.plugin.answer_kind
+            run.questions(cell.task, split), answers, cell.task.plugin.answer_type
         )
         write_jsonl(folder / "scored.jsonl", (verdict.to_json() for verdict in verdicts))
         where = {
@@ -268,7 +273,7 @@ def _contamination(run: Run) -> dict[str, Any]:
     reports = {}
     for task in run.recipe.tasks:
         methods = [method for method in run.recipe.methods if method.plugin.rounds]
-        kept = (run.curate_unit(task, method).folder / "kept.jsonl" for method in methods)
+        kept = (run.curate_artifact(task, method).folder / "kept.jsonl" for method in methods)
         report = contamination_report(
             run.questions(task, "train"),
             run.questions(task, "test"),
@@ -297,31 +302,31 @@ def report(run: Run) -> None:
     write_report(data, run.folder)
     for table in terminal_tables(data):
         run.progress.show(table)
-    run.progress.say(f"report: {run.folder / 'report.html'}")
+    run.progress.log(f"report: {run.folder / 'report.html'}")
 
 
-def _finished(unit: Unit) -> bool:
+def _finished(artifact: Artifact) -> bool:
     """Whether nothing is left to do: what failed in passing (an endpoint that was away) is asked again."""
-    return unit.facts is not None and not unit.facts.get("passing")
+    return artifact.metadata is not None and not artifact.metadata.get("transient")
 
 
-def _require(unit: Unit, stage: str) -> None:
-    if unit.facts is None:
+def _require(artifact: Artifact, stage: str) -> None:
+    if artifact.metadata is None:
         raise UserError(
-            f"{unit.folder}: not there, or made for another recipe; run the stage {stage} first"
+            f"{artifact.folder}: not there, or made for another recipe; run the stage {stage} first"
         )
 
 
-def _say_what_may_pass(run: Run, label: str, count: int) -> None:
+def _log_transient(run: Run, label: str, count: int) -> None:
     if count:
-        run.progress.say(
+        run.progress.log(
             f"{label}: {count} questions failed for now; the same command asks them again"
         )
 
 
 def _answered_from(run: Run) -> str:
     """Fingerprint of everything that the scores are made from."""
-    return fingerprint([run.infer_unit(*answered).fingerprint for answered in run.answered()])
+    return fingerprint([run.infer_artifact(*answered).fingerprint for answered in run.answered()])
 
 
 def _trained(run: Run) -> Iterator[tuple[Entry, MethodEntry]]:

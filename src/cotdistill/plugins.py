@@ -30,7 +30,7 @@ __all__ = ["KINDS", "build", "find", "names", "settings_error", "summary"]
 
 KINDS: dict[str, type[contracts.Plugin]] = {
     "tasks": contracts.Task,
-    "answers": contracts.AnswerKind,
+    "answers": contracts.AnswerType,
     "teachers": contracts.Teacher,
     "methods": contracts.Method,
     "filters": contracts.Filter,

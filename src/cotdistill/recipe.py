@@ -128,7 +128,7 @@ class Recipe(_Strict):
     exemplars: Path | None = None
     completions: Path | None = None
     budget: Budget = Budget()
-    in_flight: int = Field(512, ge=1)
+    max_concurrency: int = Field(512, ge=1)
 
     @field_validator("name")
     @classmethod
@@ -322,7 +322,7 @@ def resolved_yaml(recipe: Recipe) -> str:
                 "exemplars",
                 "completions",
                 "budget",
-                "in_flight",
+                "max_concurrency",
             },
         ),
     }

@@ -173,7 +173,7 @@ class Request:
     top_p: float = 1.0
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
-    begin: str = ""
+    prefill: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -182,7 +182,7 @@ class Request:
             "top_p": self.top_p,
             "max_tokens": self.max_tokens,
             "stop": list(self.stop),
-            "begin": self.begin,
+            "prefill": self.prefill,
         }
 
 

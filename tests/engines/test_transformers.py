@@ -44,7 +44,7 @@ def mixed_batch() -> list[tuple[Request, int]]:
         sampled = Request(prompt, temperature=0.9, top_p=1.0 if place % 2 else 0.8, max_tokens=30)
         rows += [(sampled, index) for index in range(3)]
         rows.append(
-            (Request(prompt, temperature=0.7, max_tokens=12, begin="Ana has", stop=("e",)), 1)
+            (Request(prompt, temperature=0.7, max_tokens=12, prefill="Ana has", stop=("e",)), 1)
         )
     return rows
 
@@ -96,7 +96,7 @@ def test_a_completion_starts_with_what_was_given(checkpoint: Path) -> None:
     engine = load(checkpoint)
     for begin in ("Ana has 3", "Ana has 3 ", "3 + 8 =", "apples. "):
         completion = engine.generate(
-            [(Request(PROMPTS[0], max_tokens=12, begin=begin, temperature=0.5), 0)]
+            [(Request(PROMPTS[0], max_tokens=12, prefill=begin, temperature=0.5), 0)]
         )[0]
         assert completion.text.startswith(begin)
         assert len(completion.text) > len(begin)

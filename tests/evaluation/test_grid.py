@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.errors import DataError
 from cotdistill.evaluation.grid import Cell, evaluate_answers, grade, sampled, score_grid, strata
 from cotdistill.records import Answer, Question, Step, Verdict
@@ -13,7 +13,7 @@ from cotdistill.records import Answer, Question, Step, Verdict
 QUESTIONS = [Question(f"q{i}", "?", str(i)) for i in range(40)]
 
 
-class Broken(AnswerKind):
+class Broken(AnswerType):
     def same(self, answer: str | None, gold: str | None) -> bool:
         raise RuntimeError("no antlr")
 

@@ -76,7 +76,7 @@ def test_what_is_put_comes_back_by_sample_index(tmp_path: Path) -> None:
         request_key(IDENTITY, Request("Q", top_p=0.9)),
         request_key(IDENTITY, Request("Q", max_tokens=257)),
         request_key(IDENTITY, Request("Q", stop=("\n",))),
-        request_key(IDENTITY, Request("Q", begin=" First")),
+        request_key(IDENTITY, Request("Q", prefill=" First")),
     ],
 )
 def test_anything_that_determines_a_completion_changes_the_key(other: str) -> None:

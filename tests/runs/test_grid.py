@@ -65,8 +65,15 @@ def test_changed_data_is_noticed_everywhere(tmp_path: Path, questions: Path) -> 
     def fingerprints(one: Run) -> list[str]:
         (cell,) = one.cells()
         task, method, strategy = cell.task, cell.method, one.recipe.strategies[0]
-        units = one.generate_unit(task, method), one.curate_unit(task, method), one.train_unit(cell)
-        return [unit.fingerprint for unit in (*units, one.infer_unit(cell, "test", strategy))]
+        units = (
+            one.generate_artifact(task, method),
+            one.curate_artifact(task, method),
+            one.train_artifact(cell),
+        )
+        return [
+            artifact.fingerprint
+            for artifact in (*units, one.infer_artifact(cell, "test", strategy))
+        ]
 
     before = fingerprints(run(tmp_path))
     assert fingerprints(run(tmp_path)) == before

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cotdistill.errors import DataError, StoreError
-from cotdistill.runs.store import Unit, locked
+from cotdistill.runs.store import Artifact, locked
 from cotdistill.util.files import read_jsonl, whole_file, write_jsonl, write_text
 from cotdistill.util.naming import folder_name
 
@@ -53,18 +53,18 @@ def test_torn_last_line_ends_a_log(tmp_path: Path) -> None:
 
 
 def test_unit_is_done_only_for_the_same_inputs(tmp_path: Path) -> None:
-    unit = Unit(tmp_path / "u", {"x": 1})
-    assert unit.facts is None
-    unit.begin()
-    (unit.folder / "half.txt").write_text("kept for resuming")
-    unit.begin()
-    assert (unit.folder / "half.txt").exists()
-    unit.finish({"n": 3})
-    assert Unit(tmp_path / "u", {"x": 1}).facts == {"n": 3}
-    other = Unit(tmp_path / "u", {"x": 2})
-    assert other.facts is None
+    artifact = Artifact(tmp_path / "u", {"x": 1})
+    assert artifact.metadata is None
+    artifact.start()
+    (artifact.folder / "half.txt").write_text("kept for resuming")
+    artifact.start()
+    assert (artifact.folder / "half.txt").exists()
+    artifact.complete({"n": 3})
+    assert Artifact(tmp_path / "u", {"x": 1}).metadata == {"n": 3}
+    other = Artifact(tmp_path / "u", {"x": 2})
+    assert other.metadata is None
     other.begin()
-    assert not (unit.folder / "half.txt").exists()
+    assert not (artifact.folder / "half.txt").exists()
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,19 @@ def test_unit_is_done_only_for_the_same_inputs(tmp_path: Path) -> None:
 def test_a_unit_with_a_damaged_or_missing_file_is_made_again(
     tmp_path: Path, name: str, text: str | None
 ) -> None:
-    unit = Unit(tmp_path / "u", {"x": 1})
-    unit.begin()
-    (unit.folder / "answers.jsonl").write_text("{}\n{}\n")
-    unit.finish({"n": 2})
-    assert unit.facts == {"n": 2}
-    (unit.folder / "scored.jsonl").write_text("made of it later")
-    assert unit.facts == {"n": 2}
+    artifact = Artifact(tmp_path / "u", {"x": 1})
+    artifact.start()
+    (artifact.folder / "answers.jsonl").write_text("{}\n{}\n")
+    artifact.complete({"n": 2})
+    assert artifact.metadata == {"n": 2}
+    (artifact.folder / "scored.jsonl").write_text("made of it later")
+    assert artifact.metadata == {"n": 2}
     if text is None:
-        (unit.folder / name).unlink()
+        (artifact.folder / name).unlink()
     else:
-        (unit.folder / name).write_text(text)
-    assert unit.facts is None
-    unit.begin()
+        (artifact.folder / name).write_text(text)
+    assert artifact.metadata is None
+    artifact.start()
 
 
 def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:

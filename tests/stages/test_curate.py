@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerKind, Filter
+from cotdistill.contracts import AnswerType, Filter
 from cotdistill.errors import DataError
 from cotdistill.filters.answer_match import AnswerMatch
 from cotdistill.records import Question, Rationale
@@ -22,7 +22,7 @@ class Short(Filter):
     """Drops texts over ten characters."""
 
     def apply(
-        self, candidates: Iterable[tuple[Question, Rationale]], kind: AnswerKind
+        self, candidates: Iterable[tuple[Question, Rationale]], answer_type: AnswerType
     ) -> Iterator[tuple[Question, Rationale, str | None]]:
         for question, rationale in candidates:
             yield question, rationale, "too long" if len(rationale.text) > 10 else None

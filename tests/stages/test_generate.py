@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.errors import BudgetSpent, DataError, FatalTeacherError
 from cotdistill.model.client import Asker
 from cotdistill.model.completion_log import CompletionLog
@@ -27,7 +27,9 @@ class TwoCalls(Method):
 
     samples: int = 1
 
-    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+    async def annotate(
+        self, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> list[Rationale]:
         first = await ask(f"Q: {question.text}", samples=self.samples, temperature=0.7)
         made = []
         for completion in first:
@@ -51,7 +53,7 @@ def run(
         method = TwoCalls(samples=settings.pop("samples", 1))
         try:
             return await generate_rationales(
-                questions(count), method, ask, AnswerKind(), out, **settings
+                questions(count), method, ask, AnswerType(), out, **settings
             ), ask
         finally:
             if opened:
@@ -68,7 +70,7 @@ def test_rows_are_in_question_order_whatever_comes_first(tmp_path: Path) -> None
     out = tmp_path / "new" / "rationales.jsonl"
     seen: list[int] = []
     counts, _ = run(
-        Scripted(replies=("a", "b")), out, 50, in_flight=7, on_progress=seen.append, samples=2
+        Scripted(replies=("a", "b")), out, 50, max_concurrency=7, on_progress=seen.append, samples=2
     )
     assert counts == GenerateCounts(50, 100)
     assert [row["question"] for row in rows(out)] == [f"q/{n}" for n in range(50)]
@@ -80,11 +82,13 @@ def test_rows_are_in_question_order_whatever_comes_first(tmp_path: Path) -> None
 
 def test_text_no_file_can_hold_and_numbers_no_json_has_do_not_stop_the_run(tmp_path: Path) -> None:
     class Odd(Method):
-        async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+        async def annotate(
+            self, question: Question, ask: Ask, answer_type: AnswerType
+        ) -> list[Rationale]:
             return [Rationale(question.id, "half a pair: \ud83d", None, extra={"big": 2**70})]
 
     out = tmp_path / "r.jsonl"
-    asyncio.run(generate_rationales(questions(2), Odd(), Asker({}), AnswerKind(), out))
+    asyncio.run(generate_rationales(questions(2), Odd(), Asker({}), AnswerType(), out))
     assert [Rationale.from_json(row["rationales"][0]).text for row in rows(out)] == [
         "half a pair: \ud83d"
     ] * 2
@@ -97,7 +101,7 @@ def test_where_nothing_is_waited_for_others_have_their_turn(tmp_path: Path) -> N
         endless = (Question(str(n), "Is it?") for n in itertools.count())
         job = asyncio.create_task(
             generate_rationales(
-                endless, TwoCalls(), ask, AnswerKind(), tmp_path / "r.jsonl", in_flight=1
+                endless, TwoCalls(), ask, AnswerType(), tmp_path / "r.jsonl", max_concurrency=1
             )
         )
         await asyncio.sleep(0.05)
@@ -118,9 +122,9 @@ def test_failed_questions_are_listed_with_the_reason(tmp_path: Path) -> None:
 
 def test_a_rerun_asks_nothing_and_writes_the_same_bytes(tmp_path: Path) -> None:
     log, out = tmp_path / "log.sqlite", tmp_path / "r.jsonl"
-    run(Scripted(replies=("a", "b", "c")), out, 30, log, samples=3, in_flight=5)
+    run(Scripted(replies=("a", "b", "c")), out, 30, log, samples=3, max_concurrency=5)
     before = out.read_bytes()
-    _, ask = run(Scripted(replies=("a", "b", "c")), out, 30, log, samples=3, in_flight=30)
+    _, ask = run(Scripted(replies=("a", "b", "c")), out, 30, log, samples=3, max_concurrency=30)
     assert out.read_bytes() == before
     assert ask.ledger.roles["teacher"].completions == 0
 
@@ -129,7 +133,9 @@ def test_a_slow_question_holds_up_no_other(tmp_path: Path) -> None:
     order: list[str] = []
 
     class Slow(Method):
-        async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+        async def annotate(
+            self, question: Question, ask: Ask, answer_type: AnswerType
+        ) -> list[Rationale]:
             await asyncio.sleep(0.2 if question.id == "q/0" else 0)
             order.append(question.id)
             return []
@@ -139,7 +145,7 @@ def test_a_slow_question_holds_up_no_other(tmp_path: Path) -> None:
         out = tmp_path / "r.jsonl"
         ask = Asker({"teacher": Scripted().open()})
         asyncio.run(
-            generate_rationales(questions(300), Slow(), ask, AnswerKind(), out, in_flight=4)
+            generate_rationales(questions(300), Slow(), ask, AnswerType(), out, max_concurrency=4)
         )
     finally:
         generate._InOrder.HELD = held
@@ -153,7 +159,7 @@ def test_a_fatal_error_stops_the_run_and_keeps_what_arrives(tmp_path: Path) -> N
         replies=lambda request, index: f"{request.prompt} {index}", faults={"number 20": "fatal"}
     )
     with pytest.raises(FatalTeacherError, match="number 20"):
-        run(teacher, tmp_path / "r.jsonl", 1000, log, in_flight=4)
+        run(teacher, tmp_path / "r.jsonl", 1000, log, max_concurrency=4)
     assert not (tmp_path / "r.jsonl").exists()
     with CompletionLog(log) as kept:
         prompts = {entry.request["prompt"] for entry in kept.entries()}
@@ -165,14 +171,14 @@ def test_a_budget_stops_the_run_and_the_next_run_goes_on(tmp_path: Path) -> None
     log, out = tmp_path / "log.sqlite", tmp_path / "r.jsonl"
     words = Scripted(replies=lambda request, index: f"{request.prompt} {index}", latency_s=0.001)
     with pytest.raises(BudgetSpent, match="tokens"):
-        run(words, out, 100, log, in_flight=4, budget=Budget(tokens=200))
+        run(words, out, 100, log, max_concurrency=4, budget=Budget(tokens=200))
     with CompletionLog(log) as kept:
         spent = sum(
             entry.completion.prompt_tokens + entry.completion.completion_tokens
             for entry in kept.entries()
         )
     assert 200 <= spent <= 200 + 4 * 20
-    counts, ask = run(words, out, 100, log, in_flight=4)
+    counts, ask = run(words, out, 100, log, max_concurrency=4)
     assert counts.questions == 100
     assert ask.ledger.roles["teacher"].from_log > 10
 
@@ -181,7 +187,7 @@ def test_an_interrupt_cancels_what_is_under_way(tmp_path: Path) -> None:
     async def main() -> None:
         ask = Asker({"teacher": Scripted(latency_s=60).open()})
         job = asyncio.create_task(
-            generate_rationales(questions(10), TwoCalls(), ask, AnswerKind(), tmp_path / "r.jsonl")
+            generate_rationales(questions(10), TwoCalls(), ask, AnswerType(), tmp_path / "r.jsonl")
         )
         await asyncio.sleep(0.05)
         job.cancel()
@@ -201,7 +207,7 @@ def test_a_bad_line_among_the_questions_loses_nothing_that_was_asked(tmp_path: P
         with CompletionLog(tmp_path / "log.sqlite") as log:
             async with Asker({"teacher": Scripted(latency_s=0.1).open()}, log) as ask:
                 await generate_rationales(
-                    some_bad(), TwoCalls(), ask, AnswerKind(), tmp_path / "r.jsonl"
+                    some_bad(), TwoCalls(), ask, AnswerType(), tmp_path / "r.jsonl"
                 )
 
     with pytest.raises(DataError, match=r"questions.jsonl:6"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.errors import QuestionFailed
 from cotdistill.records import Answer, Completion, Prompt, Question
 from cotdistill.stages.infer import answer_questions
@@ -20,9 +20,9 @@ QUESTIONS = [Question(f"q/{index}", f"{index} + 1?", str(index + 1)) for index i
 class Echo(Method):
     """Asks the question as it is."""
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         (completion,) = await ask(question.text, role="student")
-        return Answer(question.id, kind.extract(completion.text), completion.text)
+        return Answer(question.id, answer_type.extract(completion.text), completion.text)
 
 
 def run(out: Path) -> tuple[list[Answer], list[str]]:
@@ -35,7 +35,9 @@ def run(out: Path) -> tuple[list[Answer], list[str]]:
             raise QuestionFailed("the prompt is too long", "too long")
         return [Completion(str(int(prompt[0]) + 1))]
 
-    asyncio.run(answer_questions(QUESTIONS, Echo(), Greedy(), ask, Number(), out, in_flight=2))
+    asyncio.run(
+        answer_questions(QUESTIONS, Echo(), Greedy(), ask, Number(), out, max_concurrency=2)
+    )
     return list(read_records(out, Answer)), asked
 
 
@@ -55,13 +57,13 @@ def test_what_may_pass_is_asked_again_by_a_second_call(tmp_path: Path) -> None:
         assert isinstance(prompt, str)
         asked.append(prompt)
         if prompt in away:
-            raise QuestionFailed("the endpoint is away", "server error", passing=True)
+            raise QuestionFailed("the endpoint is away", "server error", transient=True)
         return [Completion(str(int(prompt[0]) + 1))]
 
     def answer() -> tuple[int, list[str | None]]:
         out = tmp_path / "answers.jsonl"
-        passing = asyncio.run(answer_questions(QUESTIONS, Echo(), Greedy(), ask, Number(), out))
-        return passing, [one.answer for one in read_records(out, Answer)]
+        transient = asyncio.run(answer_questions(QUESTIONS, Echo(), Greedy(), ask, Number(), out))
+        return transient, [one.answer for one in read_records(out, Answer)]
 
     assert answer() == (2, ["1", None, "3", None, "5"])
     asked.clear()

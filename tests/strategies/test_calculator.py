@@ -29,11 +29,11 @@ WRONG = " She buys 8, so 3 + 8 = 12. She eats 4, so 12 - 4 = 9. --> 9"
 
 def continues(request: Request, index: int) -> str:
     """A student that uses whatever stands before, and calculates one too high."""
-    if not request.begin:
+    if not request.prefill:
         return WRONG
-    if request.begin.endswith("3 + 8 = 11"):
-        return f"{request.begin}. She eats 4, so 11 - 4 = 8. --> 8"
-    return f"{request.begin}. --> {request.begin.split()[-1]}"
+    if request.prefill.endswith("3 + 8 = 11"):
+        return f"{request.prefill}. She eats 4, so 11 - 4 = 8. --> 8"
+    return f"{request.prefill}. --> {request.prefill.split()[-1]}"
 
 
 @pytest.mark.parametrize("mode", ["decode", "resume"])
@@ -46,9 +46,9 @@ def test_a_wrong_result_is_replaced_and_the_model_goes_on(run: Run, mode: Any) -
 def test_a_model_that_adds_digits_is_stopped(run: Run) -> None:
     def adds_digits(request: Request, index: int) -> str:
         return (
-            f"{request.begin}5"
-            if request.begin.endswith("11")
-            else f"{request.begin or ' so 3 + 8 = 12'} --> 11"
+            f"{request.prefill}5"
+            if request.prefill.endswith("11")
+            else f"{request.prefill or ' so 3 + 8 = 12'} --> 11"
         )
 
     answer = run(Calculator(mode="resume"), student=adds_digits)
@@ -57,7 +57,7 @@ def test_a_model_that_adds_digits_is_stopped(run: Run) -> None:
 
 def test_it_ends_within_the_length_limit(run: Run) -> None:
     def never_learns(request: Request, index: int) -> str:
-        return f"{request.begin} and 1 + 1 = 3"
+        return f"{request.prefill} and 1 + 1 = 3"
 
     answer = run(Calculator(mode="resume"), student=never_learns)
     assert "= 3" not in answer.text

@@ -34,8 +34,8 @@ def test_what_follows_a_wrong_result_is_sampled_too(run: Run) -> None:
     def student(request: Request, index: int) -> str:
         seen.append((index, request.temperature))
         return (
-            f"{request.begin}. --> {request.begin.split()[-1]}"
-            if request.begin
+            f"{request.prefill}. --> {request.prefill.split()[-1]}"
+            if request.prefill
             else " 3 + 8 = 12. --> 12"
         )
 
@@ -46,9 +46,9 @@ def test_what_follows_a_wrong_result_is_sampled_too(run: Run) -> None:
 
 def test_a_guided_student_calculates(run: Run) -> None:
     def student(request: Request, index: int) -> str:
-        if request.begin.endswith("11 - 4 = 7"):
-            return f"{request.begin}. --> 7"
-        return f"{request.begin}She has 11 - 4 = 9. --> 9"
+        if request.prefill.endswith("11 - 4 = 7"):
+            return f"{request.prefill}. --> 7"
+        return f"{request.prefill}She has 11 - 4 = 9. --> 9"
 
     answer = run(combined("calculator", {"name": "first_step", "step": 2}), student=student)
     assert answer.answer == "7"
@@ -60,7 +60,7 @@ def test_the_text_of_a_guide_is_not_corrected(run: Run) -> None:
     guide = {"name": "first_step", "control": "wrong", "unit": "equation"}
     answer = run(
         combined({"name": "calculator", "mode": "post_hoc"}, guide),
-        student=lambda request, index: f"{request.begin}She has 12 - 4 = 9. --> 9",
+        student=lambda request, index: f"{request.prefill}She has 12 - 4 = 9. --> 9",
     )
     assert answer.text == "3 + 8 = 12. She has 12 - 4 = 8. --> 8"
 

@@ -24,16 +24,16 @@ class Student:
         self.begins = list[str]()
 
     def __call__(self, request: Request, index: int) -> str:
-        self.begins.append(request.begin)
+        self.begins.append(request.prefill)
         return (
-            f"{request.begin}so it is 7. --> 7"
-            if request.begin
+            f"{request.prefill}so it is 7. --> 7"
+            if request.prefill
             else " Own one. Own two. Own three. --> 9"
         )
 
 
 @pytest.mark.parametrize(
-    ("settings", "begin"),
+    ("settings", "prefill"),
     [
         ({}, "Ana has 3 apples. "),
         ({"step": 2}, "Ana has 3 apples. She buys 8, so 3 + 8 = 11. "),
@@ -55,11 +55,11 @@ class Student:
         ({"when": "uncertain"}, "Ana has 3 apples. "),
     ],
 )
-def test_what_the_student_goes_on_from(run: Run, settings: dict[str, Any], begin: str) -> None:
+def test_what_the_student_goes_on_from(run: Run, settings: dict[str, Any], prefill: str) -> None:
     student = Student()
     answer = run(FirstStep(**settings), student=student)
-    assert student.begins[-1] == begin
-    assert answer.answer == ("7" if begin else "9")
+    assert student.begins[-1] == prefill
+    assert answer.answer == ("7" if prefill else "9")
 
 
 def test_guide_tokens_and_leaks_are_noted(run: Run) -> None:

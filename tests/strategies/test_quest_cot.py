@@ -12,7 +12,7 @@ LEADING = "How many has she after buying?"
 def student(request: Request, index: int) -> str:
     if str(request.prompt).endswith("First sub-question:"):
         return f" {LEADING}\nAnd another?"
-    return f"{request.begin}3 + 8 = 11. --> 7"
+    return f"{request.prefill}3 + 8 = 11. --> 7"
 
 
 def test_the_answer_begins_with_the_student_s_own_question(run: Run) -> None:

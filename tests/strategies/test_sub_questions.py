@@ -17,7 +17,7 @@ def student(request: Request, index: int) -> str:
     prompt = str(request.prompt)
     if prompt.endswith("sub-question:"):
         return " " + next((asked for asked in ASKED if asked not in prompt), "How many at first?")
-    begin = request.begin
+    begin = request.prefill
     for asked, step in ASKED.items():
         if step not in begin:
             begin += step + " " if asked in begin or begin.endswith("7. ") else f"{step} "

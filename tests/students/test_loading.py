@@ -97,7 +97,7 @@ def test_random_flan_t5_with_its_real_tokenizer(shared_data: Path, tmp_path: Pat
     engine = load_student(TransformersEngine(), settings, result.checkpoint)
     assert isinstance(engine, ModelEngine)
     rows = [
-        (Request("How many?", max_tokens=9, temperature=1.0, begin=begin), 0)
+        (Request("How many?", max_tokens=9, temperature=1.0, prefill=begin), 0)
         for begin in ("", "It is 11. -->")
     ]
     first, second = engine.generate(rows)

@@ -181,7 +181,7 @@ def test_what_is_left_out_cut_or_lost_is_said_before_training(tmp_path: Path) ->
     said: list[str] = []
     train = FAST.model_copy(update={"max_prompt_tokens": 60, "max_target_tokens": 40})
     result = train_role(
-        examples, student(tmp_path, "t5"), train, tmp_path / "out", seed=0, say=said.append
+        examples, student(tmp_path, "t5"), train, tmp_path / "out", seed=0, log=said.append
     )
     assert (result.left_out, result.cut, result.examples) == (1, 1, 5)
     assert result.vanished["\n"] == result.vanished["<"] == result.vanished["{"] == 1

@@ -25,7 +25,7 @@ def test_all_of_it_leaves_out_what_is_not_one_number(shared_data: Path) -> None:
         tests.append({question.id for question in test})
         assert not tests[-1] & {question.id for question in train}
         assert all(
-            task.answer_kind.same(question.answer, question.answer) for question in train + test
+            task.answer_type.same(question.answer, question.answer) for question in train + test
         )
     assert len(set.union(*tests)) == sum(map(len, tests)) == 2092
 

@@ -18,7 +18,7 @@ def test_sizes_and_ids_follow_the_settings() -> None:
 def test_gold_answers_are_of_the_kind_of_the_task() -> None:
     task = CoinFlip(test=20)
     for question in task.questions("test"):
-        assert task.answer_kind.same(question.answer, question.answer)
+        assert task.answer_type.same(question.answer, question.answer)
 
 
 def test_another_seed_gives_other_questions() -> None:

@@ -8,4 +8,4 @@ def test_published_split(shared_data: Path) -> None:
     train, test = list(task.questions("train")), list(task.questions("test"))
     assert (len(train), len(test)) == (356, 152)
     assert not {q.id for q in train} & {q.id for q in test}
-    assert all(task.answer_kind.same(question.answer, question.answer) for question in train + test)
+    assert all(task.answer_type.same(question.answer, question.answer) for question in train + test)

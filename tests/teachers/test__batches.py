@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.errors import FatalTeacherError
 from cotdistill.model.client import Asker
 from cotdistill.model.completion_log import CompletionLog
@@ -26,7 +26,9 @@ Start = Callable[..., Any]
 
 
 class TwoSamples(Method):
-    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+    async def annotate(
+        self, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> list[Rationale]:
         completions = await ask(f"Q: {question.text}\nA:", samples=2, temperature=0.7)
         return [Rationale(question.id, c.text, None, c.sample_index) for c in completions]
 
@@ -43,7 +45,7 @@ def generate(
         with CompletionLog(folder / "completions.sqlite") as log:
             async with Asker({"teacher": teacher.open()}, log) as ask:
                 counts = await generate_rationales(
-                    questions, TwoSamples(), ask, AnswerKind(), folder / "r.jsonl"
+                    questions, TwoSamples(), ask, AnswerType(), folder / "r.jsonl"
                 )
             assert log.notes("upload/") == {}
             return counts, ask.ledger
@@ -80,7 +82,7 @@ def test_what_failed_goes_into_the_next_batch(simulated: Start, tmp_path: Path) 
 
 def test_what_fails_in_every_batch_is_listed(simulated: Start, tmp_path: Path) -> None:
     counts, _ = generate(simulated("--share-500", "1").base_url, tmp_path, 3, retries=1)
-    assert counts == GenerateCounts(3, 0, {"server error": 3}, passing=3)
+    assert counts == GenerateCounts(3, 0, {"server error": 3}, transient=3)
 
 
 def test_an_endpoint_without_batches_says_so(simulated: Start, tmp_path: Path) -> None:

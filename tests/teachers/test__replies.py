@@ -22,7 +22,7 @@ from cotdistill.teachers._replies import (
 
 
 def read(data: dict[str, Any], samples: int = 1, **settings: Any) -> list[Completion]:
-    defaults: dict[str, Any] = {"chat": True, "begin": "", "begin_sent": False, "stop": ()}
+    defaults: dict[str, Any] = {"chat": True, "prefill": "", "begin_sent": False, "stop": ()}
     return read_completions(data, range(samples), **{**defaults, **settings})
 
 
@@ -135,7 +135,7 @@ def test_surplus_choices_are_left_and_missing_usage_is_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "begin", "sent", "expected"),
+    ("text", "prefill", "sent", "expected"),
     [
         (" 3 + 8", " First,", True, " First, 3 + 8"),
         (" First, add 3", " First, add", True, " First, add 3"),
@@ -145,8 +145,8 @@ def test_surplus_choices_are_left_and_missing_usage_is_nothing() -> None:
         ("", "First", False, "First"),
     ],
 )
-def test_begin(text: str, begin: str, sent: bool, expected: str) -> None:
-    assert read(chat({"content": text}), begin=begin, begin_sent=sent)[0].text == expected
+def test_begin(text: str, prefill: str, sent: bool, expected: str) -> None:
+    assert read(chat({"content": text}), prefill=prefill, begin_sent=sent)[0].text == expected
 
 
 def test_a_stop_string_inside_begin_does_not_count() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cotdistill.contracts import AnswerKind, Ask, Method, Teacher
+from cotdistill.contracts import AnswerType, Ask, Method, Teacher
 from cotdistill.errors import BudgetSpent, FatalTeacherError, QuestionFailed, StoreError, UserError
 from cotdistill.model.client import Asker
 from cotdistill.model.completion_log import CompletionLog, canonical_json, request_key
@@ -35,7 +35,9 @@ class OneCall(Method):
 
     samples: int = 1
 
-    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+    async def annotate(
+        self, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> list[Rationale]:
         completions = await ask(f"Q: {question.text}\nA:", samples=self.samples, temperature=0.7)
         return [
             Rationale(question.id, c.text, "1", c.sample_index, keys=(c.key,)) for c in completions
@@ -53,7 +55,7 @@ def complete(
                 samples=samples,
                 max_tokens=request.max_tokens,
                 stop=request.stop,
-                begin=request.begin,
+                prefill=request.prefill,
             )
         return made, ledger
 
@@ -66,7 +68,7 @@ def generate(
     count: int,
     budget: Budget | None = None,
     samples: int = 1,
-    in_flight: int = 64,
+    max_concurrency: int = 64,
 ) -> tuple[GenerateCounts, Ledger]:
     async def main() -> tuple[GenerateCounts, Ledger]:
         questions = (Question(f"q/{n}", f"number {n}") for n in range(count))
@@ -77,9 +79,9 @@ def generate(
                         questions,
                         OneCall(samples=samples),
                         ask,
-                        AnswerKind(),
+                        AnswerType(),
                         folder / "rationales.jsonl",
-                        in_flight=in_flight,
+                        max_concurrency=max_concurrency,
                     )
                 finally:
                     ask.ledger.write(folder / "ledger.json")
@@ -142,7 +144,7 @@ def test_an_endpoint_that_gives_one_choice_is_asked_once_for_each(simulated: Sta
 
 def test_begin_is_part_of_the_text_however_it_is_sent(simulated: Start) -> None:
     endpoint = simulated("--latency", "0")
-    request = Request("Q: one\nA:", begin=" First, add.")
+    request = Request("Q: one\nA:", prefill=" First, add.")
     for settings in ({"api": "completions"}, {"prefill": True}, {}):
         (completion,), _ = complete(teacher(endpoint, **settings), request)
         assert completion.text.startswith(" First, add. This is "), settings
@@ -171,7 +173,7 @@ def test_chat_prompts_need_the_chat_api(simulated: Start) -> None:
         ({"base_url": "http://key@localhost/v1"}, "a key does not belong into the address"),
         ({"extra_body": {"n": 4}}, "'n' has a setting"),
         ({"retrys": 3}, "did you mean 'retries'"),
-        ({"max_in_flight": 0}, "max_in_flight"),
+        ({"max_concurrency": 0}, "max_concurrency"),
     ],
 )
 def test_settings_are_checked_before_anything_is_asked(
@@ -216,7 +218,7 @@ def test_anything_that_determines_a_reply_changes_the_key() -> None:
         for change in [{}, *changes]
     ]
     assert len(set(keys)) == len(changes) + 1
-    limited = OpenAI(**first, max_in_flight=3, retries=1, timeout_s=9, input_price=1.0)
+    limited = OpenAI(**first, max_concurrency=3, retries=1, timeout_s=9, input_price=1.0)
     assert request_key(limited.open().identity(), Request("Q")) == keys[0]
     assert canonical_json(dict(limited.open().identity()))
 
@@ -268,7 +270,7 @@ def test_what_fails_for_good_is_listed_with_its_reason(
 ) -> None:
     endpoint = simulated("--latency", "0", *options)
     counts, ledger = generate(teacher(endpoint, retries=1, timeout_s=0.2), tmp_path, 3)
-    assert counts == GenerateCounts(3, 0, {reason: 3}, passing=3)
+    assert counts == GenerateCounts(3, 0, {reason: 3}, transient=3)
     assert ledger.events["requests"] == 6
 
 
@@ -310,7 +312,7 @@ def test_an_outage_is_waited_for_and_nothing_is_lost(
     thread = threading.Thread(target=break_down)
     thread.start()
     with caplog.at_level(logging.WARNING, logger="cotdistill"):
-        counts, ledger = generate(teacher(endpoint, max_in_flight=32), tmp_path, 2000)
+        counts, ledger = generate(teacher(endpoint, max_concurrency=32), tmp_path, 2000)
     thread.join()
     assert counts == GenerateCounts(2000, 2000)
     assert sum("does not answer" in line for line in caplog.messages) == 1
@@ -322,7 +324,7 @@ def test_a_budget_is_passed_by_no_more_than_what_is_in_flight(
     simulated: Start, tmp_path: Path
 ) -> None:
     endpoint = simulated("--latency", "0.01")
-    settings = {"max_in_flight": 8, "input_price": 1.0, "output_price": 2.0}
+    settings = {"max_concurrency": 8, "input_price": 1.0, "output_price": 2.0}
     _, ledger = complete(teacher(endpoint, **settings), Request("Q: number 10\nA:"))
     with pytest.raises(BudgetSpent, match="raise `budget` and run again"):
         generate(teacher(endpoint, **settings), tmp_path, 500, Budget(money=50 * ledger.money))
@@ -407,7 +409,7 @@ import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_openai import generate, OpenAI
-generate(OpenAI(model="m", base_url=sys.argv[2], max_in_flight=16), Path(sys.argv[3]), int(sys.argv[4]))
+generate(OpenAI(model="m", base_url=sys.argv[2], max_concurrency=16), Path(sys.argv[3]), int(sys.argv[4]))
 """
 
 

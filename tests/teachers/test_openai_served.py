@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from cotdistill import lab
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.errors import FatalTeacherError
 from cotdistill.model.client import Asker
@@ -121,7 +121,7 @@ def test_samples_come_one_call_each_where_the_server_gives_one_choice(served: Se
 def test_begin_on_both_apis(served: Served) -> None:
     for settings in ({"api": "completions"}, {"api": "chat"}):
         teacher = OpenAI(model=served.model, base_url=served.base_url, **settings)
-        (completion,) = complete(teacher, Request(PROMPTS[0], begin=" Ana starts", max_tokens=6))
+        (completion,) = complete(teacher, Request(PROMPTS[0], prefill=" Ana starts", max_tokens=6))
         assert completion.text.startswith(" Ana starts")
 
 
@@ -142,19 +142,21 @@ def test_errors_of_the_server_say_what_to_do(served: Served) -> None:
 
 
 class OneCall(Method):
-    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+    async def annotate(
+        self, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> list[Rationale]:
         (completion,) = await ask(f"Q: {question.text}\nA: Let's think step by step.", max_tokens=5)
         return [Rationale(question.id, completion.text, None, keys=(completion.key,))]
 
 
 def test_a_generation_through_the_log_asks_nothing_twice(served: Served, tmp_path: Path) -> None:
     async def main() -> int:
-        teacher = OpenAI(model=served.model, base_url=served.base_url, max_in_flight=4)
+        teacher = OpenAI(model=served.model, base_url=served.base_url, max_concurrency=4)
         questions = (Question(str(n), f"Ana has {n} apples. How many?") for n in range(8))
         with CompletionLog(tmp_path / "completions.sqlite") as log:
             async with Asker({"teacher": teacher.open()}, log) as ask:
                 counts = await generate_rationales(
-                    questions, OneCall(), ask, AnswerKind(), tmp_path / "r.jsonl"
+                    questions, OneCall(), ask, AnswerType(), tmp_path / "r.jsonl"
                 )
                 assert counts.rationales == 8
                 return ask.ledger.events["requests"]

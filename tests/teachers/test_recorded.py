@@ -44,9 +44,9 @@ SEVERAL = {
 }
 
 
-def ask(files: Path | list[Path], prompt: str, samples: int = 1, begin: str = "") -> list[str]:
+def ask(files: Path | list[Path], prompt: str, samples: int = 1, prefill: str = "") -> list[str]:
     teacher = build("teachers", {"name": "recorded", "files": files}, Teacher)
-    request = Request(prompt, begin=begin)
+    request = Request(prompt, prefill=prefill)
     return [
         completion.text
         for completion in asyncio.run(teacher.open().complete(request, range(samples)))
@@ -109,7 +109,7 @@ def test_the_last_question_of_a_few_shot_prompt_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "begin"),
+    ("prompt", "prefill"),
     [
         (cot("Is the moon up?"), ""),
         (
@@ -120,10 +120,10 @@ def test_the_last_question_of_a_few_shot_prompt_counts(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_recorded_fails_with_that_reason(
-    tmp_path: Path, prompt: str, begin: str
+    tmp_path: Path, prompt: str, prefill: str
 ) -> None:
     with pytest.raises(QuestionFailed) as caught:
-        ask(file(tmp_path, TWO_CALLS), prompt, begin=begin)
+        ask(file(tmp_path, TWO_CALLS), prompt, prefill=prefill)
     assert caught.value.reason == "not recorded"
 
 

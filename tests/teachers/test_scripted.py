@@ -41,7 +41,7 @@ def test_replies_by_part_of_the_prompt() -> None:
 
 def test_replies_by_function_with_begin_and_stop() -> None:
     teacher = Scripted(replies=lambda request, index: f"{index} then\nmore")
-    assert texts(teacher, Request("Q", begin=" So ", stop=("\n",)), samples=2) == [
+    assert texts(teacher, Request("Q", prefill=" So ", stop=("\n",)), samples=2) == [
         " So 0 then",
         " So 1 then",
     ]

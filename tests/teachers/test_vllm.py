@@ -157,7 +157,7 @@ def test_a_sample_has_the_same_seed_however_many_are_asked_for(fake: Fake, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("begin", "reply", "sent", "expected"),
+    ("prefill", "reply", "sent", "expected"),
     [
         ("", " 3 + 8", PROMPT, "3 + 8"),
         ("First,", " 3 + 8", PROMPT + " First,", "First, 3 + 8"),
@@ -167,11 +167,11 @@ def test_a_sample_has_the_same_seed_however_many_are_asked_for(fake: Fake, tmp_p
     ],
 )
 def test_the_text_starts_with_begin(
-    fake: Fake, tmp_path: Path, begin: str, reply: str, sent: str, expected: str
+    fake: Fake, tmp_path: Path, prefill: str, reply: str, sent: str, expected: str
 ) -> None:
     fake.reply = reply
     ((completion,),) = ask(
-        VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2"))), Request(PROMPT, begin=begin)
+        VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2"))), Request(PROMPT, prefill=prefill)
     )
     assert fake.calls[0][0] == [sent]
     assert completion.text == expected

@@ -66,7 +66,7 @@ def test_a_slow_item_holds_up_no_other() -> None:
             return item * 10
 
         seen = []
-        async for item, result in stream_map(work, range(6), in_flight=2):
+        async for item, result in stream_map(work, range(6), max_concurrency=2):
             assert result == item * 10
             seen.append(item)
             if len(seen) == 5:
@@ -96,7 +96,7 @@ def test_in_flight_is_a_bound_and_items_are_drawn_lazily() -> None:
             return item
 
         finished = 0
-        async for _ in stream_map(work, items(), in_flight=7):  # type: ignore[arg-type]
+        async for _ in stream_map(work, items(), max_concurrency=7):  # type: ignore[arg-type]
             finished += 1
         assert finished == 100
         return most
@@ -118,7 +118,7 @@ def test_failure_cancels_the_rest() -> None:
         return item
 
     async def main() -> None:
-        async for _ in stream_map(work, range(3), in_flight=3):
+        async for _ in stream_map(work, range(3), max_concurrency=3):
             pass
 
     with pytest.raises(ValueError, match="no"):

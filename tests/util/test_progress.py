@@ -43,7 +43,7 @@ def test_labels_are_shown_as_they_are() -> None:
         progress = ConsoleProgress(
             Console(file=output, force_terminal=terminal, width=120, color_system=None)
         )
-        progress.say("say a [/b] :smile:")
+        progress.log("say a [/b] :smile:")
         with progress.task("train a [/b] :smile:", total=1) as advance:
             advance(1, note="[d=8]")
         assert "say a [/b] :smile:" in output.getvalue()

@@ -35,7 +35,7 @@ async def main(options: dict[str, Any]) -> dict[str, Any]:
 
     began, processor = time.perf_counter(), time.process_time()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        await asyncio.gather(*(work(session) for _ in range(options["in_flight"])))
+        await asyncio.gather(*(work(session) for _ in range(options["max_concurrency"])))
     seconds = time.perf_counter() - began
     return {
         "answered": answered,

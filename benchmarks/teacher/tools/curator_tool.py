@@ -53,7 +53,7 @@ def main(options: dict) -> dict:
             "base_url": options["base_url"],
             "max_requests_per_minute": 10_000_000,
             "max_tokens_per_minute": 10_000_000_000,
-            "max_concurrent_requests": options["in_flight"],
+            "max_concurrent_requests": options["max_concurrency"],
             "require_all_responses": False,
         },
         generation_params={"temperature": 0.7},

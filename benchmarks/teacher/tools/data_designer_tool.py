@@ -26,7 +26,7 @@ def main(options: dict) -> dict:
     began = time.perf_counter()
     designer = DataDesigner(model_providers=[provider], artifact_path=folder / "artifacts")
     inference = dd.ChatCompletionInferenceParams(
-        temperature=0.7, max_tokens=256, max_parallel_requests=options["in_flight"]
+        temperature=0.7, max_tokens=256, max_parallel_requests=options["max_concurrency"]
     )
     model = dd.ModelConfig(
         alias="m", model="m", provider="sim", inference_parameters=inference, skip_health_check=True

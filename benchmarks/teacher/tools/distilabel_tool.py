@@ -22,14 +22,14 @@ def main(options: dict) -> dict:
     ]
     began = time.perf_counter()
     with Pipeline(name="bench", cache_dir=options["folder"]) as pipeline:
-        load = LoadDataFromDicts(data=rows, batch_size=options["in_flight"])
+        load = LoadDataFromDicts(data=rows, batch_size=options["max_concurrency"])
         llm = OpenAILLM(
             model="m",
             base_url=options["base_url"],
             api_key="x",
             generation_kwargs={"temperature": 0.7},
         )
-        load >> TextGeneration(llm=llm, input_batch_size=options["in_flight"])
+        load >> TextGeneration(llm=llm, input_batch_size=options["max_concurrency"])
     made = pipeline.run(use_cache=True)
     texts = made["default"]["train"]["generation"]
     return {

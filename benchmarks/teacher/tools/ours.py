@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp  # noqa: F401  (imported before the clock starts, as in the other tools)
 
 import cotdistill.teachers._model  # noqa: F401
-from cotdistill.contracts import AnswerKind, Ask, Method, Model
+from cotdistill.contracts import AnswerType, Ask, Method, Model
 from cotdistill.errors import CotdistillError
 from cotdistill.model.client import Asker
 from cotdistill.model.completion_log import CompletionLog
@@ -29,7 +29,9 @@ class OneCall(Method):
 
     samples: int = 1
 
-    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+    async def annotate(
+        self, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> list[Rationale]:
         """Ask once, for `samples` completions."""
         completions = await ask(
             f"Q: {question.text}\nA: Let's think step by step.",
@@ -56,7 +58,7 @@ async def main(options: dict[str, Any]) -> dict[str, Any]:
     teacher: Model
     if options["base_url"]:
         settings = {
-            "max_in_flight": options["in_flight"],
+            "max_concurrency": options["max_concurrency"],
             "timeout_s": options.get("timeout_s", 300.0),
         }
         teacher = OpenAI(model="m", base_url=options["base_url"], **settings).open()
@@ -76,9 +78,9 @@ async def main(options: dict[str, Any]) -> dict[str, Any]:
                     questions(options["count"]),
                     method,
                     ask,
-                    AnswerKind(),
+                    AnswerType(),
                     folder / "rationales.jsonl",
-                    in_flight=512,  # questions at a time, the recipe's default; requests are limited by the teacher
+                    max_concurrency=512,  # questions at a time, the recipe's default; requests are limited by the teacher
                 )
                 report = {"answered": counts.rationales, "failed": counts.failed}
             except CotdistillError as error:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
 from cotdistill.text.markers import ascii_digits, conclusion, last_box, negated, reply
 
@@ -55,7 +55,7 @@ class _Candidate(NamedTuple):
     end: int
 
 
-class Choice(AnswerKind):
+class Choice(AnswerType):
     """The letter of one option, named by letter or by its words."""
 
     def extract(

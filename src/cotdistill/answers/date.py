@@ -13,7 +13,7 @@ import datetime
 import re
 from collections.abc import Iterator, Sequence
 
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
 from cotdistill.text.markers import ascii_digits, conclusion, last_box, negated, reply
 
@@ -38,7 +38,7 @@ _DATE = re.compile(
 )
 
 
-class Date(AnswerKind):
+class Date(AnswerType):
     """A calendar date."""
 
     day_first: bool = False

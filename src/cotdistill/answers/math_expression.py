@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.errors import MissingExtra
 from cotdistill.records import NO_ANSWER
 from cotdistill.text.markers import ascii_digits, conclusion, last_box, reply, sentence
@@ -43,7 +43,7 @@ _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}")
 _SHORT_FRACTION = re.compile(r"\\frac\s*([0-9a-zA-Z])\s*([0-9a-zA-Z])")
 
 
-class MathExpression(AnswerKind):
+class MathExpression(AnswerType):
     """A LaTeX expression, compared by meaning."""
 
     def extract(

@@ -21,7 +21,7 @@ from functools import lru_cache
 
 from cotdistill.answers._number_words import words_to_number
 from cotdistill.answers._numerals import NUMERAL, canonical, spell_out, value
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
 from cotdistill.text.markers import ascii_digits, conclusion, last_box, negated, reply, sentence
 
@@ -50,7 +50,7 @@ _OTHER_WRITING = re.compile(
 )
 
 
-class Number(AnswerKind):
+class Number(AnswerType):
     """A number in any usual writing, compared by value."""
 
     def extract(

@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
 from cotdistill.text.markers import conclusion, last_box, reply
 
@@ -34,7 +34,7 @@ _SPELLED = re.compile(r"[^\W\d_](?:[\s,.–-]+[^\W\d_]){2,}")
 _MOST_WORDS = 8
 
 
-class Text(AnswerKind):
+class Text(AnswerType):
     """A short text, compared without case, punctuation around it and runs of white space."""
 
     def extract(

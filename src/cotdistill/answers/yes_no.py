@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
 from cotdistill.text.markers import conclusion, last_box, negated, reply
 
@@ -38,7 +38,7 @@ _SPELLINGS = {
 }
 
 
-class YesNo(AnswerKind):
+class YesNo(AnswerType):
     """Yes or no."""
 
     def extract(

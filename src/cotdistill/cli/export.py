@@ -44,12 +44,12 @@ def register(app: typer.Typer) -> None:
         folder = out or run.folder / "inspect"
         written = 0
         for cell, split, strategy in run.answered():
-            unit = run.infer_unit(cell, split, strategy).folder
-            path = unit / "scored.jsonl"
+            artifact = run.infer_artifact(cell, split, strategy).folder
+            path = artifact / "scored.jsonl"
             if not path.exists():
                 raise StoreError(f"{path} is missing: run the stages up to `evaluate` first")
             moment = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-            answers = read_records(unit / "answers.jsonl", Answer)
+            answers = read_records(artifact / "answers.jsonl", Answer)
             settings = {
                 "method": cell.method.label,
                 "strategy": strategy.label,

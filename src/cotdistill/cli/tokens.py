@@ -60,14 +60,14 @@ def _examples(run: Run, cell: Cell) -> list[Example]:
     from cotdistill.records import Rationale
     from cotdistill.util.files import read_records
 
-    unit = run.curate_unit(cell.task, cell.method)
-    if unit.facts is None:
+    artifact = run.curate_artifact(cell.task, cell.method)
+    if artifact.metadata is None:
         raise DataError(
-            f"{unit.folder}: no curated rationales of this very recipe there; run `cotdistill run` or its stages"
+            f"{artifact.folder}: no curated rationales of this very recipe there; run `cotdistill run` or its stages"
         )
     questions = {question.id: question for question in run.questions(cell.task, "train")}
     method = run.method(cell.task, cell.method)
-    kept = islice(read_records(unit.folder / "kept.jsonl", Rationale), _ENOUGH)
+    kept = islice(read_records(artifact.folder / "kept.jsonl", Rationale), _ENOUGH)
     return [
         example for item in kept for example in method.examples(questions[item.question_id], item)
     ]

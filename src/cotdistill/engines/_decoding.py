@@ -276,12 +276,12 @@ class Decoder:
         codec = self._codec
         # A last space of `begin` is left to the first token, since most tokenizers write it into the next word.
         heal = (
-            request.begin.endswith(" ")
-            and not request.begin.endswith("  ")
-            and request.begin != " "
+            request.prefill.endswith(" ")
+            and not request.prefill.endswith("  ")
+            and request.prefill != " "
         )
-        begin = request.begin[:-1] if heal else request.begin
-        given = codec.target_ids(request.prompt, begin) if begin else []
+        prefill = request.prefill[:-1] if heal else request.prefill
+        given = codec.target_ids(request.prompt, prefill) if prefill else []
         limit = request.max_tokens
         if self._context_limit is not None:
             room = self._context_limit - (0 if codec.encoder_decoder else len(prompt)) - len(given)
@@ -299,8 +299,8 @@ class Decoder:
             sample_index=sample_index,
             prompt=tuple(prompt if codec.encoder_decoder else [*prompt, *given]),
             limit=limit,
-            lead=begin,
-            drop="" if begin or codec.encoder_decoder else codec.target_lead(request.prompt),
+            lead=prefill,
+            drop="" if prefill or codec.encoder_decoder else codec.target_lead(request.prompt),
             context=[] if codec.encoder_decoder else [*prompt, *given],
             forced=deque(given if codec.encoder_decoder else ()),
             heal=heal,
@@ -308,7 +308,7 @@ class Decoder:
             given=len(given) if codec.encoder_decoder else 0,
         )
         if request.stop:
-            row.growing = GrowingText(codec, [*row.context, *row.forced], begin)
+            row.growing = GrowingText(codec, [*row.context, *row.forced], prefill)
         return row
 
     def _spaces(self, like: torch.Tensor) -> Any:

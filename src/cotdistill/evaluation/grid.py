@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.errors import CotdistillError, DataError
 from cotdistill.evaluation import statistics
 from cotdistill.records import NO_ANSWER, Answer, Question, Record, Verdict
@@ -46,18 +46,18 @@ class Scored(Record):
     """Whether a guide gave the answer away."""
 
 
-def grade(kind: AnswerKind, question: Question, answer: Answer) -> Verdict:
+def grade(answer_type: AnswerType, question: Question, answer: Answer) -> Verdict:
     """The verdict on one answer; a grader that raises gives ERROR."""
-    return _graded(kind, question, answer)[0]
+    return _graded(answer_type, question, answer)[0]
 
 
-def _graded(kind: AnswerKind, question: Question, answer: Answer) -> tuple[Verdict, str]:
+def _graded(answer_type: AnswerType, question: Question, answer: Answer) -> tuple[Verdict, str]:
     if question.answer is None:
         raise DataError(f"question {question.id} has no gold answer; it cannot be scored")
     if answer.answer is NO_ANSWER:
         return Verdict.NO_ANSWER, ""
     try:
-        same = kind.same(answer.answer, question.answer)
+        same = answer_type.same(answer.answer, question.answer)
     except CotdistillError:
         raise
     except Exception as error:  # noqa: BLE001  whatever a grader raises is the grader's failure, not the student's
@@ -68,7 +68,7 @@ def _graded(kind: AnswerKind, question: Question, answer: Answer) -> tuple[Verdi
 def evaluate_answers(
     questions: Iterable[Question],
     answers: Iterable[Answer],
-    kind: AnswerKind,
+    answer_type: AnswerType,
     *,
     most_errors: float = 0.01,
 ) -> list[Scored]:
@@ -88,7 +88,7 @@ def evaluate_answers(
         found = by_id.pop(question.id, None)
         if found is None:
             raise DataError(f"question {question.id} is not answered; run the stage infer again")
-        verdict, note = _graded(kind, question, found)
+        verdict, note = _graded(answer_type, question, found)
         leaks = any(entry.get("leaks") for entry in found.trace)
         tokens = (found.completion_tokens, found.guide_tokens)
         scored.append(Scored(question.id, verdict, found.answer, *tokens, note, leaks))
@@ -99,7 +99,7 @@ def evaluate_answers(
     failed = [one for one in scored if one.verdict is Verdict.ERROR]
     if len(failed) > most_errors * len(scored):
         raise DataError(
-            f"the grader {type(kind).__name__} failed on {len(failed)} of {len(scored)} answers "
+            f"the grader {type(answer_type).__name__} failed on {len(failed)} of {len(scored)} answers "
             f"(first: {failed[0].question_id}: {failed[0].note}); no score is given above {most_errors:.0%}"
         )
     return scored
@@ -319,7 +319,7 @@ def strata(questions: Iterable[Question]) -> dict[str, dict[str, Any]]:
 def sampled(
     questions: Sequence[Question],
     answers: Iterable[Answer],
-    kind: AnswerKind,
+    answer_type: AnswerType,
     ks: Sequence[int] = (1, 2, 4, 8, 16, 32),
 ) -> dict[str, dict[int, float]]:
     """pass@k and majority@k for several k from the votes that one sampling left in the answers; k above them is left out.
@@ -333,7 +333,7 @@ def sampled(
         for question in questions
     ]
     right: list[Mapping[Hashable, bool]] = [
-        {vote: kind.same(vote, question.answer) for vote in set(cast)}
+        {vote: answer_type.same(vote, question.answer) for vote in set(cast)}
         for question, cast in zip(questions, votes, strict=True)
     ]
     counts = [

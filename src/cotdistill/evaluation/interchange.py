@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill import __version__
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row, pick, rows, text_of
 from cotdistill.errors import DataError
 from cotdistill.evaluation.grid import Scored
@@ -194,14 +194,16 @@ def as_recording(one: Imported) -> dict[str, Any]:
     }
 
 
-def as_rationale(one: Imported, kind: AnswerKind, ids: Mapping[str, str], task: str) -> Rationale:
+def as_rationale(
+    one: Imported, answer_type: AnswerType, ids: Mapping[str, str], task: str
+) -> Rationale:
     """The completion as a rationale; its question is the task's one of the same words, else `<task>/<index>`.
 
     Args:
         ids: id by `question_key`, as `question_ids` makes it.
     """
     text, options = split_options(one.question)
-    answer = kind.extract(f"{ANSWER_TRIGGER} {one.answer_text}", options=options)
+    answer = answer_type.extract(f"{ANSWER_TRIGGER} {one.answer_text}", options=options)
     question_id = ids.get(question_key(text), f"{task}/{one.index}")
     extra = {"model": one.model, "gold": one.gold, "finish_reason": one.finish_reason}
     return Rationale(question_id, one.rationale, answer, one.sample_index, extra=extra)

@@ -16,7 +16,7 @@ from typing import Any
 
 from cotdistill import plugins
 from cotdistill.answers.choice import Choice
-from cotdistill.contracts import AnswerKind, Task
+from cotdistill.contracts import AnswerType, Task
 from cotdistill.data.rows import Row, pick, rows, text_of
 from cotdistill.errors import DataError, PluginError
 from cotdistill.evaluation.compat import HO_PREFIXES, CompatName, PublishedEvaluator, family
@@ -76,20 +76,20 @@ def _alike(one: Score, other: Score) -> bool:
     if not one.prediction or not other.prediction:
         return bool(one.prediction) == bool(other.prediction)
     return one.prediction == other.prediction or any(
-        plugins.build("answers", kind, AnswerKind).same(one.prediction, other.prediction)  # type: ignore[type-abstract, unused-ignore]
+        plugins.build("answers", kind, AnswerType).same(one.prediction, other.prediction)  # type: ignore[type-abstract, unused-ignore]
         for kind in ("number", "choice", "yes_no", "text")
     )
 
 
-def kind_of_task(name: str) -> tuple[str, AnswerKind]:
+def kind_of_task(name: str) -> tuple[str, AnswerType]:
     """Name and answer kind of a task (or of an answer kind, for data that no task stands for), without its data."""
     known = plugins.names("tasks")
     chosen = name if name in known and name != "coin_flip" else _ALIASES.get(name, name)
     if chosen in known and chosen != "custom":
-        kind = plugins.build("tasks", chosen, Task).answer_kind  # type: ignore[type-abstract, unused-ignore]
+        kind = plugins.build("tasks", chosen, Task).answer_type  # type: ignore[type-abstract, unused-ignore]
         return type(kind).__module__.rpartition(".")[2], kind
     if name in plugins.names("answers"):
-        return name, plugins.build("answers", name, AnswerKind)  # type: ignore[type-abstract, unused-ignore]
+        return name, plugins.build("answers", name, AnswerType)  # type: ignore[type-abstract, unused-ignore]
     plugins.find("tasks", chosen)
     raise PluginError(
         f"--task {name}: give a published task, or a kind of answer: {', '.join(plugins.names('answers'))}"
@@ -142,7 +142,7 @@ def _compat(name: str) -> CompatName:
 def _item(
     row: Row,
     index: int,
-    kind: AnswerKind,
+    answer_type: AnswerType,
     evaluators: Mapping[str, PublishedEvaluator | None],
     columns: Mapping[str, str],
     markers: tuple[str, ...],
@@ -151,15 +151,17 @@ def _item(
     second = row.fields.get(columns.get("answer_completion", "answer_completion"))
     second = None if second is None else str(second)
     gold = text_of(row, (columns.get("gold", "gold"), "answer"), "gold answer")
-    options = _options(row, columns, isinstance(kind, Choice))
+    options = _options(row, columns, isinstance(answer_type, Choice))
     scores = {}
     for name, evaluator in evaluators.items():
         if evaluator is None:
-            answer = kind.extract(_read(completion, second), options=options, markers=markers)
+            answer = answer_type.extract(
+                _read(completion, second), options=options, markers=markers
+            )
             canonical = letter_of(gold, options, row.place) if options else gold
             question = Question(str(index), "", canonical, options)
             scores[name] = Score(
-                answer, grade(kind, question, Answer(str(index), answer, completion))
+                answer, grade(answer_type, question, Answer(str(index), answer, completion))
             )
         else:
             prediction = evaluator.predict(completion, second)

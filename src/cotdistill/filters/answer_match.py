@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from cotdistill.contracts import AnswerKind, Filter
+from cotdistill.contracts import AnswerType, Filter
 from cotdistill.records import NO_ANSWER, Question, Rationale
 
 __all__ = ["AnswerMatch"]
@@ -17,18 +17,18 @@ class AnswerMatch(Filter):
     """Drops rationales that do not conclude with the gold answer, or say nothing but the answer."""
 
     def apply(
-        self, candidates: Iterable[tuple[Question, Rationale]], kind: AnswerKind
+        self, candidates: Iterable[tuple[Question, Rationale]], answer_type: AnswerType
     ) -> Iterator[tuple[Question, Rationale, str | None]]:
         for question, rationale in candidates:
-            yield question, rationale, _reason(question, rationale, kind)
+            yield question, rationale, _reason(question, rationale, answer_type)
 
 
-def _reason(question: Question, rationale: Rationale, kind: AnswerKind) -> str | None:
+def _reason(question: Question, rationale: Rationale, answer_type: AnswerType) -> str | None:
     if question.answer is None:
         return "no gold answer"
     if rationale.answer is NO_ANSWER:
         return "no answer"
-    if not kind.same(rationale.answer, question.answer):
+    if not answer_type.same(rationale.answer, question.answer):
         return "wrong answer"
     # An answer without any reasoning would turn a CoT student into an answer-only one; answer-only asks for none.
     return "empty rationale" if rationale.source != "none" and not rationale.text.strip() else None

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Filter
+from cotdistill.contracts import AnswerType, Filter
 from cotdistill.records import Question, Rationale
 from cotdistill.text.arithmetic import equations_key
 
@@ -27,7 +27,7 @@ class Duplicates(Filter):
     )
 
     def apply(
-        self, candidates: Iterable[tuple[Question, Rationale]], kind: AnswerKind
+        self, candidates: Iterable[tuple[Question, Rationale]], answer_type: AnswerType
     ) -> Iterator[tuple[Question, Rationale, str | None]]:
         current, seen = "", set[str]()
         for question, rationale in candidates:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Filter
+from cotdistill.contracts import AnswerType, Filter
 from cotdistill.records import Question, Rationale
 from cotdistill.text.arithmetic import find_equations
 
@@ -22,7 +22,7 @@ class Equations(Filter):
     require: bool = Field(default=False, description="drop rationales without an equation as well")
 
     def apply(
-        self, candidates: Iterable[tuple[Question, Rationale]], kind: AnswerKind
+        self, candidates: Iterable[tuple[Question, Rationale]], answer_type: AnswerType
     ) -> Iterator[tuple[Question, Rationale, str | None]]:
         for question, rationale in candidates:
             yield question, rationale, self._reason(rationale)

@@ -12,7 +12,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from cotdistill.contracts import AnswerKind, Filter
+from cotdistill.contracts import AnswerType, Filter
 from cotdistill.errors import DataError
 from cotdistill.records import Question, Rationale
 
@@ -41,7 +41,7 @@ class Ids(Filter):
         return self
 
     def apply(
-        self, candidates: Iterable[tuple[Question, Rationale]], kind: AnswerKind
+        self, candidates: Iterable[tuple[Question, Rationale]], answer_type: AnswerType
     ) -> Iterator[tuple[Question, Rationale, str | None]]:
         listed = self.keep is not None or self.keep_file is not None
         kept = {*(self.keep or ()), *_read(self.keep_file)}

@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from cotdistill.contracts import AnswerKind, Filter
+from cotdistill.contracts import AnswerType, Filter
 from cotdistill.records import Question, Rationale
 
 __all__ = ["Length"]
@@ -33,7 +33,7 @@ class Length(Filter):
         return self
 
     def apply(
-        self, candidates: Iterable[tuple[Question, Rationale]], kind: AnswerKind
+        self, candidates: Iterable[tuple[Question, Rationale]], answer_type: AnswerType
     ) -> Iterator[tuple[Question, Rationale, str | None]]:
         for question, rationale in candidates:
             yield question, rationale, self._reason(rationale)

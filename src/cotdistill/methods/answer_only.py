@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.prompting.parts import question_block, student_target
 from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Example, Question, Rationale
@@ -29,9 +29,9 @@ class AnswerOnly(Method):
         prompt = question_block(question)
         yield Example("student", prompt, student_target(question), group=question.id)
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask)
         reply = await transcript.ask(
             question_block(question), role="student", max_tokens=self.student_max_tokens
         )
-        return transcript.answer(kind, reply.text)
+        return transcript.answer(answer_type, reply.text)

@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.contracts import AnswerType, Ask
 from cotdistill.methods._few_shot import FewShotMethod
 from cotdistill.prompting.parts import (
     ANSWER_SENTENCE,
@@ -47,7 +47,7 @@ class FewShot(FewShotMethod):
     def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
         return self.model_copy(update={"exemplars": tuple(exemplars)})
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask)
         prompt = exemplar_prompt(
             [direct_exemplar(shown) for shown in self.exemplars], direct_query(question)
@@ -56,5 +56,5 @@ class FewShot(FewShotMethod):
             prompt, role=self.role, max_tokens=self.max_tokens, stop=CONTINUE_HERE
         )
         return transcript.answer(
-            kind, f"{ANSWER_SENTENCE} {reply.text.strip()}", markers=(ANSWER_SENTENCE,)
+            answer_type, f"{ANSWER_SENTENCE} {reply.text.strip()}", markers=(ANSWER_SENTENCE,)
         )

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.contracts import AnswerType, Ask
 from cotdistill.methods._few_shot import FewShotMethod
 from cotdistill.prompting.parts import (
     ANSWER_SENTENCE,
@@ -45,7 +45,7 @@ class FewShotCot(FewShotMethod):
     def prompted_role(self) -> str:
         return self.role
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask)
         prompt = exemplar_prompt(
             [cot_exemplar(shown) for shown in self.exemplars], cot_query(question)
@@ -53,4 +53,4 @@ class FewShotCot(FewShotMethod):
         reply = await transcript.ask(
             prompt, role=self.role, max_tokens=self.max_tokens, stop=CONTINUE_HERE
         )
-        return transcript.answer(kind, reply.text, markers=(ANSWER_SENTENCE,))
+        return transcript.answer(answer_type, reply.text, markers=(ANSWER_SENTENCE,))

@@ -18,7 +18,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.prompting.parts import STUDENT_MARKER, question_block, student_target
 from cotdistill.prompting.rationales import (
     gold_rationale,
@@ -75,28 +75,30 @@ class FineTuneCot(Method):
     )
     student_max_tokens: int = Field(default=256, ge=1, description="tokens the student may write")
 
-    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+    async def annotate(
+        self, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> list[Rationale]:
         if self.source == "gold":
             return [gold_rationale(question)]
         if isinstance(self.samples, int):
-            return await self._draw(question, ask, kind, 0, self.samples)
+            return await self._draw(question, ask, answer_type, 0, self.samples)
         drawn: list[Rationale] = []
-        while (missing := self.samples.distinct - _verified(drawn, question, kind)) > 0 and (
+        while (missing := self.samples.distinct - _verified(drawn, question, answer_type)) > 0 and (
             room := self.samples.at_most - len(drawn)
         ) > 0:
-            new = await self._draw(question, ask, kind, len(drawn), min(missing, room))
+            new = await self._draw(question, ask, answer_type, len(drawn), min(missing, room))
             if not new:
                 break
             drawn += new
         return drawn
 
     async def _draw(
-        self, question: Question, ask: Ask, kind: AnswerKind, first: int, count: int
+        self, question: Question, ask: Ask, answer_type: AnswerType, first: int, count: int
     ) -> list[Rationale]:
         return await zero_shot_rationales(
             question,
             ask,
-            kind,
+            answer_type,
             samples=count,
             first_sample=first,
             temperature=sampling_temperature(1 if self.samples == 1 else 2, self.temperature),
@@ -109,16 +111,20 @@ class FineTuneCot(Method):
         prompt, target = question_block(question), student_target(question, rationale.text)
         yield Example("student", prompt, target, group=question.id)
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask)
         reply = await transcript.ask(
             question_block(question), role="student", max_tokens=self.student_max_tokens
         )
-        return transcript.answer(kind, reply.text, markers=(STUDENT_MARKER,))
+        return transcript.answer(answer_type, reply.text, markers=(STUDENT_MARKER,))
 
 
-def _verified(rationales: Iterable[Rationale], question: Question, kind: AnswerKind) -> int:
+def _verified(rationales: Iterable[Rationale], question: Question, answer_type: AnswerType) -> int:
     """How many different texts among the rationales reach gold."""
     return len(
-        {" ".join(r.text.split()) for r in rationales if kind.same(r.answer, question.answer)}
+        {
+            " ".join(r.text.split())
+            for r in rationales
+            if answer_type.same(r.answer, question.answer)
+        }
     )

@@ -28,7 +28,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.prompting.parts import (
     ANSWER_SENTENCE,
     CONTINUE_HERE,
@@ -96,7 +96,9 @@ class SciCot(Method):
             return (("student",),)
         return (self.roles,) if self.train_rationale == "teacher" else (("rationale",), ("answer",))
 
-    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+    async def annotate(
+        self, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> list[Rationale]:
         replies = await ask(
             teacher_prompt(question, hint=self.hint),
             samples=self.samples,
@@ -104,14 +106,16 @@ class SciCot(Method):
             max_tokens=self.max_tokens,
             stop=CONTINUE_HERE,
         )
-        return [self._rationale(question, reply, kind) for reply in replies]
+        return [self._rationale(question, reply, answer_type) for reply in replies]
 
-    def _rationale(self, question: Question, reply: Completion, kind: AnswerKind) -> Rationale:
+    def _rationale(
+        self, question: Question, reply: Completion, answer_type: AnswerType
+    ) -> Rationale:
         """A rationale written for a given answer concludes with it, unless the reply says otherwise."""
         if self.hint and _explains(reply.text):
             answer = question.answer
         else:
-            answer = kind.extract(reply.text, options=question.options)
+            answer = answer_type.extract(reply.text, options=question.options)
         cut = {"cut": True} if reply.finish_reason == "length" else {}
         text = reasoning_of(reply.text)
         return Rationale(
@@ -123,7 +127,7 @@ class SciCot(Method):
         question: Question,
         rationales: Sequence[Rationale],
         ask: Ask,
-        kind: AnswerKind,
+        answer_type: AnswerType,
         round: int,
     ) -> list[Rationale]:
         reply = await one(
@@ -145,7 +149,7 @@ class SciCot(Method):
                 yield Example("rationale", prompt, solution, group=prompt)
                 yield Example("answer", answer_prompt(asked, text), conclusion)
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask)
         limit = self.rationale_max_tokens
         if self.stages != "two":
@@ -155,7 +159,7 @@ class SciCot(Method):
             text = (
                 reply.text.split(SOLUTION)[0] if self.stages == "answer_rationale" else reply.text
             )
-            return transcript.answer(kind, text, markers=(ANSWER_SENTENCE,))
+            return transcript.answer(answer_type, text, markers=(ANSWER_SENTENCE,))
         if self.test_rationale == "teacher":
             written = await transcript.ask(
                 teacher_prompt(question), role="teacher", max_tokens=self.max_tokens
@@ -166,7 +170,7 @@ class SciCot(Method):
         prompt = answer_prompt(question, rationale)
         reply = await transcript.ask(prompt, role="answer", max_tokens=self.answer_max_tokens)
         return transcript.answer(
-            kind, f"{rationale}\n{reply.text.strip()}", markers=(ANSWER_SENTENCE,)
+            answer_type, f"{rationale}\n{reply.text.strip()}", markers=(ANSWER_SENTENCE,)
         )
 
 

@@ -20,7 +20,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.errors import DataError
 from cotdistill.prompting.parts import CONTINUE_HERE, STUDENT_MARKER, answer_text, question_block
 from cotdistill.prompting.transcript import Transcript
@@ -83,9 +83,11 @@ class SocraticCot(Method):
             return (("student",),)
         return (("solver",),) if self.sub_questions == "gold" else (self.roles,)
 
-    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+    async def annotate(
+        self, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> list[Rationale]:
         if self.source == "gold":
-            steps = _gold_steps(question, kind)
+            steps = _gold_steps(question, answer_type)
             return [
                 Rationale(question.id, _lines(steps), question.answer, source="gold", steps=steps)
             ]
@@ -96,12 +98,16 @@ class SocraticCot(Method):
             max_tokens=self.max_tokens,
             stop=CONTINUE_HERE,
         )
-        return [self._rationale(question, reply, kind) for reply in replies]
+        return [self._rationale(question, reply, answer_type) for reply in replies]
 
-    def _rationale(self, question: Question, reply: Completion, kind: AnswerKind) -> Rationale:
-        steps = read_steps(reply.text, question, kind)
+    def _rationale(
+        self, question: Question, reply: Completion, answer_type: AnswerType
+    ) -> Rationale:
+        steps = read_steps(reply.text, question, answer_type)
         answer = (
-            kind.extract(reply.text, options=question.options, markers=(FINAL,)) if steps else None
+            answer_type.extract(reply.text, options=question.options, markers=(FINAL,))
+            if steps
+            else None
         )
         return Rationale(
             question.id, _lines(steps), answer, reply.sample_index, steps=steps, keys=(reply.key,)
@@ -126,16 +132,16 @@ class SocraticCot(Method):
             )
         yield Example("decomposer", _decomposer_prompt(question, steps), DONE)
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask)
         if self.variant == "unified":
             prompt = question_block(question)
             reply = await transcript.ask(prompt, role="student", max_tokens=self.student_max_tokens)
-            return transcript.answer(kind, reply.text, markers=(FINAL,))
+            return transcript.answer(answer_type, reply.text, markers=(FINAL,))
         steps: list[Step] = []
         text = said = ""
         while len(steps) < self.max_steps:
-            asked = await self._next_question(question, steps, transcript, kind)
+            asked = await self._next_question(question, steps, transcript, answer_type)
             if asked is None:
                 break
             prompt = _solver_prompt(question, steps, asked)
@@ -145,14 +151,18 @@ class SocraticCot(Method):
             steps.append(Step(asked, solution.strip(), result.strip()))
             text = "\n".join([text, f"{asked} ** {said}"]).strip()
         # The last turn alone: where it was cut before its result, an earlier sub-answer is not the answer.
-        return replace(transcript.answer(kind, said, markers=(STUDENT_MARKER,)), text=text)
+        return replace(transcript.answer(answer_type, said, markers=(STUDENT_MARKER,)), text=text)
 
     async def _next_question(
-        self, question: Question, steps: Sequence[Step], transcript: Transcript, kind: AnswerKind
+        self,
+        question: Question,
+        steps: Sequence[Step],
+        transcript: Transcript,
+        answer_type: AnswerType,
     ) -> str | None:
         """The next sub-question; None when the decomposer is done, repeats itself, or gold has no more."""
         if self.sub_questions == "gold":
-            gold = _gold_steps(question, kind)
+            gold = _gold_steps(question, answer_type)
             return gold[len(steps)].question if len(steps) < len(gold) else None
         prompt = _decomposer_prompt(question, steps)
         reply = await transcript.ask(prompt, role="decomposer", max_tokens=self.step_max_tokens)
@@ -169,26 +179,26 @@ def teacher_prompt(question: Question) -> str:
     return f"Q: {question_block(question)}\nBreak the question into sub-questions and solve each one.\n"
 
 
-def read_steps(text: str, question: Question, kind: AnswerKind) -> tuple[Step, ...]:
+def read_steps(text: str, question: Question, answer_type: AnswerType) -> tuple[Step, ...]:
     """The steps of a text in Socratic form, each with its sub-answer (its last word where no answer of the task's
     kind is found, as in "The coin is tails."); lines of another form are passed over."""
     steps = []
     for line in text.split(FINAL)[0].splitlines():
         asked, mark, solution = (part.strip() for part in line.partition("**"))
         if mark and asked and solution:
-            result = kind.extract(solution.rpartition("=")[2], options=question.options)
+            result = answer_type.extract(solution.rpartition("=")[2], options=question.options)
             steps.append(Step(asked, solution, result or solution.split()[-1].rstrip(".")))
     return tuple(steps)
 
 
-def _gold_steps(question: Question, kind: AnswerKind) -> tuple[Step, ...]:
+def _gold_steps(question: Question, answer_type: AnswerType) -> tuple[Step, ...]:
     """The question's own steps, or those of a rationale in Socratic form.
 
     Raises:
         DataError: it has neither.
     """
     steps = question.steps if all(step.question for step in question.steps) else ()
-    steps = steps or read_steps(question.rationale, question, kind)
+    steps = steps or read_steps(question.rationale, question, answer_type)
     if not steps:
         raise DataError(
             f"question {question.id} has no gold sub-questions; `source: gold` and `sub_questions: gold` of method "

@@ -18,7 +18,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.contracts import AnswerType, Ask
 from cotdistill.methods._few_shot import FewShotMethod
 from cotdistill.prompting.parts import (
     STUDENT_MARKER,
@@ -86,15 +86,19 @@ class Star(FewShotMethod):
     def exemplar_count(self) -> int:
         return self.shots if self.start == "base" else 0
 
-    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+    async def annotate(
+        self, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> list[Rationale]:
         if self.start == "gold":
             return [gold_rationale(question)]
         if self.start == "teacher":
-            return await zero_shot_rationales(question, ask, kind, max_tokens=self.max_tokens)
+            return await zero_shot_rationales(
+                question, ask, answer_type, max_tokens=self.max_tokens
+            )
         shown = [cot_exemplar(exemplar) for exemplar in self.exemplars_for(question)]
         prompt = exemplar_prompt(shown, cot_query(question))
         return await few_shot_rationales(
-            question, ask, kind, prompt, role="base", max_tokens=self.max_tokens
+            question, ask, answer_type, prompt, role="base", max_tokens=self.max_tokens
         )
 
     async def revise(
@@ -102,20 +106,24 @@ class Star(FewShotMethod):
         question: Question,
         rationales: Sequence[Rationale],
         ask: Ask,
-        kind: AnswerKind,
+        answer_type: AnswerType,
         round: int,
     ) -> list[Rationale]:
         earlier = list(rationales) if self.keep else []
-        own = await self._self_annotate(question_block(question), self.samples, question, ask, kind)
-        reached = [rationale for rationale in own if kind.same(rationale.answer, question.answer)]
+        own = await self._self_annotate(
+            question_block(question), self.samples, question, ask, answer_type
+        )
+        reached = [
+            rationale for rationale in own if answer_type.same(rationale.answer, question.answer)
+        ]
         if self.variant == "rft":
             return _distinct_equations([*earlier, *reached])
         if self.hint and not reached and question.answer is not None:
-            own += await self._self_annotate(hinted(question), 1, question, ask, kind)
+            own += await self._self_annotate(hinted(question), 1, question, ask, answer_type)
         return [*earlier, *own]
 
     async def _self_annotate(
-        self, prompt: str, samples: int, question: Question, ask: Ask, kind: AnswerKind
+        self, prompt: str, samples: int, question: Question, ask: Ask, answer_type: AnswerType
     ) -> list[Rationale]:
         replies = await ask(
             prompt,
@@ -128,7 +136,9 @@ class Star(FewShotMethod):
             Rationale(
                 question.id,
                 reasoning_of(reply.text, STUDENT_MARKER),
-                kind.extract(reply.text, options=question.options, markers=(STUDENT_MARKER,)),
+                answer_type.extract(
+                    reply.text, options=question.options, markers=(STUDENT_MARKER,)
+                ),
                 reply.sample_index,
                 source="student",
             )
@@ -141,12 +151,12 @@ class Star(FewShotMethod):
         if self.hint:
             yield Example("student", hinted(question), target, group=f"{question.id} hint")
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask)
         reply = await transcript.ask(
             question_block(question), role="student", max_tokens=self.student_max_tokens
         )
-        return transcript.answer(kind, reply.text, markers=(STUDENT_MARKER,))
+        return transcript.answer(answer_type, reply.text, markers=(STUDENT_MARKER,))
 
 
 def hinted(question: Question) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.contracts import AnswerType, Ask
 from cotdistill.methods._few_shot import FewShotMethod
 from cotdistill.prompting.parts import (
     cot_exemplar,
@@ -41,13 +41,15 @@ class StepByStep(FewShotMethod):
     max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's rationale")
     student_max_tokens: int = Field(default=32, ge=1, description="tokens the student may write")
 
-    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+    async def annotate(
+        self, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> list[Rationale]:
         shown = [cot_exemplar(exemplar) for exemplar in self.exemplars_for(question)]
         prompt = exemplar_prompt(shown, cot_query(question))
         return await few_shot_rationales(
             question,
             ask,
-            kind,
+            answer_type,
             prompt,
             samples=self.samples,
             temperature=sampling_temperature(self.samples, None),
@@ -69,8 +71,8 @@ class StepByStep(FewShotMethod):
                 by_mean=True,
             )
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask)
         prompt = f"predict: {question_block(question)}"
         reply = await transcript.ask(prompt, role="student", max_tokens=self.student_max_tokens)
-        return transcript.answer(kind, reply.text)
+        return transcript.answer(answer_type, reply.text)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.contracts import AnswerType, Ask
 from cotdistill.methods._few_shot import FewShotMethod
 from cotdistill.prompting import parts as prompts
 from cotdistill.prompting.parts import ANSWER_SENTENCE, answer_text, exemplar_prompt, question_block
@@ -52,11 +52,13 @@ class Tslm(FewShotMethod):
             [exemplar(shown) for shown in self.exemplars_for(question)], query(question)
         )
 
-    async def annotate(self, question: Question, ask: Ask, kind: AnswerKind) -> list[Rationale]:
+    async def annotate(
+        self, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> list[Rationale]:
         return await few_shot_rationales(
             question,
             ask,
-            kind,
+            answer_type,
             self.teacher_prompt(question),
             samples=self.samples,
             temperature=sampling_temperature(self.samples, self.temperature),
@@ -67,9 +69,9 @@ class Tslm(FewShotMethod):
         target = f"{rationale.text} {ANSWER_SENTENCE} {answer_text(question)}."
         yield Example("student", question_block(question), target, group=question.id)
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask)
         reply = await transcript.ask(
             question_block(question), role="student", max_tokens=self.student_max_tokens
         )
-        return transcript.answer(kind, reply.text, markers=(ANSWER_SENTENCE,))
+        return transcript.answer(answer_type, reply.text, markers=(ANSWER_SENTENCE,))

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.prompting.parts import ANSWER_SENTENCE, CONTINUE_HERE, direct_query
 from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Question
@@ -33,11 +33,11 @@ class ZeroShot(Method):
     def prompted_role(self) -> str:
         return self.role
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask)
         reply = await transcript.ask(
             direct_query(question), role=self.role, max_tokens=self.max_tokens, stop=CONTINUE_HERE
         )
         return transcript.answer(
-            kind, f"{ANSWER_SENTENCE} {reply.text.strip()}", markers=(ANSWER_SENTENCE,)
+            answer_type, f"{ANSWER_SENTENCE} {reply.text.strip()}", markers=(ANSWER_SENTENCE,)
         )

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.prompting.parts import ANSWER_TRIGGER, answer_call, zero_shot_cot_prompt
 from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Question
@@ -36,7 +36,7 @@ class ZeroShotCot(Method):
     def prompted_role(self) -> str:
         return self.role
 
-    async def solve(self, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask)
         prompt = zero_shot_cot_prompt(question)
         reply = await transcript.ask(prompt, role=self.role, max_tokens=self.max_tokens)
@@ -44,4 +44,4 @@ class ZeroShotCot(Method):
             answer_call(prompt, reply.text), role=self.role, max_tokens=self.answer_max_tokens
         )
         text = f"{reply.text.strip()}\n{ANSWER_TRIGGER} {second.text.strip()}"
-        return transcript.answer(kind, text, markers=(ANSWER_TRIGGER,))
+        return transcript.answer(answer_type, text, markers=(ANSWER_TRIGGER,))

@@ -101,14 +101,14 @@ class Asker:
         top_p: float = 1.0,
         max_tokens: int = 256,
         stop: Sequence[str] = (),
-        begin: str = "",
+        prefill: str = "",
     ) -> list[Completion]:
         target = self._roles.get(role)
         if target is None:
             raise UserError(
                 f"no model for the role {role!r}; this run has {', '.join(sorted(self._roles))}"
             )
-        request = Request(prompt, temperature, top_p, max_tokens, tuple(stop), begin)
+        request = Request(prompt, temperature, top_p, max_tokens, tuple(stop), prefill)
         wanted = range(first_sample, first_sample + samples)
         if not wanted:
             return []

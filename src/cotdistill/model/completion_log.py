@@ -1,7 +1,7 @@
 """Every completion that was paid for, kept for good in one SQLite file, keyed by all that determines it.
 
 `request_key` is the SHA-256 of the canonical JSON of the log's format, the model's identity (model, endpoint, system
-prompt, ...) and the request (prompt, sampling, stop, begin); the sample index stands beside it. Changing any of them is
+prompt, ...) and the request (prompt, sampling, stop, prefill); the sample index stands beside it. Changing any of them is
 another key, so an old answer is never returned for a new question; adding rows or samples asks only for what is new.
 
 A reply counts only after its transaction is committed. Replies that arrive in the same moment share one transaction.
@@ -73,7 +73,7 @@ def request_json(request: Request) -> str:
         return canonical_json(request.to_json())
     stop = ",".join(map(_quoted, request.stop))
     return (
-        f'{{"begin":{_quoted(request.begin)},"max_tokens":{_number(request.max_tokens)},"prompt":{_quoted(request.prompt)},'
+        f'{{"prefill":{_quoted(request.prefill)},"max_tokens":{_number(request.max_tokens)},"prompt":{_quoted(request.prompt)},'
         f'"stop":[{stop}],"temperature":{_number(request.temperature)},"top_p":{_number(request.top_p)}}}'
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.contracts import AnswerType, Ask
 from cotdistill.errors import DataError, QuestionFailed
 from cotdistill.prompting.parts import (
     ANSWER_SENTENCE,
@@ -39,7 +39,7 @@ def sampling_temperature(samples: int, temperature: float | None) -> float:
 async def zero_shot_rationales(
     question: Question,
     ask: Ask,
-    kind: AnswerKind,
+    answer_type: AnswerType,
     *,
     role: str = "teacher",
     samples: int = 1,
@@ -65,10 +65,10 @@ async def zero_shot_rationales(
 
     async def rationale(reply: Completion) -> Rationale:
         if not answer_call:
-            answer = kind.extract(reply.text, options=question.options, markers=CONCLUSIONS)
+            answer = answer_type.extract(reply.text, options=question.options, markers=CONCLUSIONS)
             return _rationale(question, reply, reasoning_of(reply.text), answer)
         answer, second = await concluded(
-            question, ask, kind, prompt, reply.text, role=role, max_tokens=answer_max_tokens
+            question, ask, answer_type, prompt, reply.text, role=role, max_tokens=answer_max_tokens
         )
         return _rationale(question, reply, reply.text.strip(), answer, second)
 
@@ -79,7 +79,7 @@ async def zero_shot_rationales(
 async def few_shot_rationales(
     question: Question,
     ask: Ask,
-    kind: AnswerKind,
+    answer_type: AnswerType,
     prompt: str,
     *,
     role: str = "teacher",
@@ -102,7 +102,7 @@ async def few_shot_rationales(
             question,
             reply,
             reasoning_of(reply.text),
-            kind.extract(reply.text, options=question.options, markers=markers),
+            answer_type.extract(reply.text, options=question.options, markers=markers),
         )
         for reply in replies
     ]

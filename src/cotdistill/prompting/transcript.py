@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.contracts import AnswerType, Ask
 from cotdistill.errors import DataError, QuestionFailed
 from cotdistill.prompting.parts import ANSWER_SENTENCE, ANSWER_TRIGGER, answer_call
 from cotdistill.records import Answer, Completion, Prompt, Question
@@ -45,11 +45,11 @@ class Transcript:
         self.completion_tokens += completion.completion_tokens
         return completion
 
-    def answer(self, kind: AnswerKind, text: str, markers: Sequence[str] = ()) -> Answer:
+    def answer(self, answer_type: AnswerType, text: str, markers: Sequence[str] = ()) -> Answer:
         """The answer that `text` concludes with, with the trace and the tokens of every ask."""
         return Answer(
             question_id=self.question.id,
-            answer=kind.extract(text, options=self.question.options, markers=markers),
+            answer=answer_type.extract(text, options=self.question.options, markers=markers),
             text=text,
             trace=tuple(self.trace),
             prompt_tokens=self.prompt_tokens,
@@ -90,7 +90,7 @@ async def settled(samples: Iterable[Awaitable[_Result]]) -> list[_Result | Quest
 async def concluded(
     question: Question,
     ask: Ask,
-    kind: AnswerKind,
+    answer_type: AnswerType,
     prompt: str,
     reply: str,
     *,
@@ -100,7 +100,9 @@ async def concluded(
     """The answer a zero-shot rationale leads to, by the second call: greedy, the first candidate of its reply."""
     completion = await one(ask, answer_call(prompt, reply), role=role, max_tokens=max_tokens)
     text = f"{ANSWER_TRIGGER} {completion.text}"
-    return kind.extract(text, options=question.options, markers=(ANSWER_TRIGGER,)), completion
+    return answer_type.extract(
+        text, options=question.options, markers=(ANSWER_TRIGGER,)
+    ), completion
 
 
 def reasoning_of(text: str, marker: str = ANSWER_SENTENCE) -> str:

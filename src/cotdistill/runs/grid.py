@@ -23,7 +23,7 @@ from cotdistill.model.ledger import Ledger
 from cotdistill.prompting.exemplars import draw_exemplars, refuse_test_exemplars
 from cotdistill.recipe import Entry, MethodEntry, Recipe, StudentEntry
 from cotdistill.records import Completion, Prompt, Question
-from cotdistill.runs.store import Unit
+from cotdistill.runs.store import Artifact
 from cotdistill.students.loading import load_base, load_student
 from cotdistill.util.files import read_json, read_records
 from cotdistill.util.naming import folder_name
@@ -159,45 +159,45 @@ class Run:
 
     # Where each stage's work lies and what it is made from.
 
-    def generate_unit(self, task: Entry, method: MethodEntry) -> Unit:
+    def generate_artifact(self, task: Entry, method: MethodEntry) -> Artifact:
         made_from = {
             "questions": self.digest(task.label, "train"),
-            "answer_kind": task.plugin.answer_kind.model_dump(mode="json"),
+            "answer_type": task.plugin.answer_type.model_dump(mode="json"),
             "method": method.identity(),
             "exemplars": [exemplar.to_json() for exemplar in self.exemplars(task, method)],
             "teacher": self.recipe.teacher.identity(),
             "teacher_files": checkpoint_stamp(_teacher_checkpoint(self.recipe.teacher)),
         }
-        return Unit(self._folder(task, method) / "generate", made_from)
+        return Artifact(self._folder(task, method) / "generate", made_from)
 
-    def curate_unit(self, task: Entry, method: MethodEntry) -> Unit:
+    def curate_artifact(self, task: Entry, method: MethodEntry) -> Artifact:
         filters = [entry.identity() for entry in method.filters]
-        generate = self.generate_unit(task, method)
+        generate = self.generate_artifact(task, method)
         made_from = {"generate": generate.fingerprint, "filters": filters}
-        if passing := (generate.facts or {}).get("passing"):
-            made_from["passing"] = passing  # what is asked again is curated and learnt again
-        return Unit(self._folder(task, method) / "curate", made_from)
+        if transient := (generate.metadata or {}).get("transient"):
+            made_from["transient"] = transient  # what is asked again is curated and learnt again
+        return Artifact(self._folder(task, method) / "curate", made_from)
 
-    def train_unit(self, cell: Cell) -> Unit:
+    def train_artifact(self, cell: Cell) -> Artifact:
         made_from = {
-            "curate": self.curate_unit(cell.task, cell.method).fingerprint,
+            "curate": self.curate_artifact(cell.task, cell.method).fingerprint,
             "validation": self.digest(cell.task.label, self.selection_split(cell.method)),
             "student": cell.student.settings.model_dump(mode="json"),
             "student_files": checkpoint_stamp(_student_checkpoint(cell.student)),
             "train": cell.method.train.model_dump(mode="json"),
             "seed": cell.seed,
         }
-        return Unit(self._cell_folder(cell) / "train", made_from)
+        return Artifact(self._cell_folder(cell) / "train", made_from)
 
-    def infer_unit(self, cell: Cell, split: Split, strategy: Entry) -> Unit:
+    def infer_artifact(self, cell: Cell, split: Split, strategy: Entry) -> Artifact:
         made_from = {
-            "train": self.train_unit(cell).fingerprint,
+            "train": self.train_artifact(cell).fingerprint,
             "questions": self.digest(cell.task.label, split),
             "strategy": strategy.identity(),
             "engine": self.recipe.engine.identity(),
             "guide": self.recipe.guide.identity() if self.recipe.guide else None,
         }
-        return Unit(
+        return Artifact(
             self._cell_folder(cell) / "infer" / f"{split}-{folder_name(strategy.label)}", made_from
         )
 

@@ -25,7 +25,7 @@ from cotdistill.errors import StoreError
 from cotdistill.util.files import write_json
 from cotdistill.util.naming import fingerprint
 
-__all__ = ["Unit", "locked"]
+__all__ = ["Artifact", "locked"]
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-class Unit:
+class Artifact:
     """One folder a stage makes: its files, and a marker that says they are complete and what they were made from."""
 
     def __init__(self, folder: Path, made_from: Any) -> None:
@@ -60,31 +60,37 @@ class Unit:
         self.fingerprint = fingerprint(made_from)
 
     @property
-    def facts(self) -> dict[str, Any] | None:
+    def metadata(self) -> dict[str, Any] | None:
         """What the stage noted when it finished; None where it has not finished from these very inputs, or its marker or a
         file it made is damaged or gone since: then it is made again."""
         done = _noted(self.folder / "done.json")
-        if done.get("fingerprint") != self.fingerprint or not isinstance(done.get("facts"), dict):
+        if done.get("fingerprint") != self.fingerprint or not isinstance(
+            done.get("metadata"), dict
+        ):
             return None
         sizes = done.get("files", {})
         there = all(_size(self.folder / name) == size for name, size in sizes.items())
-        facts: dict[str, Any] = done["facts"]
-        return facts if there else None
+        found: dict[str, Any] = done["metadata"]
+        return found if there else None
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Make the folder ready: unfinished work from the same inputs is kept to be resumed, any other is removed."""
-        if self.facts is None and self._started_from() != self.fingerprint and self.folder.exists():
+        if (
+            self.metadata is None
+            and self._started_from() != self.fingerprint
+            and self.folder.exists()
+        ):
             shutil.rmtree(self.folder)
         write_json(self.folder / "started.json", {"fingerprint": self.fingerprint})
 
-    def finish(self, facts: Mapping[str, Any]) -> None:
+    def complete(self, metadata: Mapping[str, Any]) -> None:
         """Write the marker; everything else must be on disk by now."""
         files = {str(path.relative_to(self.folder)): _size(path) for path in self._made()}
-        marker = {"fingerprint": self.fingerprint, "facts": dict(facts), "files": files}
+        marker = {"fingerprint": self.fingerprint, "metadata": dict(metadata), "files": files}
         write_json(self.folder / "done.json", marker)
 
     def _made(self) -> Iterator[Path]:
-        """The files that are the unit's result: no markers, and no logs that another call goes on with."""
+        """The files that are the artifact's result: no markers, and no logs that another call goes on with."""
         for path in sorted(self.folder.rglob("*")):
             if (
                 path.is_file()

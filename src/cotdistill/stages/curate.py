@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cotdistill.contracts import AnswerKind, Filter
+from cotdistill.contracts import AnswerType, Filter
 from cotdistill.errors import DataError
 from cotdistill.records import Question, Rationale, Record
 from cotdistill.util.files import append_jsonl, read_jsonl, whole_file, write_jsonl
@@ -34,7 +34,7 @@ def curate_rationales(
     questions: Iterable[Question],
     candidates: Path,
     filters: Sequence[tuple[str, Filter]],
-    kind: AnswerKind,
+    answer_type: AnswerType,
     folder: Path,
 ) -> CurationCounts:
     """Filter the candidates of a `rationales.jsonl` into `kept.jsonl` and `dropped.jsonl` of `folder`.
@@ -69,7 +69,7 @@ def curate_rationales(
             append_jsonl(dropped_file, row)
 
         def kept() -> Iterator[dict[str, Any]]:
-            for _, rationale in filtered(counted(), filters, kind, drop):
+            for _, rationale in filtered(counted(), filters, answer_type, drop):
                 kept_ids.add(rationale.question_id)
                 yield rationale.to_json()
 
@@ -87,13 +87,13 @@ def curate_rationales(
 def filtered(
     candidates: Iterable[Candidate],
     filters: Sequence[tuple[str, Filter]],
-    kind: AnswerKind,
+    answer_type: AnswerType,
     drop: Callable[[Question, Rationale, str, str], None],
 ) -> Iterator[Candidate]:
     """The candidates that pass all filters; `drop` is told of every other one, with the filter's name and its reason."""
     stream: Iterator[Candidate] = iter(candidates)
     for name, one in filters:
-        stream = _through(stream, name, one, kind, drop)
+        stream = _through(stream, name, one, answer_type, drop)
     return stream
 
 
@@ -119,10 +119,10 @@ def _through(
     stream: Iterator[Candidate],
     name: str,
     one: Filter,
-    kind: AnswerKind,
+    answer_type: AnswerType,
     drop: Callable[[Question, Rationale, str, str], None],
 ) -> Iterator[Candidate]:
-    for question, rationale, reason in one.apply(stream, kind):
+    for question, rationale, reason in one.apply(stream, answer_type):
         if reason is None:
             yield question, rationale
         else:

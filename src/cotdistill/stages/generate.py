@@ -25,7 +25,7 @@ from typing import IO, Any
 
 import orjson
 
-from cotdistill.contracts import AnswerKind, Ask, Method
+from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.errors import CotdistillError, QuestionFailed
 from cotdistill.records import Question, Rationale
 
@@ -45,20 +45,20 @@ class GenerateCounts:
     questions: int
     rationales: int
     failed: dict[str, int] = field(default_factory=dict)
-    passing: int = 0
+    transient: int = 0
 
 
 async def generate_rationales(
     questions: Iterable[Question],
     method: Method,
     ask: Ask,
-    kind: AnswerKind,
+    answer_type: AnswerType,
     out: Path,
     *,
-    in_flight: int = 512,
+    max_concurrency: int = 512,
     on_progress: Callable[[int], None] | None = None,
 ) -> GenerateCounts:
-    """Annotate all questions, `in_flight` at a time, and write `out` in one step at the end.
+    """Annotate all questions, `max_concurrency` at a time, and write `out` in one step at the end.
 
     A slow question holds up no other. Memory does not grow with the number of questions. `on_progress` is called with
     how many are done, now and then and at the end.
@@ -69,14 +69,14 @@ async def generate_rationales(
     partial = out.with_name(out.name + ".partial")
     out.parent.mkdir(parents=True, exist_ok=True)
     with partial.open("wb") as file, _InOrder(file) as rows:
-        run = _Run(method, ask, kind, rows, on_progress)
+        run = _Run(method, ask, answer_type, rows, on_progress)
         with _calm_collector():
-            await run.through(questions, in_flight)
+            await run.through(questions, max_concurrency)
         run.report()
         file.flush()
         os.fsync(file.fileno())
     partial.replace(out)
-    return GenerateCounts(run.done, run.rationales, dict(sorted(run.failed.items())), run.passing)
+    return GenerateCounts(run.done, run.rationales, dict(sorted(run.failed.items())), run.transient)
 
 
 @contextlib.contextmanager
@@ -95,14 +95,14 @@ class _Run:
         self,
         method: Method,
         ask: Ask,
-        kind: AnswerKind,
+        answer_type: AnswerType,
         rows: _InOrder,
         on_progress: Callable[[int], None] | None,
     ) -> None:
         self._method, self._ask, self._kind, self._rows, self._on_progress = (
             method,
             ask,
-            kind,
+            answer_type,
             rows,
             on_progress,
         )
@@ -111,12 +111,12 @@ class _Run:
         self.done = 0
         self.rationales = 0
         self.failed: Counter[str] = Counter()
-        self.passing = 0
+        self.transient = 0
 
-    async def through(self, questions: Iterable[Question], in_flight: int) -> None:
+    async def through(self, questions: Iterable[Question], max_concurrency: int) -> None:
         """So many workers take the questions one after the other; after an error each lets its last request finish."""
         source = enumerate(questions)
-        workers = [asyncio.create_task(self._work(source)) for _ in range(in_flight)]
+        workers = [asyncio.create_task(self._work(source)) for _ in range(max_concurrency)]
         try:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
             await asyncio.wait(workers, timeout=GRACE_S)
@@ -149,7 +149,7 @@ class _Run:
         except QuestionFailed as error:
             row["failed"] = error.reason
             self.failed[error.reason] += 1
-            self.passing += error.passing
+            self.transient += error.transient
         else:
             row["rationales"] = rationales
             self.rationales += len(rationales)

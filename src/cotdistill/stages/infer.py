@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
-from cotdistill.contracts import AnswerKind, Ask, Method, Strategy
+from cotdistill.contracts import AnswerType, Ask, Method, Strategy
 from cotdistill.errors import QuestionFailed
 from cotdistill.records import Answer, Question
 from cotdistill.util.concurrency import stream_map
@@ -21,10 +21,10 @@ async def answer_questions(
     method: Method,
     strategy: Strategy,
     ask: Ask,
-    kind: AnswerKind,
+    answer_type: AnswerType,
     out: Path,
     *,
-    in_flight: int = 512,
+    max_concurrency: int = 512,
     advance: Advance | None = None,
 ) -> int:
     """Answer all questions into `out`, one `Answer` a line in the order of the questions.
@@ -44,11 +44,13 @@ async def answer_questions(
     waiting = [question for question in questions if question.id not in answers]
     if advance is not None and answers:
         advance(len(answers))
-    passing = 0
+    transient = 0
     with partial.open("a", encoding="utf-8") as log:
-        async for answer in answer_stream(waiting, method, strategy, ask, kind, in_flight):
+        async for answer in answer_stream(
+            waiting, method, strategy, ask, answer_type, max_concurrency
+        ):
             if _may_pass(answer):
-                passing += 1
+                transient += 1
             else:
                 append_jsonl(log, answer.to_json())
             answers[answer.question_id] = answer
@@ -57,13 +59,13 @@ async def answer_questions(
     await asyncio.to_thread(
         write_jsonl, out, (answers[question.id].to_json() for question in questions)
     )
-    if not passing:
+    if not transient:
         partial.unlink()
-    return passing
+    return transient
 
 
 def _may_pass(answer: Answer) -> bool:
-    return any(entry.get("passing") for entry in answer.trace)
+    return any(entry.get("transient") for entry in answer.trace)
 
 
 async def answer_stream(
@@ -71,20 +73,20 @@ async def answer_stream(
     method: Method,
     strategy: Strategy,
     ask: Ask,
-    kind: AnswerKind,
-    in_flight: int = 512,
+    answer_type: AnswerType,
+    max_concurrency: int = 512,
 ) -> AsyncIterator[Answer]:
     """Answers as they finish. Whatever is asked at the same moment for different questions shares a batch."""
 
     async def solve(question: Question, ask: Ask) -> Answer:
-        return await method.solve(question, ask, kind)
+        return await method.solve(question, ask, answer_type)
 
     async def answer(question: Question) -> Answer:
         try:
-            return await strategy.run(solve, question, ask, kind)
+            return await strategy.run(solve, question, ask, answer_type)
         except QuestionFailed as error:
-            trace = ({"failed": error.reason, "passing": error.passing},)
+            trace = ({"failed": error.reason, "transient": error.transient},)
             return Answer(question.id, None, f"[failed: {error.reason}] {error}", trace)
 
-    async for _, result in stream_map(answer, questions, in_flight):
+    async for _, result in stream_map(answer, questions, max_concurrency):
         yield result

@@ -131,7 +131,7 @@ def _published(run: Run, rows: list[ScoreRow]) -> tuple[tuple[str, ...], ...]:
 def _curation(run: Run) -> Iterator[dict[str, Any]]:
     for task in run.recipe.tasks:
         for method in run.recipe.methods:
-            facts = run.curate_unit(task, method).facts if method.plugin.rounds else None
+            facts = run.curate_artifact(task, method).metadata if method.plugin.rounds else None
             if facts is not None:
                 yield {"task": task.label, "method": method.label, **facts}
 
@@ -144,12 +144,13 @@ def _spent(run: Run) -> Iterator[tuple[str, str]]:
         for method in run.recipe.methods
         if method.plugin.rounds
     ]
-    generate = _seconds(run.generate_unit(task, method).facts for task, method in trained)
+    generate = _seconds(run.generate_artifact(task, method).metadata for task, method in trained)
     train = _seconds(
-        run.train_unit(cell).facts for cell in run.cells() if cell.method.plugin.rounds
+        run.train_artifact(cell).metadata for cell in run.cells() if cell.method.plugin.rounds
     )
     infer = _seconds(
-        run.infer_unit(cell, split, strategy).facts for cell, split, strategy in run.answered()
+        run.infer_artifact(cell, split, strategy).metadata
+        for cell, split, strategy in run.answered()
     )
     yield "generate", f"{generate:.0f} s"
     yield "train", f"{train:.0f} s"
@@ -196,9 +197,9 @@ def _notes(run: Run) -> Iterator[str]:
         yield f"Contamination, {task}: test questions that stand in the training split: {', '.join(found)}; {quoted}."
     yield from _selections(run)
     for cell, split, strategy in run.answered():
-        facts = run.infer_unit(cell, split, strategy).facts or {}
-        if facts.get("passing"):
-            what = f"{cell.label}, {split}, {strategy.label}: {facts['passing']} questions failed for now"
+        facts = run.infer_artifact(cell, split, strategy).metadata or {}
+        if facts.get("transient"):
+            what = f"{cell.label}, {split}, {strategy.label}: {facts['transient']} questions failed for now"
             yield f"{what} and count as wrong; the same command asks them again."
 
 
@@ -227,7 +228,7 @@ def _traces(run: Run) -> Iterator[Trace]:
     for cell, split, strategy in run.answered():
         if split != run.recipe.evaluate_on[0] or cell.seed != run.recipe.seeds[0]:
             continue
-        folder = run.infer_unit(cell, split, strategy).folder
+        folder = run.infer_artifact(cell, split, strategy).folder
         triples = zip(
             run.questions(cell.task, split),
             read_records(folder / "answers.jsonl", Answer),

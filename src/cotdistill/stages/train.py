@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotdistill.contracts import AnswerKind, Ask, Engine, Filter, Method, Model
+from cotdistill.contracts import AnswerType, Ask, Engine, Filter, Method, Model
 from cotdistill.errors import DataError, QuestionFailed
 from cotdistill.evaluation.grid import grade
 from cotdistill.model.batcher import BatchedModel
 from cotdistill.records import Example, Question, Rationale, Verdict
-from cotdistill.runs.store import Unit
+from cotdistill.runs.store import Artifact
 from cotdistill.stages.curate import filtered
 from cotdistill.stages.infer import answer_stream
 from cotdistill.strategies.greedy import Greedy
@@ -47,7 +47,7 @@ class Training:
     student: StudentSettings
     settings: TrainSettings
     seed: int
-    kind: AnswerKind
+    answer_type: AnswerType
     filters: Sequence[tuple[str, Filter]]
     questions: Sequence[Question]
     validation: Sequence[Question]
@@ -55,7 +55,7 @@ class Training:
     load_role: LoadRole
     progress: Progress
     label: str
-    in_flight: int = 512
+    max_concurrency: int = 512
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Trained:
     """The checkpoints by role, and what training them took."""
 
     checkpoints: dict[str, Path]
-    facts: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def train_method(training: Training, kept: Kept, folder: Path, made_from: str) -> Trained:
@@ -73,7 +73,7 @@ def train_method(training: Training, kept: Kept, folder: Path, made_from: str) -
         DataError: no example is left to train a role on; the message says where to look.
     """
     checkpoints: dict[str, Path] = {}
-    facts: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     method = training.method
     for index, roles in enumerate(method.rounds):
         if index > 0:
@@ -85,24 +85,26 @@ def train_method(training: Training, kept: Kept, folder: Path, made_from: str) -
         ]
         held_out = _validation_examples(training, kept)
         for role in roles:
-            unit = Unit(
+            artifact = Artifact(
                 folder / (f"round-{index}" if len(method.rounds) > 1 else "") / role,
                 [made_from, index, role],
             )
-            if unit.facts is None:
-                unit.begin()
+            if artifact.metadata is None:
+                artifact.start()
                 own, validation = (
                     [one for one in all_ if one.role == role] for all_ in (examples, held_out)
                 )
                 last = index == len(method.rounds) - 1 and role == roles[-1]
-                unit.finish(
+                artifact.complete(
                     _train_role(
-                        training, role, own, validation, checkpoints, unit.folder, last=last
+                        training, role, own, validation, checkpoints, artifact.folder, last=last
                     )
                 )
-            checkpoints[role] = unit.folder / "checkpoint"
-            facts[role if len(method.rounds) == 1 else f"{role} (round {index})"] = unit.facts
-    return Trained(checkpoints, facts)
+            checkpoints[role] = artifact.folder / "checkpoint"
+            metadata[role if len(method.rounds) == 1 else f"{role} (round {index})"] = (
+                artifact.metadata
+            )
+    return Trained(checkpoints, metadata)
 
 
 def _validation_examples(training: Training, kept: Kept) -> list[Example]:
@@ -172,7 +174,7 @@ def _train_role(
             score=score if by_accuracy else None,
             validation_examples=validation,
             on_progress=advance,
-            say=training.progress.say,
+            log=training.progress.log,
         )
     return result.to_json()
 
@@ -183,10 +185,17 @@ async def _validation_accuracy(training: Training, engines: Mapping[str, Engine]
     async with training.open_ask(models) as ask:
         golds = {question.id: question for question in training.validation}
         stream = answer_stream(
-            training.validation, training.method, Greedy(), ask, training.kind, training.in_flight
+            training.validation,
+            training.method,
+            Greedy(),
+            ask,
+            training.answer_type,
+            training.max_concurrency,
         )
         async for answer in stream:
-            correct += grade(training.kind, golds[answer.question_id], answer) is Verdict.CORRECT
+            correct += (
+                grade(training.answer_type, golds[answer.question_id], answer) is Verdict.CORRECT
+            )
     return correct / len(training.validation)
 
 
@@ -211,7 +220,7 @@ def _revised(
         candidates = (
             (questions[key], rationale) for key in questions for rationale in revised.get(key, ())
         )
-        passed = list(filtered(candidates, training.filters, training.kind, drop))
+        passed = list(filtered(candidates, training.filters, training.answer_type, drop))
         write_jsonl(folder / "dropped.jsonl", dropped)
         write_jsonl(path, (rationale.to_json() for _, rationale in passed))
     return [
@@ -236,13 +245,13 @@ async def _ask_again(
             async def revise(question: Question) -> list[Rationale]:
                 try:
                     return await training.method.revise(
-                        question, rationales.get(question.id, []), ask, training.kind, index
+                        question, rationales.get(question.id, []), ask, training.answer_type, index
                     )
                 except QuestionFailed:  # counted where it was asked
                     return rationales.get(question.id, [])
 
             async for question, revised in stream_map(
-                revise, questions.values(), training.in_flight
+                revise, questions.values(), training.max_concurrency
             ):
                 result[question.id] = revised
                 advance(1)

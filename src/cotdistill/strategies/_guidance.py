@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Literal
 
-from cotdistill.contracts import AnswerKind, Ask
+from cotdistill.contracts import AnswerType, Ask
 from cotdistill.errors import DataError
 from cotdistill.prompting.parts import ANSWER_SENTENCE, next_step_prompt
 from cotdistill.prompting.transcript import one, sentences
@@ -50,7 +50,7 @@ class Guide:
 
     question: Question
     ask: Ask
-    kind: AnswerKind
+    answer_type: AnswerType
     source: str
     unit: Unit
     wrong: bool = False
@@ -71,7 +71,7 @@ class Guide:
             return None
         if self.source == "gold":
             self.tokens += len(shown.split())
-        leaks = _holds_answer(shown, self.question, self.kind)
+        leaks = _holds_answer(shown, self.question, self.answer_type)
         self.trace.append({"role": "guide", "prompt": prompt, "text": shown, "leaks": leaks})
         return shown
 
@@ -207,11 +207,11 @@ def _denied(step: str) -> str | None:
     return step[: verb.start()] + wrong + step[verb.end() :]
 
 
-def _holds_answer(text: str, question: Question, kind: AnswerKind) -> bool:
+def _holds_answer(text: str, question: Question, answer_type: AnswerType) -> bool:
     """Whether gold is what the text, a clause or a number of it says."""
     candidates = (text, *_CLAUSE_END.split(text), *_WHOLE_NUMBER.findall(text))
     return any(
-        kind.same(kind.extract(one, options=question.options), question.answer)
+        answer_type.same(answer_type.extract(one, options=question.options), question.answer)
         for one in candidates
     )
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask, Solve, Strategy, TokenRule
+from cotdistill.contracts import AnswerType, Ask, Solve, Strategy, TokenRule
 from cotdistill.prompting.transcript import one
 from cotdistill.records import Answer, Completion, Prompt, Question
 from cotdistill.text import arithmetic
@@ -49,12 +49,14 @@ class Calculator(Strategy):
     def rules(self) -> tuple[TokenRule, ...]:
         return (CompletesEquations(),) if self.mode == "decode" else ()
 
-    async def run(self, solve: Solve, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def run(
+        self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> Answer:
         async def calculated(prompt: Prompt, **settings: Any) -> list[Completion]:
             completions = await ask(prompt, **settings)
             if self.mode == "post_hoc":
                 given = arithmetic.numbers(question.text) | arithmetic.numbers(question.context)
-                start = len(settings.get("begin", ""))
+                start = len(settings.get("prefill", ""))
                 return [
                     replace(one, text=arithmetic.corrected(one.text, given, start))
                     for one in completions
@@ -69,16 +71,16 @@ async def _resumed(
 ) -> Completion:
     """The completion with every wrong result replaced and everything after it written anew."""
     limit = settings.get("max_tokens", 256)
-    begin = settings.get("begin", "")
-    while (right := arithmetic.repaired(completion.text, len(begin))) is not None:
+    prefill = settings.get("prefill", "")
+    while (right := arithmetic.repaired(completion.text, len(prefill))) is not None:
         room = limit - completion.completion_tokens
-        if right == begin:  # the model adds digits to a right result: end the sentence there
+        if right == prefill:  # the model adds digits to a right result: end the sentence there
             right += "."
-        begin = right
+        prefill = right
         if room < 1:
-            return replace(completion, text=begin, finish_reason="length")
+            return replace(completion, text=prefill, finish_reason="length")
         again = settings | {
-            "begin": begin,
+            "prefill": prefill,
             "max_tokens": room,
             "samples": 1,
             "first_sample": completion.sample_index,

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from cotdistill import plugins
-from cotdistill.contracts import AnswerKind, Ask, Solve, Strategy, TokenRule
+from cotdistill.contracts import AnswerType, Ask, Solve, Strategy, TokenRule
 from cotdistill.records import Answer, Question
 
 __all__ = ["Combined"]
@@ -49,9 +49,11 @@ class Combined(Strategy):
     def rules(self) -> tuple[TokenRule, ...]:
         return tuple(rule for one in self.of for rule in _build(one).rules)
 
-    async def run(self, solve: Solve, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def run(
+        self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> Answer:
         for one in reversed(self.of):
-            solve = _around(_build(one), solve, kind)
+            solve = _around(_build(one), solve, answer_type)
         return await solve(question, ask)
 
 
@@ -59,8 +61,8 @@ def _build(entry: str | Mapping[str, Any]) -> Strategy:
     return plugins.build("strategies", entry, Strategy)
 
 
-def _around(strategy: Strategy, solve: Solve, kind: AnswerKind) -> Solve:
+def _around(strategy: Strategy, solve: Solve, answer_type: AnswerType) -> Solve:
     async def wrapped(question: Question, ask: Ask) -> Answer:
-        return await strategy.run(solve, question, ask, kind)
+        return await strategy.run(solve, question, ask, answer_type)
 
     return wrapped

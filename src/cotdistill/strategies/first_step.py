@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cotdistill.contracts import AnswerKind, Ask, Solve, Strategy
+from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
 from cotdistill.prompting.parts import CONCLUSIONS
 from cotdistill.prompting.transcript import one, sentences
 from cotdistill.records import Answer, Completion, Prompt, Question
@@ -66,9 +66,13 @@ class FirstStep(Strategy):
             )
         return self
 
-    async def run(self, solve: Solve, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def run(
+        self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> Answer:
         wrong = self.control == "wrong"
-        guide = Guide(question, ask, kind, self.source, self.unit, wrong, self.guide_max_tokens)
+        guide = Guide(
+            question, ask, answer_type, self.source, self.unit, wrong, self.guide_max_tokens
+        )
         guided = _Guided(self, ask, guide)
         answer = await solve(question, guided.ask)
         return replace(
@@ -98,7 +102,7 @@ class _Guided:
         begin = await (self._turn_begin() if self.settings.turns else self._begin(prompt, settings))
         if not begin:
             return await self.asker(prompt, **settings)
-        return await self.asker(prompt, **settings, begin=f"{lead_of(role)}{begin} ")
+        return await self.asker(prompt, **settings, prefill=f"{lead_of(role)}{begin} ")
 
     def _last_turn(self) -> int:
         if not self.settings.turns:

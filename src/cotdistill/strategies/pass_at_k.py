@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask, Solve, Strategy
+from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
 from cotdistill.records import Answer, Question
 from cotdistill.strategies._sampling import all_of, sampled_chains
 
@@ -22,13 +22,17 @@ class PassAtK(Strategy):
     temperature: float = Field(default=0.7, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
 
-    async def run(self, solve: Solve, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def run(
+        self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> Answer:
         chains = await sampled_chains(
             solve, question, ask, count=self.k, temperature=self.temperature, top_p=self.top_p
         )
         answered = [place for place, chain in enumerate(chains) if chain.answer.answer is not None]
         right = [
-            place for place in answered if kind.same(chains[place].answer.answer, question.answer)
+            place
+            for place in answered
+            if answer_type.same(chains[place].answer.answer, question.answer)
         ]
         chosen = next(iter(right or answered), 0)
         return Answer(question.id, chains[chosen].answer.answer, **all_of(chains, chosen))

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask, Solve, Strategy
+from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
 from cotdistill.records import Answer, Completion, Prompt, Question
 from cotdistill.strategies._guidance import lead_of
 from cotdistill.strategies._self_questions import Questioner, with_questions
@@ -25,7 +25,9 @@ class QuestCot(Strategy):
     questioner: str = Field(default="", description="role that asks; empty: the one that answers")
     max_tokens: int = Field(default=48, ge=1, description="tokens of the sub-question")
 
-    async def run(self, solve: Solve, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def run(
+        self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> Answer:
         asked: list[Questioner] = []
 
         async def led(prompt: Prompt, **settings: Any) -> list[Completion]:
@@ -35,7 +37,7 @@ class QuestCot(Strategy):
             asked.append(Questioner(question, ask, self.questioner or role, self.max_tokens))
             leading = await asked[0].next()
             if leading:
-                settings["begin"] = f"{lead_of(role)}{leading} "
+                settings["prefill"] = f"{lead_of(role)}{leading} "
             return await ask(prompt, **settings)
 
         answer = await solve(question, led)

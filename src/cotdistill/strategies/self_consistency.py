@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask, Solve, Strategy
+from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
 from cotdistill.records import Answer, Question
 from cotdistill.strategies._sampling import Chain, all_of, sampled_chains
 
@@ -25,14 +25,16 @@ class SelfConsistency(Strategy):
     top_p: float = Field(default=1.0, gt=0, le=1)
     vote: Literal["plain", "weighted"] = Field(default="plain", description="how a solution counts")
 
-    async def run(self, solve: Solve, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def run(
+        self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> Answer:
         chains = await sampled_chains(
             solve, question, ask, count=self.n, temperature=self.temperature, top_p=self.top_p
         )
-        winner = self._winner(chains, kind)
+        winner = self._winner(chains, answer_type)
         return Answer(question.id, chains[winner].answer.answer, **all_of(chains, winner))
 
-    def _winner(self, chains: list[Chain], kind: AnswerKind) -> int:
+    def _winner(self, chains: list[Chain], answer_type: AnswerType) -> int:
         """The first chain of the answer with most votes; the first of all where none has an answer."""
         votes: dict[int, float] = {}
         for place, chain in enumerate(chains):
@@ -41,7 +43,7 @@ class SelfConsistency(Strategy):
             same = (
                 first
                 for first in votes
-                if kind.same(chain.answer.answer, chains[first].answer.answer)
+                if answer_type.same(chain.answer.answer, chains[first].answer.answer)
             )
             first = next(same, place)
             votes[first] = votes.get(first, 0.0) + (

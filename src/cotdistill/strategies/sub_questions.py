@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Ask, Solve, Strategy
+from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
 from cotdistill.prompting.parts import CONCLUSIONS
 from cotdistill.prompting.transcript import one, sentences
 from cotdistill.records import Answer, Completion, Prompt, Question
@@ -29,7 +29,9 @@ class SubQuestions(Strategy):
         default=8, ge=1, description="sub-questions after which the model goes on alone"
     )
 
-    async def run(self, solve: Solve, question: Question, ask: Ask, kind: AnswerKind) -> Answer:
+    async def run(
+        self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
+    ) -> Answer:
         asked: list[Questioner] = []
 
         async def questioned(prompt: Prompt, **settings: Any) -> list[Completion]:
@@ -51,7 +53,7 @@ class SubQuestions(Strategy):
             leading = await questioner.next(steps) if len(steps) < self.max_steps else ""
             begin = " ".join([*steps, leading]).strip()
             reply = await one(
-                ask, prompt, **settings, **({"begin": f"{lead}{begin} "} if begin else {})
+                ask, prompt, **settings, **({"prefill": f"{lead}{begin} "} if begin else {})
             )
             prompt_tokens += reply.prompt_tokens
             completion_tokens += reply.completion_tokens

@@ -36,7 +36,7 @@ def main() -> None:
         TrainSettings(**settings.get("train", {})),
         options.out,
         settings.get("seed", 0),
-        say=lambda line: print(line, flush=True),
+        log=lambda line: print(line, flush=True),
     )
     line = json.dumps({key: value for key, value in result.to_json().items() if key != "history"})
     print(

@@ -83,7 +83,7 @@ def train_role(
     score: Callable[[Engine], float] | None = None,
     validation_examples: Sequence[Example] = (),
     on_progress: Advance | None = None,
-    say: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> TrainResult:
     """Train on the examples and write the checkpoint of the best epoch to `out`.
 
@@ -110,7 +110,7 @@ def train_role(
         (text for example in examples[:_SAMPLE] for text in (example.prompt, example.target)), codec
     )
     for line in _remarks(data, lost):
-        (say or _silent)(line)
+        (log or _silent)(line)
     inner, model = model, _adapted(model, student.lora)
     trainer = _trainer(model, inner, data, train, work, seed)
     if trainer.is_fsdp_enabled and score is not None and train.selection == "accuracy":

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from cotdistill.contracts import AnswerKind, Split, Task
+from cotdistill.contracts import AnswerType, Split, Task
 from cotdistill.data.rows import Row, data_folder, hub_rows, local_file, rows, text_of
 from cotdistill.errors import DataError
 from cotdistill.records import Question
@@ -60,7 +60,7 @@ class Benchmark(Task):
     name: ClassVar[str]
     file: ClassVar[str] = ""
     """Stem of the local file, where it is not the name."""
-    kind: ClassVar[AnswerKind]
+    kind: ClassVar[AnswerType]
     source: ClassVar[Hub | None] = None
     test_share: ClassVar[float] = 0.3
     """Share of test questions where no split was published; Ho et al. deal 70/30."""
@@ -69,7 +69,7 @@ class Benchmark(Task):
         return iter(_splits(self).get(split, ()))
 
     @property
-    def answer_kind(self) -> AnswerKind:
+    def answer_type(self) -> AnswerType:
         return self.kind
 
     @property

@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row, rows, text_of
 from cotdistill.errors import DataError
 from cotdistill.records import Question
@@ -28,7 +28,7 @@ class FoldedBenchmark(Benchmark):
     fold: int = Field(default=0, ge=0, le=4)
 
     folder_name: ClassVar[str]
-    kind: ClassVar[AnswerKind] = Number()
+    kind: ClassVar[AnswerType] = Number()
 
     def local(self, folder: Path) -> Splits | None:
         home = folder / self.folder_name / f"fold{self.fold}"

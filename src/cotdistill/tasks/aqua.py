@@ -12,7 +12,7 @@ import re
 from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row, text_of
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
@@ -27,7 +27,7 @@ class Aqua(Benchmark):
     """AQuA-RAT: five-way algebra questions with human rationales."""
 
     name: ClassVar[str] = "aqua"
-    kind: ClassVar[AnswerKind] = Choice()
+    kind: ClassVar[AnswerType] = Choice()
     source: ClassVar[Hub | None] = Hub("deepmind/aqua_rat", "raw", _SPLITS)
 
     def question(self, row: Row, id: str) -> Question:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
@@ -25,7 +25,7 @@ class ArcEasy(Benchmark):
     """ARC-Easy: questions of school science with their official split."""
 
     name: ClassVar[str] = "arc_easy"
-    kind: ClassVar[AnswerKind] = Choice()
+    kind: ClassVar[AnswerType] = Choice()
     source: ClassVar[Hub | None] = Hub("allenai/ai2_arc", "ARC-Easy", _SPLITS)
 
     def question(self, row: Row, id: str) -> Question:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cotdistill.answers.yes_no import YesNo
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.lab.generated import GeneratedTask
 
 __all__ = ["CoinFlip"]
@@ -17,5 +17,5 @@ class CoinFlip(GeneratedTask):
     name: ClassVar[str] = "coin_flip"
 
     @property
-    def answer_kind(self) -> AnswerKind:
+    def answer_type(self) -> AnswerType:
         return YesNo()

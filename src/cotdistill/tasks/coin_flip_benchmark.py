@@ -13,7 +13,7 @@ import re
 from typing import ClassVar
 
 from cotdistill.answers.yes_no import YesNo
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.tasks._benchmark import Benchmark, Hub
 from cotdistill.tasks._names import longer
 from cotdistill.tasks._splitting import Splits
@@ -31,7 +31,7 @@ class CoinFlipBenchmark(Benchmark):
 
     name: ClassVar[str] = "coin_flip_benchmark"
     file: ClassVar[str] = "coin_flip"
-    kind: ClassVar[AnswerKind] = YesNo()
+    kind: ClassVar[AnswerType] = YesNo()
     source: ClassVar[Hub | None] = Hub("skrishna/coin_flip")
 
     def extra_splits(self, splits: Splits) -> Splits:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
@@ -22,7 +22,7 @@ class CommonsenseQA(Benchmark):
     """CommonsenseQA: five-way questions of common sense; the official validation split is the test."""
 
     name: ClassVar[str] = "commonsense_qa"
-    kind: ClassVar[AnswerKind] = Choice()
+    kind: ClassVar[AnswerType] = Choice()
     source: ClassVar[Hub | None] = Hub(
         "tau/commonsense_qa", splits=(("train", "train"), ("test", "validation"))
     )

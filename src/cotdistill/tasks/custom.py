@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from cotdistill import plugins
-from cotdistill.contracts import AnswerKind, Split, Task
+from cotdistill.contracts import AnswerType, Split, Task
 from cotdistill.data.rows import (
     Row,
     check_unicode,
@@ -87,11 +87,11 @@ class Custom(Task):
         return hash(self.model_dump_json())
 
     @cached_property
-    def _kind(self) -> AnswerKind:
-        return plugins.build("answers", self.answer, AnswerKind)  # type: ignore[type-abstract, unused-ignore]
+    def _kind(self) -> AnswerType:
+        return plugins.build("answers", self.answer, AnswerType)  # type: ignore[type-abstract, unused-ignore]
 
     @property
-    def answer_kind(self) -> AnswerKind:
+    def answer_type(self) -> AnswerType:
         return self._kind
 
     def questions(self, split: Split) -> Iterator[Question]:
@@ -178,7 +178,7 @@ class Custom(Task):
         if options:
             labels = _labels(self._optional(row, "options"))
             answer = letter_of(answer, options, row.place, labels)
-        elif not self.answer_kind.same(answer, answer):
+        elif not self.answer_type.same(answer, answer):
             raise DataError(
                 f"{row.place}: answer: {answer[:40]!r} is no {_kind_name(self.answer)}; correct it, or `answer`"
             )

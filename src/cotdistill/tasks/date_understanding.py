@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
@@ -21,7 +21,7 @@ class DateUnderstanding(Benchmark):
     """Date understanding: which of six dates follows from a short description."""
 
     name: ClassVar[str] = "date_understanding"
-    kind: ClassVar[AnswerKind] = Choice()
+    kind: ClassVar[AnswerType] = Choice()
     source: ClassVar[Hub | None] = Hub(
         "tasksource/bigbench",
         "date_understanding",

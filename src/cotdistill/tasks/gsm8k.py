@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row, hub_rows, local_file, rows, text_of
 from cotdistill.errors import DataError
 from cotdistill.records import Question, Step
@@ -36,7 +36,7 @@ class GSM8K(Benchmark):
     """Keep the calculator annotations <<48/2=24>> in rationales and solutions."""
 
     name: ClassVar[str] = "gsm8k"
-    kind: ClassVar[AnswerKind] = Number()
+    kind: ClassVar[AnswerType] = Number()
     source: ClassVar[Hub | None] = Hub("openai/gsm8k", "main")
 
     def question(self, row: Row, id: str) -> Question:

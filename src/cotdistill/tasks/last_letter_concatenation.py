@@ -12,7 +12,7 @@ import re
 from typing import ClassVar
 
 from cotdistill.answers.text import Text
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.tasks._benchmark import Benchmark, Hub
 from cotdistill.tasks._names import longer
 from cotdistill.tasks._splitting import Splits
@@ -29,7 +29,7 @@ class LastLetterConcatenation(Benchmark):
     """Questions of each length."""
 
     name: ClassVar[str] = "last_letter_concatenation"
-    kind: ClassVar[AnswerKind] = Text()
+    kind: ClassVar[AnswerType] = Text()
     source: ClassVar[Hub | None] = Hub("ChilleD/LastLetterConcat")
 
     def extra_splits(self, splits: Splits) -> Splits:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cotdistill.answers.math_expression import MathExpression
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row, text_of
 from cotdistill.errors import DataError
 from cotdistill.records import Question
@@ -25,7 +25,7 @@ class Math(Benchmark):
     """MATH and MATH-500: competition problems with LaTeX answers."""
 
     name: ClassVar[str] = "math"
-    kind: ClassVar[AnswerKind] = MathExpression()
+    kind: ClassVar[AnswerType] = MathExpression()
     source: ClassVar[Hub | None] = Hub("HuggingFaceH4/MATH-500", splits=(("train", "test"),))
     test_share: ClassVar[float] = 0.4
 

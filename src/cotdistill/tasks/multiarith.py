@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.tasks._benchmark import Benchmark, Hub
 
 __all__ = ["MultiArith"]
@@ -18,5 +18,5 @@ class MultiArith(Benchmark):
     """MultiArith: 600 two-step arithmetic word problems."""
 
     name: ClassVar[str] = "multiarith"
-    kind: ClassVar[AnswerKind] = Number()
+    kind: ClassVar[AnswerType] = Number()
     source: ClassVar[Hub | None] = Hub("ChilleD/MultiArith")

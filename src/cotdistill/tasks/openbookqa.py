@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row, local_file, rows
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
@@ -29,7 +29,7 @@ class OpenBookQA(Benchmark):
     """Give the core fact of the question as its context (the hub's configuration "additional")."""
 
     name: ClassVar[str] = "openbookqa"
-    kind: ClassVar[AnswerKind] = Choice()
+    kind: ClassVar[AnswerType] = Choice()
     source: ClassVar[Hub | None] = Hub("allenai/openbookqa", "additional", _SPLITS)
 
     def question(self, row: Row, id: str) -> Question:

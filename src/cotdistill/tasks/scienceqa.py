@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row, pick, text_of
 from cotdistill.errors import DataError
 from cotdistill.records import Question
@@ -28,7 +28,7 @@ class ScienceQA(Benchmark):
     """Add the lecture to the context."""
 
     name: ClassVar[str] = "scienceqa"
-    kind: ClassVar[AnswerKind] = Choice()
+    kind: ClassVar[AnswerType] = Choice()
     source: ClassVar[Hub | None] = Hub("derek-thomas/ScienceQA", None, _SPLITS)
 
     def wanted(self, row: Row) -> bool:

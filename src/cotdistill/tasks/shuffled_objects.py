@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.lab.generated import GeneratedTask
 
 __all__ = ["ShuffledObjects"]
@@ -17,5 +17,5 @@ class ShuffledObjects(GeneratedTask):
     name: ClassVar[str] = "shuffled_objects"
 
     @property
-    def answer_kind(self) -> AnswerKind:
+    def answer_type(self) -> AnswerType:
         return Choice()

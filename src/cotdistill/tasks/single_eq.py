@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.tasks._benchmark import Benchmark, Hub
 
 __all__ = ["SingleEq"]
@@ -18,7 +18,7 @@ class SingleEq(Benchmark):
     """SingleEq: 508 word problems of one equation."""
 
     name: ClassVar[str] = "single_eq"
-    kind: ClassVar[AnswerKind] = Number()
+    kind: ClassVar[AnswerType] = Number()
     source: ClassVar[Hub | None] = Hub(
         "HuggingFaceTB/math_tasks",
         splits=(("train", "train"),),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cotdistill.answers.yes_no import YesNo
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row, text_of
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
@@ -20,7 +20,7 @@ class StrategyQA(Benchmark):
     """StrategyQA: yes/no questions whose steps are not in the question."""
 
     name: ClassVar[str] = "strategy_qa"
-    kind: ClassVar[AnswerKind] = YesNo()
+    kind: ClassVar[AnswerType] = YesNo()
     source: ClassVar[Hub | None] = Hub("ChilleD/StrategyQA")
 
     def question(self, row: Row, id: str) -> Question:

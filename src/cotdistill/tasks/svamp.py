@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row, text_of
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
@@ -20,7 +20,7 @@ class SVAMP(Benchmark):
     """SVAMP: 1,000 one-step word problems with varied wording."""
 
     name: ClassVar[str] = "svamp"
-    kind: ClassVar[AnswerKind] = Number()
+    kind: ClassVar[AnswerType] = Number()
     source: ClassVar[Hub | None] = Hub("ChilleD/SVAMP")
 
     def question(self, row: Row, id: str) -> Question:

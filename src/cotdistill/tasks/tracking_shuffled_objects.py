@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
@@ -32,7 +32,7 @@ class TrackingShuffledObjects(Benchmark):
     """Questions of each length."""
 
     name: ClassVar[str] = "tracking_shuffled_objects"
-    kind: ClassVar[AnswerKind] = Choice()
+    kind: ClassVar[AnswerType] = Choice()
     source: ClassVar[Hub | None] = Hub(
         "tasksource/bigbench",
         "tracking_shuffled_objects",

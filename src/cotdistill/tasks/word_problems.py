@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerKind
+from cotdistill.contracts import AnswerType
 from cotdistill.lab.generated import GeneratedTask
 
 __all__ = ["WordProblems"]
@@ -17,5 +17,5 @@ class WordProblems(GeneratedTask):
     name: ClassVar[str] = "word_problems"
 
     @property
-    def answer_kind(self) -> AnswerKind:
+    def answer_type(self) -> AnswerType:
         return Number()

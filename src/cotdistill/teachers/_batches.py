@@ -99,7 +99,7 @@ class Batches:
                     failure = f"malformed reply: {error}"
             self._endpoint.count(f"retried: {failure.partition(':')[0]}")
         message = f"{self._endpoint.base_url}: {failure} ({self._retries + 1} batches)"
-        raise QuestionFailed(message, failure.partition(":")[0], passing=True)
+        raise QuestionFailed(message, failure.partition(":")[0], transient=True)
 
     async def _replied(self, item: _Item) -> bytes | str:
         async with self._resuming:

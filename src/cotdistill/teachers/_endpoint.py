@@ -47,7 +47,7 @@ class BadRequest(FatalTeacherError):
 class Limits:
     """How an endpoint may be used; times in seconds."""
 
-    max_in_flight: int
+    max_concurrency: int
     requests_per_minute: float | None
     tokens_per_minute: float | None
     timeout_s: float
@@ -92,7 +92,7 @@ class Endpoint:
         self._limits = limits
         self.before_send: Callable[[], None] = lambda: None
         self.count: Callable[[str], None] = lambda event: None
-        self.places = Places(limits.max_in_flight)
+        self.places = Places(limits.max_concurrency)
         self.pace = Pace(limits.requests_per_minute, limits.tokens_per_minute)
         self._session: aiohttp.ClientSession | None = None
         self._connections: Connections | None = None
@@ -127,10 +127,10 @@ class Endpoint:
                 wait = backoff(tries) if outcome.wait_s is None else outcome.wait_s
                 if tries > self._limits.retries:
                     message = f"{self.base_url}: {outcome.message} ({tries} tries)"
-                    raise QuestionFailed(message, outcome.kind, passing=True)
+                    raise QuestionFailed(message, outcome.kind, transient=True)
             if now + wait - began > self._limits.total_timeout_s:
                 message = f"{self.base_url}: no reply within total_timeout_s; {outcome.message}"
-                raise QuestionFailed(message, outcome.kind, passing=True)
+                raise QuestionFailed(message, outcome.kind, transient=True)
             await asyncio.sleep(wait)
 
     async def _try(

@@ -104,7 +104,7 @@ class EndpointModel:
                 parse_json(reply),
                 indices,
                 chat=chat,
-                begin=request.begin,
+                prefill=request.prefill,
                 begin_sent=settings.prefill or not chat,
                 stop=request.stop,
             )
@@ -135,10 +135,10 @@ class EndpointModel:
         fields: dict[str, Any] = {"model": settings.model}
         if settings.api == "chat":
             fields["messages"] = self._messages(request)
-            if request.begin and settings.prefill:
+            if request.prefill and settings.prefill:
                 fields |= {"continue_final_message": True, "add_generation_prompt": False}
         elif isinstance(request.prompt, str):
-            fields["prompt"] = request.prompt + request.begin
+            fields["prompt"] = request.prompt + request.prefill
         else:
             raise UserError(
                 "teacher openai: this method's prompts are chat messages; set `api: chat`"
@@ -169,11 +169,11 @@ class EndpointModel:
         made = [{"role": message.role, "content": message.content} for message in messages]
         if self._settings.system:
             made.insert(0, {"role": "system", "content": self._settings.system})
-        if request.begin and self._settings.prefill:
-            made.append({"role": "assistant", "content": request.begin})
-        elif request.begin:
+        if request.prefill and self._settings.prefill:
+            made.append({"role": "assistant", "content": request.prefill})
+        elif request.prefill:
             made[-1]["content"] += (
-                f"\n\nBegin your reply with exactly this text, then go on:\n{request.begin}"
+                f"\n\nBegin your reply with exactly this text, then go on:\n{request.prefill}"
             )
         return made
 

@@ -54,7 +54,7 @@ def read_completions(
     indices: Sequence[int],
     *,
     chat: bool,
-    begin: str,
+    prefill: str,
     begin_sent: bool,
     stop: Sequence[str],
 ) -> list[Completion]:
@@ -81,7 +81,7 @@ def read_completions(
         first = place == 0
         made.append(
             Completion(
-                cut_at_stops(_with_begin(text, begin, begin_sent), stop, len(begin)),
+                cut_at_stops(_with_begin(text, prefill, begin_sent), stop, len(prefill)),
                 indices[place],
                 reasoning,
                 finish_reason,
@@ -142,17 +142,17 @@ def cut_at_stops(text: str, stop: Sequence[str], start: int) -> str:
     return text[: min(ends)] if ends else text
 
 
-def _with_begin(text: str, begin: str, sent: bool) -> str:
-    if not begin:
+def _with_begin(text: str, prefill: str, sent: bool) -> str:
+    if not prefill:
         return text
     if sent:
         # Some servers repeat the message they were given to continue.
-        return text if len(begin) >= 8 and text.startswith(begin) else begin + text
-    bare, wanted = text.lstrip(), begin.lstrip()
+        return text if len(prefill) >= 8 and text.startswith(prefill) else prefill + text
+    bare, wanted = text.lstrip(), prefill.lstrip()
     if wanted and bare.startswith(wanted):
-        return begin + bare[len(wanted) :]
-    gap = "" if begin[-1].isspace() or not bare else " "
-    return begin + gap + bare
+        return prefill + bare[len(wanted) :]
+    gap = "" if prefill[-1].isspace() or not bare else " "
+    return prefill + gap + bare
 
 
 def _usage(usage: Any) -> _Usage:

@@ -33,7 +33,7 @@ class EndpointSettings(Teacher):
     seed: int | None = None
     logprobs: bool = False
     samples_per_call: int = Field(16, ge=1)
-    max_in_flight: int = Field(128, ge=1)
+    max_concurrency: int = Field(128, ge=1)
     requests_per_minute: float | None = Field(None, gt=0)
     tokens_per_minute: float | None = Field(None, gt=0)
     timeout_s: float = Field(300.0, gt=0)

@@ -25,7 +25,7 @@ class OpenAI(EndpointSettings):
         from cotdistill.teachers._model import EndpointModel
 
         limits = Limits(
-            self.max_in_flight,
+            self.max_concurrency,
             self.requests_per_minute,
             self.tokens_per_minute,
             self.timeout_s,

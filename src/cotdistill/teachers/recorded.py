@@ -76,7 +76,7 @@ class _RecordedModel:
                 made[completion.sample_index] = completion
         if not made:
             prompt = _last_text(request.prompt)
-            texts = _texts(prompt, self._recordings.replies(prompt), request.begin)
+            texts = _texts(prompt, self._recordings.replies(prompt), request.prefill)
             made = {
                 index: Completion(texts[index], index)
                 for index in sample_indices
@@ -92,7 +92,7 @@ class _RecordedModel:
         return None
 
 
-def _texts(prompt: str, replies: Sequence[Reply], begin: str) -> list[str]:
+def _texts(prompt: str, replies: Sequence[Reply], prefill: str) -> list[str]:
     """What each recorded reply says to this prompt, sample by sample."""
     from cotdistill.teachers._recordings import words
 
@@ -115,7 +115,7 @@ def _texts(prompt: str, replies: Sequence[Reply], begin: str) -> list[str]:
         ]
     else:
         texts = []
-    return [text for text in texts if text.startswith(begin)]
+    return [text for text in texts if text.startswith(prefill)]
 
 
 def _spaced(rationale: str) -> str:

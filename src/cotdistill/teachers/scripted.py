@@ -60,9 +60,9 @@ class _ScriptedModel:
 
     def _completion(self, request: Request, prompt: str, index: int) -> Completion:
         reply = self._reply(request, prompt, index)
-        if request.begin and not reply.startswith(request.begin):
-            reply = request.begin + reply
-        ends = [at for stop in request.stop if (at := reply.find(stop, len(request.begin))) >= 0]
+        if request.prefill and not reply.startswith(request.prefill):
+            reply = request.prefill + reply
+        ends = [at for stop in request.stop if (at := reply.find(stop, len(request.prefill))) >= 0]
         reply = reply[: min(ends, default=len(reply))]
         return Completion(
             reply,

@@ -137,9 +137,9 @@ class _Engine:
 
     def _prompt_ids(self, request: Request) -> list[int]:
         codec = self._codec
-        begin = _open_end(request.begin)
+        prefill = _open_end(request.prefill)
         ids = codec.prompt_ids(request.prompt) + (
-            codec.target_ids(request.prompt, begin) if begin else []
+            codec.target_ids(request.prompt, prefill) if prefill else []
         )
         if len(ids) >= self._context_limit:
             raise QuestionFailed(
@@ -164,13 +164,13 @@ class _Engine:
 
     def _completion(self, request: Request, sample_index: int, output: Any) -> Completion:
         (made,) = output.outputs
-        text, begin = made.text, _open_end(request.begin)
-        if begin != request.begin and not text.startswith(" "):
-            begin = request.begin
-        if not begin:
+        text, prefill = made.text, _open_end(request.prefill)
+        if prefill != request.prefill and not text.startswith(" "):
+            prefill = request.prefill
+        if not prefill:
             text = text.removeprefix(self._codec.target_lead(request.prompt))
         return Completion(
-            text=begin + text,
+            text=prefill + text,
             sample_index=sample_index,
             finish_reason=made.finish_reason or "stop",
             prompt_tokens=len(output.prompt_token_ids),
@@ -190,10 +190,12 @@ class _Engine:
         return f"{self._settings.model}@{commit or self._settings.revision}"
 
 
-def _open_end(begin: str) -> str:
+def _open_end(prefill: str) -> str:
     """`begin` without its last space, which most tokenizers write into the word after it: the model is to choose that token."""
     return (
-        begin[:-1] if begin.endswith(" ") and not begin.endswith("  ") and begin != " " else begin
+        prefill[:-1]
+        if prefill.endswith(" ") and not prefill.endswith("  ") and prefill != " "
+        else prefill
     )
 
 

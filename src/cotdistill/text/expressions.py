@@ -1,6 +1,6 @@
 """Reads arithmetic expressions as people write them in running text: tokens, a recursive-descent parser, exact fractions.
 
-+ - * / ( ), decimals, thousands separators, currency signs, percentages ("20% of 50"), × ÷ x, and unit words behind a number.
++ - * / ( ), decimals, thousands separators, currency signs, percentages ("20% of 50"), × ÷ x, and artifact words behind a number.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Unparsable(ValueError):
 
 
 class Parser:
-    """Recursive descent over tokens; `position` is the next token. Unit words behind an operand are passed over."""
+    """Recursive descent over tokens; `position` is the next token. Artifact words behind an operand are passed over."""
 
     def __init__(self, tokens: list[Token]) -> None:
         self.tokens, self.position, self.operators, self.end = tokens, 0, 0, 0

@@ -37,9 +37,9 @@ def _run(main: Coroutine[Any, Any, _Result]) -> _Result:
 
 
 async def stream_map(
-    worker: Callable[[_Item], Awaitable[_Result]], items: Iterable[_Item], in_flight: int
+    worker: Callable[[_Item], Awaitable[_Result]], items: Iterable[_Item], max_concurrency: int
 ) -> AsyncIterator[tuple[_Item, _Result]]:
-    """Pairs of item and result as they finish; at most `in_flight` are under way, and a slow one holds up no other.
+    """Pairs of item and result as they finish; at most `max_concurrency` are under way, and a slow one holds up no other.
 
     The first exception of a worker is raised after the others have been cancelled and awaited.
     """
@@ -57,7 +57,7 @@ async def stream_map(
             task.add_done_callback(finished.put_nowait)
 
     try:
-        for _ in range(in_flight):
+        for _ in range(max_concurrency):
             start_next()
         while running:
             task = await finished.get()

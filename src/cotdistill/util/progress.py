@@ -34,7 +34,7 @@ class Progress(Protocol):
 
     def task(self, description: str, total: int | None) -> AbstractContextManager[Advance]: ...
 
-    def say(self, line: str) -> None: ...
+    def log(self, line: str) -> None: ...
 
     def show(self, table: RenderableType) -> None: ...
 
@@ -49,7 +49,7 @@ class SilentProgress:
 
         yield advance
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         pass
 
     def show(self, table: RenderableType) -> None:
@@ -70,7 +70,7 @@ class ConsoleProgress:
         self._every_s = every_s
         self._clock = clock
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def show(self, table: RenderableType) -> None:
@@ -119,10 +119,10 @@ class ConsoleProgress:
             now = self._clock()
             if now - last >= self._every_s:
                 last = now
-                self.say(_line(description, done, total, now - start, latest))
+                self.log(_line(description, done, total, now - start, latest))
 
         yield advance
-        self.say(_line(description, done, total, self._clock() - start, latest))
+        self.log(_line(description, done, total, self._clock() - start, latest))
 
 
 def _line(description: str, done: int, total: int | None, elapsed_s: float, note: str) -> str:
