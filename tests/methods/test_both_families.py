@@ -105,7 +105,7 @@ def test_it_trains_reloads_and_answers(
         student=student,
         settings=TrainSettings(epochs=1, selection="last"),
         seed=0,
-        kind=kind,
+        answer_type=kind,
         filters=[("answer_match", AnswerMatch())],
         questions=QUESTIONS,
         validation=[],

@@ -63,7 +63,7 @@ def test_unit_is_done_only_for_the_same_inputs(tmp_path: Path) -> None:
     assert Artifact(tmp_path / "u", {"x": 1}).metadata == {"n": 3}
     other = Artifact(tmp_path / "u", {"x": 2})
     assert other.metadata is None
-    other.begin()
+    other.start()
     assert not (artifact.folder / "half.txt").exists()
 
 

@@ -73,7 +73,7 @@ def request_json(request: Request) -> str:
         return canonical_json(request.to_json())
     stop = ",".join(map(_quoted, request.stop))
     return (
-        f'{{"prefill":{_quoted(request.prefill)},"max_tokens":{_number(request.max_tokens)},"prompt":{_quoted(request.prompt)},'
+        f'{{"max_tokens":{_number(request.max_tokens)},"prefill":{_quoted(request.prefill)},"prompt":{_quoted(request.prompt)},'
         f'"stop":[{stop}],"temperature":{_number(request.temperature)},"top_p":{_number(request.top_p)}}}'
     )
 
