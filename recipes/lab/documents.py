@@ -17,9 +17,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cotdistill.lab import rule_quiz, shuffled_objects
-from cotdistill.lab.generators import DRAWS
-from cotdistill.lab.problem import NAMES, STYLES, Problem, compared, draw_item
+from cotdistill.lab.generated import DRAWS
+from cotdistill.lab.problem import NAMES, STYLES, Problem, compared, draw_item, templates
 from cotdistill.prompting.parts import answer_text, options_line, question_block
 from cotdistill.records import Question
 
@@ -137,8 +136,12 @@ def _first_subquestion(w: Worked, exemplars: list[Worked], rng: random.Random) -
 
 _WORDS = [
     *NAMES,
-    *shuffled_objects.THINGS,
-    *(word for world in rule_quiz.WORLDS.values() for word in (*world.links, *world.ends)),
+    *templates("shuffled_objects")["things"],
+    *(
+        word
+        for world in templates("rule_quiz")["worlds"].values()
+        for word in (*world["links"], *world["ends"])
+    ),
 ]
 _WORDS = sorted(set(_WORDS))
 

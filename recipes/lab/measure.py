@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from cotdistill.lab.generators import DRAWS
+from cotdistill.lab.generated import DRAWS
 from cotdistill.lab.problem import problem_at
 from recipes.lab.documents import FORMS, Document, Worked, recall_document, sums
 

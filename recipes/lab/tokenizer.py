@@ -11,7 +11,7 @@ from collections import Counter
 from itertools import islice
 from typing import Any
 
-from cotdistill.lab.generators import DRAWS
+from cotdistill.lab.generated import DRAWS
 from recipes.lab.documents import Phase, base_documents, teacher_documents
 
 __all__ = ["END", "PAD", "build_tokenizer"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import operator
 import random
 import re
+from dataclasses import asdict
 
 import pytest
 
 from cotdistill.contracts import Split
-from cotdistill.lab.generators import DRAWS
+from cotdistill.lab.generated import DRAWS
 from cotdistill.lab.problem import (
     NAMES,
     STYLES,
@@ -28,6 +31,39 @@ EQUATION = re.compile(r"(\d+) ([+*-]) (\d+) = (\d+)")
 
 def problems(task: str, split: Split, count: int = 60) -> list[Problem]:
     return [problem_at(DRAWS[task], task, split, index, 0)[0] for index in range(count)]
+
+
+# The first 300 questions of each split, and the problems behind them, are those that the bundled
+# teacher was trained on and the documented figures were measured on: any change shows here.
+FINGERPRINTS: list[tuple[str, Split, str, str]] = [
+    ("coin_flip", "train", "3400549895c4089a", "4004615cc1b8f8b5"),
+    ("coin_flip", "validation", "d15782801871c330", "cc8c92afe3c77207"),
+    ("coin_flip", "test", "01d1f7c79600a761", "c9c3253c2e854c2b"),
+    ("coin_flip", "ood", "03863b81bea98b84", "094c6c1d0749d3d5"),
+    ("rule_quiz", "train", "4f46ceab0cb520ec", "e6e5ad1ebe243d13"),
+    ("rule_quiz", "validation", "a1c4926baccd6cb8", "fd58ccd5775ac8df"),
+    ("rule_quiz", "test", "1e3dd3417b4b0933", "2957fe69e236185d"),
+    ("rule_quiz", "ood", "b1ae488703e547e5", "a40f6342a009cdd8"),
+    ("shuffled_objects", "train", "6062a358072ae5cd", "99ec6a879e066c4a"),
+    ("shuffled_objects", "validation", "b717702a5223b3bc", "50e6dca3025c5185"),
+    ("shuffled_objects", "test", "16a17e6a08a81191", "d0ca926e59dd9602"),
+    ("shuffled_objects", "ood", "f8990908b4b3a9f9", "d4ba474f79311167"),
+    ("word_problems", "train", "0374e7bb1c9695df", "97b133e1de48c1fc"),
+    ("word_problems", "validation", "73a12b41e457850c", "7dc61822cdcbf74c"),
+    ("word_problems", "test", "3c472d882a3e6f89", "f5e04281db040eb8"),
+    ("word_problems", "ood", "8b2471b32ad50a01", "7168d9f67f6b91a1"),
+]
+
+
+@pytest.mark.parametrize(("task", "split", "questions", "drawn"), FINGERPRINTS)
+def test_questions_stay_as_they_were(task: str, split: Split, questions: str, drawn: str) -> None:
+    asked, problem = hashlib.sha256(), hashlib.sha256()
+    for index in range(300):
+        question = question_at(DRAWS[task], task, split, index, 0)
+        asked.update(json.dumps(question.to_json(), sort_keys=True).encode())
+        item = asdict(problem_at(DRAWS[task], task, split, index, 0)[0])
+        problem.update(json.dumps(item, sort_keys=True).encode())
+    assert (asked.hexdigest()[:16], problem.hexdigest()[:16]) == (questions, drawn)
 
 
 def normal(text: str) -> str:

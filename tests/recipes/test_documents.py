@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from cotdistill.lab.generators import DRAWS
+from cotdistill.lab.generated import DRAWS
 from recipes.lab.documents import FORMS, Phase, base_documents, teacher_document, teacher_documents
 
 PROMPTS = {

@@ -8,8 +8,7 @@ import torch
 from transformers import AutoTokenizer
 
 from cotdistill.lab import student_path
-from cotdistill.lab.problem import NAMES
-from cotdistill.lab.shuffled_objects import THINGS
+from cotdistill.lab.problem import NAMES, templates
 from recipes.lab.train import SETTINGS, new_model
 
 
@@ -20,7 +19,13 @@ def test_what_stood_behind_a_name_is_found_again(link: str) -> None:
     found = []
     for number in range(40):
         rng = random.Random(number)
-        held = dict(zip(rng.sample(NAMES, 4), rng.sample(THINGS, 4), strict=True))
+        held = dict(
+            zip(
+                rng.sample(NAMES, 4),
+                rng.sample(templates("shuffled_objects")["things"], 4),
+                strict=True,
+            )
+        )
         name = rng.choice(list(held))
         told = ", ".join(f"{one}{link} {thing}" for one, thing in held.items())
         ids = tokenizer(f"{told}, {name}{link}", add_special_tokens=False, return_tensors="pt")[

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from cotdistill.lab import student_path, teacher_path
-from cotdistill.lab.generators import DRAWS
+from cotdistill.lab.generated import DRAWS
 from cotdistill.lab.problem import question_at
 
 

@@ -1,4 +1,4 @@
-"""What the four generated tasks have in common: sizes of the splits, one seed, questions made on demand."""
+"""The four generators by name, and the task class they share: questions made on demand."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from typing import ClassVar
 from pydantic import Field
 
 from cotdistill.contracts import Split, Task
-from cotdistill.lab.generators import DRAWS
-from cotdistill.lab.problem import question_at
+from cotdistill.lab import coin_flip, rule_quiz, shuffled_objects, word_problems
+from cotdistill.lab.problem import Draw, question_at
 from cotdistill.records import Question
 
-__all__ = ["GeneratedTask"]
+__all__ = ["DRAWS", "GeneratedTask"]
+
+DRAWS: dict[str, Draw] = {
+    "word_problems": word_problems.draw,
+    "coin_flip": coin_flip.draw,
+    "shuffled_objects": shuffled_objects.draw,
+    "rule_quiz": rule_quiz.draw,
+}
 
 
 class GeneratedTask(Task):
-    """Item i of a split is drawn from its own seed: a larger split begins with the items of a smaller one."""
+    """Draw item i of a split from its own seed: a larger split begins with a smaller one's items.
+
+    The sizes of the splits are in questions.
+    """
 
     name: ClassVar[str]
 
@@ -27,7 +37,7 @@ class GeneratedTask(Task):
     seed: int = 0
 
     def questions(self, split: Split) -> Iterator[Question]:
-        sizes: dict[Split, int] = {
+        sizes = {
             "train": self.train,
             "validation": self.validation,
             "test": self.test,

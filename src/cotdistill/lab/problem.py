@@ -1,11 +1,13 @@
-"""What the four generators share: a drawn problem, seeds per item, and the split a piece of content belongs to.
+"""What the four generators share: templates, a solved problem, a seed per item, and splits.
 
-A generator is a function `draw(rng, split) -> Problem`. A `Problem` holds the question together with its solution in
-every wording (`solutions[style][step]`) and with restatements of its facts, which never contain a computed result.
-Item i of a split is drawn from its own seed, so that any item can be made without the ones before it. All splits use the
-same sentences, in other orders: a problem's template (its text with numbers, names and things levelled) belongs to one of
-train, validation and test, by its hash, and its content (numbers, names, order of events) to train or to the other two.
-What is drawn for another split is drawn again.
+A generator is a function `draw(rng, split) -> Problem`; its sentences stand in
+`templates/<task>.yaml`. A `Problem` holds the question together with its solution in every wording
+(`solutions[style][step]`) and with restatements of its facts, which never contain a computed
+result. Item i of a split is drawn from its own seed, so that any item can be made without the ones
+before it. All splits use the same sentences, in other orders: a problem's template (its text with
+numbers, names and things normalised) belongs to one of train, validation and test, by its hash, and
+its content (numbers, names, order of events) to train or to the other two. An item drawn for
+another split is drawn again.
 """
 
 from __future__ import annotations
@@ -13,9 +15,13 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from cotdistill.contracts import Split
 from cotdistill.records import Question, Step
@@ -30,19 +36,24 @@ __all__ = [
     "question_at",
     "shape_of",
     "splits_of",
+    "templates",
 ]
 
 STYLES = 4
 """Wordings in which every solution is written."""
 
-NAMES = (
-    ["Ana", "Bo", "Cal", "Dan", "Eva", "Fay", "Gus", "Hal", "Ida", "Jon", "Kim", "Leo", "Mia", "Ned", "Oli", "Pam", "Ray", "Sam", "Tom", "Una", "Viv", "Wes", "Zoe", "Max"]
-)  # fmt: skip
+NAMES = ["Ana", "Bo", "Cal", "Dan", "Eva", "Fay", "Gus", "Hal", "Ida", "Jon", "Kim", "Leo", "Mia", "Ned", "Oli", "Pam", "Ray", "Sam", "Tom", "Una", "Viv", "Wes", "Zoe", "Max"]
+
+Move = tuple[str, Mapping[str, Any]]
+"""One step of a solution: the key of its templates, and the words that fill them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One drawn problem with its solution in all wordings; `content` is what the question is about, wording aside."""
+    """One drawn problem with its solution in all wordings.
+
+    `content` is what the question is about, wording aside.
+    """
 
     text: str
     answer: str
@@ -55,28 +66,53 @@ class Problem:
     options: tuple[str, ...] = ()
     context: str = ""
 
+    @classmethod
+    def solved(cls, words: Any, moves: Sequence[Move], **fields: Any) -> Problem:
+        """Return a problem whose solution is `moves`; each one's "result" is its step's answer."""
+        return cls(
+            subquestions=tuple(words["sub_questions"][kind].format(**fill) for kind, fill in moves),
+            step_answers=tuple(str(fill["result"]) for _, fill in moves),
+            solutions=tuple(
+                tuple(words["solutions"][kind][style].format(**fill) for kind, fill in moves)
+                for style in range(STYLES)
+            ),
+            **fields,
+        )
 
-_NUMBER = re.compile(r"\d+")
-_WORD = re.compile(r"\w+")
+
+@cache
+def templates(task: str) -> Any:
+    """Return the sentences of a task, as `templates/<task>.yaml` has them."""
+    path = Path(__file__).parent / "templates" / f"{task}.yaml"
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
+_NUMBER = re.compile(r"\d+")  # "12" and "7" are one number of a shape
+_WORD = re.compile(r"\w+")  # whole words only: "Ana" is no part of "Anabel"
 
 
 def shape_of(text: str, words: Collection[str]) -> str:
-    """The text with numbers as 0 and each of `words` as the place of its first appearance: two texts of one shape differ
-    in numbers, names and things alone."""
+    """Return the text with numbers as 0 and each of `words` as the place of its first appearance.
+
+    Two texts of one shape differ in numbers, names and things alone.
+    """
     places: dict[str, int] = {}
 
-    def level(match: re.Match[str]) -> str:
+    def place(match: re.Match[str]) -> str:
         word = match[0]
         return f"<{places.setdefault(word, len(places))}>" if word in words else word
 
-    return _WORD.sub(level, _NUMBER.sub("0", text))
+    return _WORD.sub(place, _NUMBER.sub("0", text))
 
 
 Draw = Callable[[random.Random, Split], Problem]
 
 
 def splits_of(problem: Problem) -> set[Split]:
-    """The splits, "ood" aside, in which a problem may occur: its template belongs to one, its content to training or not."""
+    """Return the splits, "ood" aside, in which a problem may occur.
+
+    Its template belongs to one split, its content to training or to the others.
+    """
     template, content = (
         hashlib.sha256(text.encode()).digest()[0] for text in (problem.template, problem.content)
     )
@@ -85,7 +121,7 @@ def splits_of(problem: Problem) -> set[Split]:
 
 
 def draw_item(draw: Draw, rng: random.Random, split: Split) -> Problem:
-    """Draws until the content belongs to the split; "ood" problems are longer than all others and need no check."""
+    """Draw until the problem belongs to the split; "ood" problems are longer and need no check."""
     while True:
         problem = draw(rng, split)
         if split == "ood" or split in splits_of(problem):
@@ -93,19 +129,18 @@ def draw_item(draw: Draw, rng: random.Random, split: Split) -> Problem:
 
 
 def problem_at(draw: Draw, task: str, split: Split, index: int, seed: int) -> tuple[Problem, int]:
-    """Item `index` of a split and the style its gold rationale is written in."""
+    """Return item `index` of a split and the style that its gold rationale is written in."""
     rng = random.Random(f"{task}/{split}/{seed}/{index}")
     return draw_item(draw, rng, split), rng.randrange(STYLES)
 
 
+# Cached: a run reads its splits again for every cell of its grid, and most draws are drawn again.
 @lru_cache(maxsize=8192)
 def question_at(draw: Draw, task: str, split: Split, index: int, seed: int) -> Question:
-    """Item `index` of a split as a question with gold rationale and gold steps.
-
-    Kept once made: a run reads its splits again for every cell of its grid, and most draws belong to another split.
-    """
+    """Return item `index` of a split as a question with gold rationale and gold steps."""
     problem, style = problem_at(draw, task, split, index, seed)
     solution = problem.solutions[style]
+    steps = zip(problem.subquestions, solution, problem.step_answers, strict=True)
     return Question(
         id=f"{task}/{split}/{index}",
         text=problem.text,
@@ -113,21 +148,27 @@ def question_at(draw: Draw, task: str, split: Split, index: int, seed: int) -> Q
         options=problem.options,
         context=problem.context,
         rationale=" ".join(solution),
-        steps=tuple(
-            Step(question, sentence, answer)
-            for question, sentence, answer in zip(
-                problem.subquestions, solution, problem.step_answers, strict=True
-            )
-        ),
+        steps=tuple(Step(*step) for step in steps),
         meta={"template": problem.template, "steps": len(solution)},
     )
 
 
 def compared(options: Sequence[str], right: str) -> str:
-    """The options up to the right one, each held against it: "(A) tea is milk no, (B) milk is milk yes"."""
+    """Return the options up to the right one, each compared with it: "(A) tea is milk no, …"."""
     place = options.index(right)
-    wrong = [
-        f"({letter}) {option} is {right} no, "
-        for letter, option in zip("ABCD", options[:place], strict=False)
-    ]
+    wrong = [f"({letter}) {option} is {right} no, " for letter, option in lettered(options[:place])]
     return "".join(wrong) + f"({'ABCD'[place]}) {right} is {right} yes"
+
+
+def lettered(options: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the options with their letters."""
+    return list(zip("ABCD", options, strict=False))
+
+
+def option_facts(rng: random.Random, options: Sequence[str]) -> list[str]:
+    """Return the options restated in one of two forms, in random order."""
+    letters = [f"({letter}) is {option}." for letter, option in lettered(options)]
+    mapped = [f"{option} is ({letter})." for letter, option in lettered(options)]
+    chosen = rng.choice((letters, mapped))
+    rng.shuffle(chosen)
+    return chosen
