@@ -104,10 +104,14 @@ def test_an_outage_is_made_good_by_the_same_command(
     )
     undisturbed = run({**recipe, "output": recipe["output"] + "/undisturbed"})
     assert len(kept(folder)) < len(kept(undisturbed))
-    assert read_json(folder / "sums" / "cot" / "generate" / "done.json")["metadata"]["transient"] > 0
+    assert (
+        read_json(folder / "sums" / "cot" / "generate" / "done.json")["metadata"]["transient"] > 0
+    )
     run(recipe)
     assert kept(folder) == kept(undisturbed)
-    assert read_json(folder / "sums" / "cot" / "generate" / "done.json")["metadata"]["transient"] == 0
+    assert (
+        read_json(folder / "sums" / "cot" / "generate" / "done.json")["metadata"]["transient"] == 0
+    )
     after, wanted = (read_json(one / "scores.json")["rows"] for one in (folder, undisturbed))
     assert after == wanted
     assert before["rows"] != after

@@ -42,7 +42,32 @@ __all__ = [
 STYLES = 4
 """Wordings in which every solution is written."""
 
-NAMES = ["Ana", "Bo", "Cal", "Dan", "Eva", "Fay", "Gus", "Hal", "Ida", "Jon", "Kim", "Leo", "Mia", "Ned", "Oli", "Pam", "Ray", "Sam", "Tom", "Una", "Viv", "Wes", "Zoe", "Max"]
+NAMES = [
+    "Ana",
+    "Bo",
+    "Cal",
+    "Dan",
+    "Eva",
+    "Fay",
+    "Gus",
+    "Hal",
+    "Ida",
+    "Jon",
+    "Kim",
+    "Leo",
+    "Mia",
+    "Ned",
+    "Oli",
+    "Pam",
+    "Ray",
+    "Sam",
+    "Tom",
+    "Una",
+    "Viv",
+    "Wes",
+    "Zoe",
+    "Max",
+]
 
 Move = tuple[str, Mapping[str, Any]]
 """One step of a solution: the key of its templates, and the words that fill them."""
