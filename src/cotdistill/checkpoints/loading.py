@@ -1,30 +1,34 @@
-"""Loading a checkpoint: safetensors only, no code from the checkpoint, one line for everything that can be wrong."""
+"""Load a checkpoint: safetensors only, no code from the checkpoint, one line for everything that can be wrong."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
+from cotdistill.checkpoints.bundled import locate, remedy
+from cotdistill.checkpoints.hashes import check, content_hash
 from cotdistill.errors import UserError
 
 __all__ = [
     "checkpoint_fingerprint",
     "context_limit",
     "end_ids",
+    "load_checkpoint",
+    "load_config",
     "load_model",
     "load_tokenizer",
     "pick_device",
     "pick_dtype",
+    "resolve",
 ]
 
-transformers.utils.logging.disable_progress_bar()  # a bar per load would cut into the run's own progress
-
-_CONTENT = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.txt")
-_NOT_CONTENT = {"training.json", "trainer_state.json"}
+transformers.utils.logging.disable_progress_bar()  # a bar per load would cut into the run's own
 
 
 def pick_device(setting: str) -> torch.device:
@@ -49,49 +53,118 @@ def pick_dtype(setting: str, device: torch.device) -> torch.dtype:
     )
 
 
-def load_tokenizer(checkpoint: str | Path) -> Any:
-    """The tokenizer of a checkpoint folder or hub id.
+def resolve(checkpoint: str | Path) -> str | Path:
+    """Return what transformers loads for a checkpoint: a checked folder, or a hub id.
+
+    Args:
+        checkpoint: a folder, a GGUF file (converted on first use), a short name (`bundled`) or a hub id.
+
+    Raises:
+        UserError: nothing usable is there, or its files are damaged.
+    """
+    place = locate(checkpoint)
+    path = Path(place).expanduser()
+    if path.suffix == ".gguf":
+        from cotdistill.checkpoints.gguf import from_gguf
+
+        path = from_gguf(path)
+    if path.is_dir():
+        check(path)
+        return path
+    if str(place).startswith((".", "/", "~")):
+        raise UserError(
+            f"{checkpoint}: no such folder; give a checkpoint folder, a GGUF file or a hub id"
+        )
+    return place
+
+
+def load_config(checkpoint: str | Path) -> Any:
+    """Return the configuration of a checkpoint.
 
     Raises:
         UserError: nothing usable is there.
     """
-    try:
-        return transformers.AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(_load_message(checkpoint, "tokenizer", error)) from error
+    place = resolve(checkpoint)
+    with _one_line(checkpoint, "configuration"):
+        return transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
+
+
+def load_tokenizer(checkpoint: str | Path) -> Any:
+    """Return the tokenizer of a checkpoint.
+
+    Raises:
+        UserError: nothing usable is there.
+    """
+    place = resolve(checkpoint)
+    with _one_line(checkpoint, "tokenizer"):
+        return transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
 
 
 def load_model(
     checkpoint: str | Path, dtype: torch.dtype, device: torch.device | str = "cpu"
 ) -> Any:
-    """The causal or encoder-decoder model of a checkpoint folder or hub id.
+    """Return the causal or encoder-decoder model of a checkpoint.
 
     Raises:
-        UserError: nothing usable is there; the message says what and the remedy.
+        UserError: nothing usable is there, or weights are damaged or missing; the message says what and the remedy.
     """
-    try:
-        config = transformers.AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
-        family: Any = (
-            transformers.AutoModelForSeq2SeqLM
-            if config.is_encoder_decoder
-            else transformers.AutoModelForCausalLM
+    place, config = resolve(checkpoint), load_config(checkpoint)
+    if isinstance(place, Path) and not any(place.glob("*.safetensors")):
+        raise UserError(
+            f"{checkpoint}: no *.safetensors there; convert it with save_pretrained (pickled weights are not read)"
         )
-        model = family.from_pretrained(
-            checkpoint, config=config, dtype=dtype, use_safetensors=True, trust_remote_code=False
+    family: Any = (
+        transformers.AutoModelForSeq2SeqLM
+        if config.is_encoder_decoder
+        else transformers.AutoModelForCausalLM
+    )
+    with _one_line(checkpoint, "model"):
+        model, loaded = family.from_pretrained(
+            place,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(_load_message(checkpoint, "model", error)) from error
+    # transformers fills what a file lacks with random numbers.
+    if absent := sorted(loaded["missing_keys"]):
+        raise UserError(
+            f"{checkpoint}: {len(absent)} weights are missing from its files, among them {absent[0]}; "
+            "copy or convert the checkpoint again"
+        )
     return model.to(device)
 
 
-def _load_message(checkpoint: str | Path, what: str, error: Exception) -> str:
-    folder = Path(checkpoint)
-    if folder.is_dir() and what == "model" and not any(folder.glob("*.safetensors")):
-        return f"{checkpoint}: no *.safetensors there; convert it with save_pretrained (pickled weights are not read)"
-    if not folder.exists() and str(checkpoint).startswith((".", "/", "~")):
-        return f"{checkpoint}: no such folder; give a checkpoint folder or a hub id"
-    first = str(error).strip().split("\n")[0]
-    return f"{checkpoint}: cannot load the {what}: {first}"
+def load_checkpoint(
+    checkpoint: str | Path, dtype: torch.dtype, device: torch.device | str = "cpu"
+) -> tuple[Any, Any]:
+    """Return a checkpoint's model and its tokenizer.
+
+    Raises:
+        UserError: one of them cannot be used, or the two do not belong together.
+    """
+    tokenizer = load_tokenizer(checkpoint)
+    model = load_model(checkpoint, dtype, device)
+    rows, tokens = model.get_input_embeddings().num_embeddings, len(tokenizer)
+    if tokens > rows:
+        raise UserError(
+            f"{checkpoint}: its tokenizer has {tokens} tokens and its model {rows} rows of embeddings; "
+            "they belong to different checkpoints (or call resize_token_embeddings and save the model)"
+        )
+    return model, tokenizer
+
+
+@contextmanager
+def _one_line(checkpoint: str | Path, what: str) -> Iterator[None]:
+    """Turn whatever a library says about unusable files into one line."""
+    try:
+        yield
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
+        first = (str(error).strip() or repr(error)).split("\n")[0]
+        raise UserError(
+            f"{checkpoint}: cannot load the {what}: {first}{remedy(checkpoint)}"
+        ) from error
 
 
 def context_limit(model: Any) -> int | None:
@@ -119,19 +192,7 @@ def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     )
 
 
-def checkpoint_fingerprint(checkpoint: str | Path, model: Any) -> str:
-    """A hash of a checkpoint's contents: of its files, or for a hub id of the commit that was loaded."""
-    folder = Path(checkpoint)
-    if not folder.is_dir():
-        commit = model.config._commit_hash
-        return f"{checkpoint}@{commit}"
-    digest = hashlib.sha256()
-    files = sorted({path for pattern in _CONTENT for path in folder.glob(pattern)})
-    for path in files:
-        if path.name in _NOT_CONTENT:
-            continue
-        with path.open("rb") as file:
-            digest.update(
-                f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode()
-            )
-    return digest.hexdigest()[:32]
+def checkpoint_fingerprint(checkpoint: str | Path, config: Any) -> str:
+    """Return a hash of a checkpoint's files, or for a hub id the id and the commit that its loaded `config` names."""
+    place = resolve(checkpoint)
+    return content_hash(place) if isinstance(place, Path) else f"{place}@{config._commit_hash}"

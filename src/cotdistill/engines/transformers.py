@@ -109,8 +109,8 @@ class TransformersEngine(EnginePlugin):
 
         device = _loading.pick_device(self.device)
         dtype = _loading.pick_dtype(self.dtype, device)
-        tokenizer = _loading.load_tokenizer(checkpoint)
-        model = _loading.load_model(checkpoint, dtype, device).eval()
+        model, tokenizer = _loading.load_checkpoint(checkpoint, dtype, device)
+        model.eval()
         codec = TextCodec(
             tokenizer,
             prompt_end,
@@ -120,7 +120,7 @@ class TransformersEngine(EnginePlugin):
         )
         identity = {
             "engine": "transformers",
-            "checkpoint": _loading.checkpoint_fingerprint(checkpoint, model),
+            "checkpoint": _loading.checkpoint_fingerprint(checkpoint, model.config),
             "dtype": str(dtype).removeprefix("torch."),
             "prompt_end": prompt_end,
             "target_begin": target_begin,

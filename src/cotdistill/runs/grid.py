@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cotdistill import lab
+from cotdistill.checkpoints.bundled import locate
 from cotdistill.contracts import Ask, Engine, EnginePlugin, Filter, Method, Model, Split
 from cotdistill.errors import DataError, RecipeError
 from cotdistill.model.batcher import BatchedModel
@@ -248,18 +248,18 @@ class Run:
 
 
 def _teacher_checkpoint(teacher: Entry) -> str | Path | None:
-    return lab.teacher_path() if teacher.name == "lab" else teacher.settings.get("model")
+    return "lab-teacher" if teacher.name == "lab" else teacher.settings.get("model")
 
 
 def _student_checkpoint(student: StudentEntry) -> str | Path | None:
-    return lab.student_path() if student.settings.model == "lab" else student.settings.model
+    return student.settings.model
 
 
 def checkpoint_stamp(model: str | Path | None) -> dict[str, Any] | None:
     """Size and time of the files of a local checkpoint, so that a replaced one is noticed; None for a hub id."""
-    if model is None or not Path(model).is_dir():
+    path = Path(locate(model or ""))
+    if model is None or not path.exists():
         return None
-    files = sorted(
-        path for path in Path(model).iterdir() if path.is_file() and path.suffix != ".md"
-    )  # no model card
-    return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stats = {path.name: path.stat() for path in files if path.is_file() and path.suffix != ".md"}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}

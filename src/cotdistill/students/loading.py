@@ -15,20 +15,10 @@ from cotdistill.students.settings import StudentSettings
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["build_base", "codec_for", "engine_over", "load_base", "load_student", "source"]
+__all__ = ["build_base", "codec_for", "engine_over", "load_base", "load_student"]
 
 DECODER_FORMAT = (" ###", " ")
 """Prompt end and target begin of a decoder-only student (Fine-tune-CoT, Ho et al. 2023, appendix)."""
-
-
-def source(student: StudentSettings) -> str | Path:
-    """The checkpoint a student starts from; "lab" is the bundled base."""
-    assert student.model is not None
-    if student.model == "lab":
-        from cotdistill.lab import student_path
-
-        return Path(student_path())
-    return student.model
 
 
 def codec_for(student: StudentSettings, tokenizer: Any, *, encoder_decoder: bool) -> TextCodec:
@@ -47,7 +37,7 @@ def load_student(engine: EnginePlugin, student: StudentSettings, checkpoint: Pat
 def load_base(engine: EnginePlugin, student: StudentSettings, seed: int = 0) -> Engine:
     """The student before any training behind an engine."""
     if student.model is not None:
-        return _load(engine, student, source(student))
+        return _load(engine, student, student.model)
     if not isinstance(engine, TransformersEngine):
         raise UserError(
             "a student made from `config` has no checkpoint before training: use the engine `transformers`"
@@ -85,11 +75,10 @@ def build_base(
     import torch
     import transformers
 
-    from cotdistill.checkpoints.loading import load_model, load_tokenizer
+    from cotdistill.checkpoints.loading import load_checkpoint
 
     if student.model is not None:
-        checkpoint = source(student)
-        return load_model(checkpoint, dtype or torch.float32), load_tokenizer(checkpoint)
+        return load_checkpoint(student.model, dtype or torch.float32)
     assert student.tokenizer is not None
     config = _config(student.config)
     tokenizer = _new_tokenizer(student.tokenizer, config)
@@ -151,17 +140,12 @@ def _format(student: StudentSettings, *, encoder_decoder: bool) -> tuple[str, st
 
 
 def _load(engine: EnginePlugin, student: StudentSettings, checkpoint: str | Path) -> Engine:
-    import transformers
+    from cotdistill.checkpoints.loading import load_config
 
     if student.format == "chat":
         if not isinstance(engine, TransformersEngine):
             raise UserError("a student in chat format is answered by the engine `transformers`")
         engine = engine.model_copy(update={"chat": True})
-    try:
-        config = transformers.AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{checkpoint}: no checkpoint to load: {str(error).splitlines()[0]}"
-        ) from error
+    config = load_config(checkpoint)
     end, begin = _format(student, encoder_decoder=config.is_encoder_decoder)
     return engine.load(checkpoint, prompt_end=end, target_begin=begin)

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 import transformers
 
+from cotdistill.checkpoints.hashes import seal
 from cotdistill.checkpoints.loading import context_limit, load_model, load_tokenizer
 from cotdistill.checkpoints.text import TextCodec
 from cotdistill.contracts import Engine
@@ -360,4 +361,5 @@ def _write(
     (partial / "training.json").write_text(
         json.dumps(result.to_json(), indent=1, ensure_ascii=False), encoding="utf-8"
     )
+    seal(partial)
     partial.rename(out)

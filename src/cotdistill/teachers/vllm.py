@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
@@ -184,10 +183,8 @@ class _Engine:
     def _fingerprint(self) -> str:
         from cotdistill.checkpoints.loading import checkpoint_fingerprint
 
-        if Path(self._settings.model).is_dir():
-            return checkpoint_fingerprint(self._settings.model, None)
-        commit = self._llm.llm_engine.model_config.hf_config._commit_hash
-        return f"{self._settings.model}@{commit or self._settings.revision}"
+        config = self._llm.llm_engine.model_config.hf_config
+        return checkpoint_fingerprint(self._settings.model, config)
 
 
 def _open_end(prefill: str) -> str:

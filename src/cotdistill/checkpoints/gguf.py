@@ -1,0 +1,147 @@
+"""GGUF files (llama.cpp, Ollama, LM Studio) as checkpoints: converted once into safetensors, in a cache folder.
+
+transformers reads weights, configuration and tokenizer; the weights become float32, exactly the numbers that the `gguf` package
+gives for the file. Left out: keeping the weights quantized, and architectures that transformers does not read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import pre_tokenizers
+
+from cotdistill.checkpoints.hashes import file_hash, seal
+from cotdistill.errors import MissingExtra, StoreError, UserError
+
+__all__ = ["from_gguf"]
+
+_FORMAT = 1
+"""Raise it when a file has to be converted again because the conversion changed."""
+
+# Byte-level vocabularies whose words are cut by GPT-2's rule, as transformers does where it knows no other.
+_GPT2_SPLIT = {"default", "gpt-2", "gpt2", "mpt", "olmo", "jais", "phi-2", "trillion", "gigachat"}
+# The same rule, but every digit is a word of its own.
+_DIGIT_SPLIT = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"}
+
+
+def from_gguf(path: Path) -> Path:
+    """Return a checkpoint folder with the contents of a GGUF file, made when the file is first seen.
+
+    Two processes may convert the same file at the same time: each works in its own folder, the first to be done gives its
+    folder the final name, and the other one's is removed.
+
+    Raises:
+        UserError: no such file, or transformers cannot read it.
+        MissingExtra: the package `gguf` is not installed.
+        StoreError: the cache folder cannot be written.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give a GGUF file, a checkpoint folder or a hub id")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cotdistill" / "gguf"
+    # A newer transformers may read the same file differently, so its version is part of the name.
+    name = f"{file_hash(path)[:32]}-{_FORMAT}-transformers-{transformers.__version__}"
+    folder = base / name
+    if folder.is_dir():
+        return folder
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=base, prefix=".partial-") as partial:
+            made = Path(partial) / "checkpoint"
+            _convert(path, made)
+            seal(made)
+            if not folder.is_dir():
+                made.rename(folder)
+    except OSError as error:
+        if not folder.is_dir():  # else another process was first
+            raise StoreError(
+                f"{folder}: cannot be written ({error.strerror or error}); free some space or set XDG_CACHE_HOME"
+            ) from error
+    return folder
+
+
+def _convert(path: Path, folder: Path) -> None:
+    try:
+        from gguf import GGUFReader
+    except ImportError as error:
+        raise MissingExtra(f"{path}: GGUF files need: pip install 'cotdistill[gguf]'") from error
+    source: dict[str, Any] = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
+    # The bars of several readers would cut into the run's own.
+    with redirect_stderr(StringIO()), _one_line(path):
+        fields = GGUFReader(path).fields
+        # Vocabulary and merges are transformers' to read; here they would take seconds.
+        large = ("tokenizer.ggml.tokens", "tokenizer.ggml.merges")
+        metadata = {key: field.contents() for key, field in fields.items() if key not in large}
+        tokens = len(fields["tokenizer.ggml.tokens"].data)
+        config = transformers.AutoConfig.from_pretrained(**source)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**source)
+        family: Any = (
+            transformers.AutoModelForSeq2SeqLM
+            if config.is_encoder_decoder
+            else transformers.AutoModelForCausalLM
+        )
+        model, loaded = family.from_pretrained(
+            **source, config=config, dtype=torch.float32, output_loading_info=True
+        )
+    if loaded["missing_keys"]:
+        raise UserError(
+            f"{path}: {len(loaded['missing_keys'])} weights are missing, among them "
+            f"{min(loaded['missing_keys'])}; use another file of this model"
+        )
+    _cut_as_learnt(path, tokenizer, metadata)
+    # A model that was loaded from GGUF refuses to be saved; one of the same configuration does not. Tied weights stay one.
+    with torch.device("meta"):
+        fresh = family.from_config(type(config).from_dict(config.to_dict()))
+    fresh.load_state_dict(model.state_dict(), assign=True)
+    fresh.tie_weights()
+    fresh.generation_config = model.generation_config
+    # A chat model's turn may end with another token than its text does.
+    ends = [metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
+    if known := sorted({int(end) for end in ends if end is not None}):
+        fresh.generation_config.eos_token_id = known
+    fresh.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    # transformers' tokenizer classes add their own family's end token, for which the model has no row.
+    written = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    written["added_tokens"] = [one for one in written["added_tokens"] if one["id"] < tokens]
+    (folder / "tokenizer.json").write_text(json.dumps(written, ensure_ascii=False), "utf-8")
+
+
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    """Turn whatever the readers say about a file they cannot read into one line."""
+    try:
+        yield
+    except (
+        *(OSError, ValueError, KeyError, IndexError, AttributeError, TypeError, RuntimeError),
+        *(NotImplementedError, ImportError, struct.error),
+    ) as error:
+        first = (str(error).strip() or repr(error)).split("\n")[0]
+        raise UserError(f"{path}: transformers cannot read this GGUF file: {first}") from error
+
+
+def _cut_as_learnt(path: Path, tokenizer: Any, metadata: dict[str, Any]) -> None:
+    """Have the tokenizer cut words as the vocabulary was learnt, which transformers does not for every rule there is."""
+    rule = metadata.get("tokenizer.ggml.pre", "default")
+    core = tokenizer.backend_tokenizer
+    if metadata.get("tokenizer.ggml.model") != "gpt2":  # SentencePiece cuts no words
+        return
+    if not isinstance(core.pre_tokenizer, pre_tokenizers.ByteLevel) or rule in _GPT2_SPLIT:
+        return
+    if rule not in _DIGIT_SPLIT:
+        raise UserError(
+            f"{path}: its rule for cutting words ({rule!r}) is unknown, so texts would be read otherwise than they were learnt; "
+            "use the model's checkpoint from the hub"
+        )
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), core.pre_tokenizer]
+    )

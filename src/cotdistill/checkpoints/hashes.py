@@ -1,0 +1,66 @@
+"""Checksums of a checkpoint's files: its identity, and how corrupted weights are noticed.
+
+`SHA256SUMS` has the format of `sha256sum`, so that `sha256sum --check SHA256SUMS` works as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from cotdistill.errors import UserError
+
+__all__ = ["check", "content_hash", "file_hash", "seal"]
+
+_SUMS = "SHA256SUMS"
+_CONTENT = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.txt")
+_NOT_CONTENT = {"training.json", "trainer_state.json"}
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal; a file is read again only after its size or time has changed."""
+    stat = path.stat()
+    return _file_hash(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _file_hash(path: Path, size: int, time: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(folder: Path) -> str:
+    """Return a hash of everything in a checkpoint folder that determines its completions."""
+    lines = "".join(f"{path.name}\0{file_hash(path)}\n" for path in _files(folder))
+    return hashlib.sha256(lines.encode()).hexdigest()[:32]
+
+
+def seal(folder: Path) -> None:
+    """Write the checksums of a checkpoint's files beside them."""
+    lines = "".join(f"{file_hash(path)}  {path.name}\n" for path in _files(folder))
+    (folder / _SUMS).write_text(lines, encoding="utf-8")
+
+
+def check(folder: Path) -> None:
+    """Compare a checkpoint's files with the checksums beside them, if there are any.
+
+    Raises:
+        UserError: a file is missing or differs; the message names it.
+    """
+    sums = folder / _SUMS
+    if not sums.is_file():
+        return
+    for line in sums.read_text("utf-8", errors="replace").splitlines():
+        expected, _, name = line.partition("  ")
+        path = folder / Path(name).name  # a name that leads elsewhere is not followed
+        if not path.is_file() or file_hash(path) != expected:
+            raise UserError(
+                f"{path}: {'differs from' if path.exists() else 'is missing, but stands in'} {_SUMS}; "
+                f"the file was damaged or replaced: make the checkpoint again (or delete {_SUMS} if the change is meant)"
+            )
+
+
+def _files(folder: Path) -> list[Path]:
+    found = {path for pattern in _CONTENT for path in folder.glob(pattern)}
+    return sorted(path for path in found if path.name not in _NOT_CONTENT)

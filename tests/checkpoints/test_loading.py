@@ -1,0 +1,58 @@
+"""What can be wrong with a checkpoint is one line before anything is trained or asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from cotdistill.checkpoints.loading import load_checkpoint
+from cotdistill.errors import UserError
+from cotdistill.testing.tiny import tiny_checkpoint
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return tiny_checkpoint(tmp_path / "model", "llama")
+
+
+def test_truncated_weights(checkpoint: Path) -> None:
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(UserError, match=rf"^{checkpoint}: cannot load the model: [^\n]+$"):
+        load_checkpoint(checkpoint, torch.float32)
+
+
+def test_a_weight_that_is_missing_is_not_made_up(checkpoint: Path) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        UserError, match=r"1 weights are missing from its files, among them model\.layers\.1"
+    ):
+        load_checkpoint(checkpoint, torch.float32)
+
+
+def test_weights_of_another_shape(checkpoint: Path) -> None:
+    config = transformers.AutoConfig.from_pretrained(checkpoint)
+    config.intermediate_size *= 2
+    config.save_pretrained(checkpoint)
+    with pytest.raises(UserError, match=rf"^{checkpoint}: cannot load the model: [^\n]+$"):
+        load_checkpoint(checkpoint, torch.float32)
+
+
+def test_a_tokenizer_of_another_model(checkpoint: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
+    tokenizer.add_tokens(["<calc>", "</calc>"])
+    tokenizer.save_pretrained(checkpoint)
+    with pytest.raises(UserError, match=r"tokenizer has 390 tokens and its model 388 rows"):
+        load_checkpoint(checkpoint, torch.float32)
+
+
+def test_a_config_that_is_no_json(checkpoint: Path) -> None:
+    (checkpoint / "config.json").write_text("{")
+    with pytest.raises(UserError, match=rf"^{checkpoint}: cannot load the tokenizer: [^\n]+$"):
+        load_checkpoint(checkpoint, torch.float32)
