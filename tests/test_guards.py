@@ -33,7 +33,7 @@ ROOMS = [
     {"plugins", "util", "text"},
     {"prompting", "data", "model", "lab", "checkpoints"},
     {"answers", "filters", "engines", "methods", "strategies"},
-    {"tasks", "teachers", "students"},
+    {"tasks", "teachers", "students", "executors"},
     {"recipe", "testing"},
     {"runs", "evaluation"},
     {"stages"},

@@ -27,7 +27,7 @@ from cotdistill.evaluation.grid import Scored
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import load_recipe
 from cotdistill.records import Rationale, Verdict
-from cotdistill.runs.grid import Run
+from cotdistill.runs.run import Run
 from cotdistill.util.files import read_json, read_jsonl, read_records, write_text
 from cotdistill.util.progress import ConsoleProgress
 

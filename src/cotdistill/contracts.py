@@ -7,6 +7,7 @@ Nothing here imports torch, a client library or any plug-in.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
@@ -19,9 +20,12 @@ __all__ = [
     "Ask",
     "Engine",
     "EnginePlugin",
+    "Executor",
     "Filter",
+    "Job",
     "Method",
     "Model",
+    "Operational",
     "Plugin",
     "Solve",
     "Split",
@@ -41,6 +45,16 @@ class Plugin(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True)
+class Operational:
+    """Marks a setting that cannot change a result: a limit, a time-out, a price.
+
+        timeout_s: Annotated[float, Operational()] = 300.0
+
+    A finished run whose operational settings change is still finished: they are in no fingerprint.
+    """
 
 
 class Ask(Protocol):
@@ -250,4 +264,34 @@ class EnginePlugin(Plugin):
         self, checkpoint: str | Path, *, prompt_end: str = "", target_begin: str = ""
     ) -> Engine:
         """`prompt_end` is added after every prompt and `target_begin` before every `begin`: the student's own format."""
+        raise NotImplementedError
+
+
+class Job(Protocol):
+    """One piece of a stage's work: call it to do it.
+
+    It pickles as recipe, stage and key, so that another process or machine that sees the run folder
+    can do it. A call does nothing where the work is done already.
+    """
+
+    @property
+    def stage(self) -> str: ...
+
+    @property
+    def key(self) -> str:
+        """What tells it from the other jobs of its stage."""
+        ...
+
+    def __call__(self) -> None: ...
+
+
+class Executor(Plugin):
+    """Where the jobs of a stage run."""
+
+    def run(self, jobs: Iterable[Job]) -> None:
+        """Do all jobs of one stage, in any order, and return when all are done.
+
+        Raises:
+            CotdistillError: whatever a job raises; what other jobs finished is kept.
+        """
         raise NotImplementedError

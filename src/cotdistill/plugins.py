@@ -36,6 +36,7 @@ KINDS: dict[str, type[contracts.Plugin]] = {
     "filters": contracts.Filter,
     "strategies": contracts.Strategy,
     "engines": contracts.EnginePlugin,
+    "executors": contracts.Executor,
 }
 """Folder of each kind of plug-in and the contract its classes derive from."""
 

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from cotdistill import plugins
 from cotdistill.contracts import (
     EnginePlugin,
+    Executor,
     Filter,
     Method,
     Plugin,
@@ -122,6 +123,7 @@ class Recipe(_Strict):
     methods: tuple[MethodEntry, ...]
     strategies: tuple[Entry, ...]
     engine: Entry
+    executor: Entry
     seeds: tuple[_Seed, ...] = Field((0,), min_length=1)
     evaluate_on: tuple[Literal["validation", "test", "ood"], ...] = Field(("test",), min_length=1)
     limit: Limits = Limits()
@@ -283,6 +285,7 @@ def parse_recipe(data: Mapping[str, Any]) -> Recipe:
             for item in _grid(rest, "strategy", "strategies", "greedy")
         ],
         "engine": _entry("engines", rest.pop("engine", "transformers"), EnginePlugin),
+        "executor": _entry("executors", rest.pop("executor", "local"), Executor),
     }
     rest = {key: value for key, value in rest.items() if value is not None}
     try:
@@ -313,6 +316,7 @@ def resolved_yaml(recipe: Recipe) -> str:
         ],
         "strategies": [_dump(entry) for entry in recipe.strategies],
         "engine": _dump(recipe.engine, label=False),
+        "executor": _dump(recipe.executor, label=False),
         **recipe.model_dump(
             mode="json",
             include={

@@ -1,30 +1,20 @@
 """Every method, with both families of students: annotates, filters, trains all its rounds, reloads and answers."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import Ask, Method, Model
-from cotdistill.engines.transformers import TransformersEngine
-from cotdistill.filters.answer_match import AnswerMatch
-from cotdistill.model.batcher import BatchedModel
-from cotdistill.model.client import Asker
-from cotdistill.plugins import build, names
+from cotdistill.contracts import AnswerType, Model, Split, Task, Teacher
+from cotdistill.pipeline import run_recipe
+from cotdistill.plugins import names
+from cotdistill.recipe import parse_recipe
 from cotdistill.records import Answer, Question, Request, Step
-from cotdistill.stages.infer import answer_questions
-from cotdistill.stages.train import Training, train_method
-from cotdistill.students.loading import load_student
-from cotdistill.students.settings import StudentSettings, TrainSettings
 from cotdistill.teachers.scripted import Scripted
 from cotdistill.testing.tiny import tiny_checkpoint
-from cotdistill.util.files import read_records
-from cotdistill.util.progress import SilentProgress
+from cotdistill.util.files import read_json, read_records
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "socratic_cot": [
@@ -74,10 +64,26 @@ def teaches(request: Request, index: int) -> str:
     return f" Way {index}: {number} + 8 = {number + 8}.{conclusion}"
 
 
-@contextlib.asynccontextmanager
-async def open_ask(models: Mapping[str, Model]) -> AsyncIterator[Ask]:
-    async with Asker({"teacher": Scripted(replies=teaches).open(), **models}) as ask:
-        yield ask
+class Apples(Task):
+    """Eight sums about apples; the first three are asked again, with other names, as the test."""
+
+    @property
+    def answer_type(self) -> AnswerType:
+        return Number()
+
+    def questions(self, split: Split) -> Iterator[Question]:
+        if split == "train":
+            yield from QUESTIONS
+        elif split == "test":
+            for one in QUESTIONS[:3]:
+                yield Question(f"test-{one.id}", f"And so: {one.text}", one.answer)
+
+
+class Teaching(Teacher):
+    """Answers every prompt form rightly."""
+
+    def open(self) -> Model:
+        return Scripted(replies=teaches).open()
 
 
 @pytest.fixture(scope="module", params=["llama", "t5"])
@@ -92,50 +98,28 @@ def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_it_trains_reloads_and_answers(
     base: Path, settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    method, kind = build("methods", settings, Method), Number()
-    method = (
-        method.with_exemplars(QUESTIONS[-method.exemplar_count :])
-        if method.exemplar_count
-        else method
+    run = run_recipe(
+        parse_recipe(
+            {
+                "name": "r",
+                "output": str(tmp_path),
+                "task": f"{__name__}:Apples",
+                "teacher": f"{__name__}:Teaching",
+                "student": {"model": str(base), "label": "tiny"},
+                "methods": [settings],
+                "filters": ["answer_match"],
+                "train": {"epochs": 1, "selection": "last"},
+            }
+        )
     )
-    student = StudentSettings(model=str(base))
-    load = partial(load_student, TransformersEngine(), student)
-    training = Training(
-        method=method,
-        student=student,
-        settings=TrainSettings(epochs=1, selection="last"),
-        seed=0,
-        answer_type=kind,
-        filters=[("answer_match", AnswerMatch())],
-        questions=QUESTIONS,
-        validation=[],
-        open_ask=open_ask,
-        load_role=load,
-        progress=SilentProgress(),
-        label="test",
-    )
-
-    async def annotated() -> list[Any]:
-        async with open_ask({}) as ask:
-            return [
-                (question, one)
-                for question in QUESTIONS
-                for one in await method.annotate(question, ask, kind)
-            ]
-
-    trained = train_method(training, asyncio.run(annotated()), tmp_path, "test")
-    assert set(trained.checkpoints) == {role for roles in method.rounds for role in roles}
-
-    async def answer() -> None:
-        models = {role: BatchedModel(load(path)) for role, path in trained.checkpoints.items()}
-        async with open_ask(models) as ask:
-            from cotdistill.strategies.greedy import Greedy
-
-            await answer_questions(
-                QUESTIONS[:3], method, Greedy(), ask, kind, tmp_path / "answers.jsonl"
-            )
-
-    asyncio.run(answer())
-    answers = list(read_records(tmp_path / "answers.jsonl", Answer))
-    assert [answer.question_id for answer in answers] == ["q1", "q2", "q3"]
+    (cell,) = run.cells()
+    trained = run.train_artifact(cell).metadata
+    assert trained is not None
+    rounds = cell.method.plugin.rounds
+    assert set(trained["checkpoints"]) == {role for roles in rounds for role in roles}
+    ((_, split, strategy),) = run.answered()
+    answered = run.infer_artifact(cell, split, strategy)
+    answers = list(read_records(answered.folder / "answers.jsonl", Answer))
+    assert [answer.question_id for answer in answers] == ["test-q1", "test-q2", "test-q3"]
     assert all(answer.trace and not answer.text.startswith("[failed") for answer in answers)
+    assert read_json(run.folder / "scores.json")["rows"][0]["n"] == 3

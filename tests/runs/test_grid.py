@@ -10,7 +10,8 @@ import pytest
 
 from cotdistill.errors import DataError, RecipeError
 from cotdistill.recipe import parse_recipe
-from cotdistill.runs.grid import Run, checkpoint_stamp
+from cotdistill.runs.fingerprints import checkpoint_stamp
+from cotdistill.runs.run import Run
 from cotdistill.util.progress import SilentProgress
 
 

@@ -52,7 +52,7 @@ def test_torn_last_line_ends_a_log(tmp_path: Path) -> None:
     assert list(read_jsonl(path, torn_tail=True)) == [{"a": 1}]
 
 
-def test_unit_is_done_only_for_the_same_inputs(tmp_path: Path) -> None:
+def test_an_artifact_stays_until_its_successor_is_whole(tmp_path: Path) -> None:
     artifact = Artifact(tmp_path / "u", {"x": 1})
     assert artifact.metadata is None
     artifact.start()
@@ -63,8 +63,15 @@ def test_unit_is_done_only_for_the_same_inputs(tmp_path: Path) -> None:
     assert Artifact(tmp_path / "u", {"x": 1}).metadata == {"n": 3}
     other = Artifact(tmp_path / "u", {"x": 2})
     assert other.metadata is None
-    other.start()
-    assert not (artifact.folder / "half.txt").exists()
+    work = other.start()
+    assert list(work.iterdir()) == [work / "started.json"]
+    assert Artifact(tmp_path / "u", {"x": 1}).metadata == {"n": 3}
+    (work / "whole.txt").write_text("of the other inputs")
+    assert other.start() == work
+    other.complete({"n": 4})
+    assert other.metadata == {"n": 4}
+    assert sorted(one.name for one in tmp_path.rglob("*.txt")) == ["whole.txt"]
+    assert [one.name for one in tmp_path.iterdir()] == ["u"]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +84,7 @@ def test_unit_is_done_only_for_the_same_inputs(tmp_path: Path) -> None:
         ("answers.jsonl", None),
     ],
 )
-def test_a_unit_with_a_damaged_or_missing_file_is_made_again(
+def test_an_artifact_with_a_damaged_or_missing_file_is_made_again(
     tmp_path: Path, name: str, text: str | None
 ) -> None:
     artifact = Artifact(tmp_path / "u", {"x": 1})
@@ -93,6 +100,17 @@ def test_a_unit_with_a_damaged_or_missing_file_is_made_again(
         (artifact.folder / name).write_text(text)
     assert artifact.metadata is None
     artifact.start()
+
+
+def test_links_planted_in_a_folder_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "file.txt.partial").symlink_to(tmp_path / "precious")
+    write_text(tmp_path / "file.txt", "new")
+    (tmp_path / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(StoreError, match="cannot be written"), locked(tmp_path):
+        pass
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert (tmp_path / "file.txt").read_text() == "new"
 
 
 def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:

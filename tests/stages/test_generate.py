@@ -76,7 +76,7 @@ def test_rows_are_in_question_order_whatever_comes_first(tmp_path: Path) -> None
     assert [row["question"] for row in rows(out)] == [f"q/{n}" for n in range(50)]
     assert rows(out)[3]["rationales"][1]["text"] == "b"
     assert Rationale.from_json(rows(out)[3]["rationales"][1]).sample_index == 1
-    assert seen == sorted(seen) and seen[-1] == 50
+    assert sum(seen) == 50
     assert sorted(path.name for path in out.parent.iterdir()) == ["rationales.jsonl"]
 
 
@@ -115,8 +115,15 @@ def test_where_nothing_is_waited_for_others_have_their_turn(tmp_path: Path) -> N
 def test_failed_questions_are_listed_with_the_reason(tmp_path: Path) -> None:
     teacher = Scripted(faults={"number 3": "question failed"})
     counts, ask = run(teacher, tmp_path / "r.jsonl", 10)
-    assert counts == GenerateCounts(10, 9, {"scripted fault": 1})
-    assert rows(tmp_path / "r.jsonl")[3] == {"question": "q/3", "failed": "scripted fault"}
+    message = "scripted teacher: told to fail at 'number 3'"
+    assert (counts.questions, counts.rationales) == (10, 9)
+    assert counts.failures.to_json() == {
+        "failed": {"scripted fault": 1},
+        "messages": {"scripted fault": message},
+        "transient": 0,
+    }
+    row = {"question": "q/3", "failed": "scripted fault", "message": message}
+    assert rows(tmp_path / "r.jsonl")[3] == row
     assert ask.ledger.failed == {"scripted fault": 1}
 
 

@@ -62,8 +62,8 @@ def test_what_may_pass_is_asked_again_by_a_second_call(tmp_path: Path) -> None:
 
     def answer() -> tuple[int, list[str | None]]:
         out = tmp_path / "answers.jsonl"
-        transient = asyncio.run(answer_questions(QUESTIONS, Echo(), Greedy(), ask, Number(), out))
-        return transient, [one.answer for one in read_records(out, Answer)]
+        failures = asyncio.run(answer_questions(QUESTIONS, Echo(), Greedy(), ask, Number(), out))
+        return failures.transient, [one.answer for one in read_records(out, Answer)]
 
     assert answer() == (2, ["1", None, "3", None, "5"])
     asked.clear()

@@ -82,7 +82,7 @@ async def main(options: dict[str, Any]) -> dict[str, Any]:
                     folder / "rationales.jsonl",
                     max_concurrency=512,  # questions at a time, the recipe's default; requests are limited by the teacher
                 )
-                report = {"answered": counts.rationales, "failed": counts.failed}
+                report = {"answered": counts.rationales, "failed": dict(counts.failures.counts)}
             except CotdistillError as error:
                 report = {"error": str(error)}
             report["ledger"] = ask.ledger.to_json()

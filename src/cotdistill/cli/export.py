@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
         from cotdistill.evaluation.interchange import inspect_log
         from cotdistill.recipe import load_recipe
         from cotdistill.records import Answer
-        from cotdistill.runs.grid import Run
+        from cotdistill.runs.run import Run
         from cotdistill.util.files import read_records, write_json
         from cotdistill.util.progress import SilentProgress
 

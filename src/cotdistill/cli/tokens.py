@@ -10,7 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from cotdistill.records import Example
-    from cotdistill.runs.grid import Cell, Run
+    from cotdistill.runs.grid import Cell
+    from cotdistill.runs.run import Run
 
 __all__ = ["register"]
 
@@ -33,7 +34,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show training examples as tokens: what is read, what is learnt. Run `curate` first."""
         from cotdistill.recipe import load_recipe
-        from cotdistill.runs.grid import Run
+        from cotdistill.runs.run import Run
         from cotdistill.students.showing import show_examples
         from cotdistill.util.progress import SilentProgress
 

@@ -1,4 +1,4 @@
-"""Curate: every candidate rationale goes through the filters; it is kept, or dropped with a reason. Streams."""
+"""Curate: every candidate rationale goes through the filters: kept, or dropped with a reason. Streams."""
 
 from __future__ import annotations
 
@@ -10,17 +10,46 @@ from typing import Any
 
 from cotdistill.contracts import AnswerType, Filter
 from cotdistill.errors import DataError
+from cotdistill.recipe import Entry, MethodEntry
 from cotdistill.records import Question, Rationale, Record
+from cotdistill.runs.run import Run
+from cotdistill.stages._job import StageJob
 from cotdistill.util.files import append_jsonl, read_jsonl, whole_file, write_jsonl
 
-__all__ = ["CurationCounts", "curate_rationales", "filtered", "read_candidates"]
+__all__ = ["CurationCounts", "curate", "curate_rationales", "filtered", "jobs"]
 
 Candidate = tuple[Question, Rationale]
 
 
+def jobs(run: Run) -> Iterator[StageJob]:
+    """Yield one job for each task and method that trains."""
+    for task, method in run.trained():
+        artifact = run.curate_artifact(task, method)
+        yield StageJob(run, curate, (task, method), artifact)
+
+
+def curate(run: Run, task: Entry, method: MethodEntry) -> None:
+    """Keep a task's rationales that hold; drop the others with a reason.
+
+    Raises:
+        UserError: the rationales of this recipe are not generated yet.
+    """
+    generated = run.generate_artifact(task, method)
+    generated.require("generate")
+    artifact = run.curate_artifact(task, method)
+    counts = curate_rationales(
+        run.questions(task, "train"),
+        generated.folder / "rationales.jsonl",
+        run.filters(method),
+        task.plugin.answer_type,
+        artifact.start(),
+    )
+    artifact.complete(counts.to_json())
+
+
 @dataclass(frozen=True)
 class CurationCounts(Record):
-    """How a stage of curation went. `dropped` counts by "filter: reason", `failed` by reason of the teacher's failure."""
+    """Counts of one curation: `dropped` by "filter: reason", `failed` by the teacher's failure."""
 
     questions: int
     candidates: int
@@ -53,7 +82,7 @@ def curate_rationales(
     kept_ids: set[str] = set()
 
     def counted() -> Iterator[Candidate]:
-        for question, rationales, failure in read_candidates(questions, candidates):
+        for question, rationales, failure in _candidates(questions, candidates):
             counts["questions"] += 1
             if failure is not None:
                 failed[failure] += 1
@@ -90,23 +119,24 @@ def filtered(
     answer_type: AnswerType,
     drop: Callable[[Question, Rationale, str, str], None],
 ) -> Iterator[Candidate]:
-    """The candidates that pass all filters; `drop` is told of every other one, with the filter's name and its reason."""
+    """Yield the candidates that pass all filters; `drop` gets each other one, filter and reason."""
     stream: Iterator[Candidate] = iter(candidates)
     for name, one in filters:
         stream = _through(stream, name, one, answer_type, drop)
     return stream
 
 
-def read_candidates(
+def _candidates(
     questions: Iterable[Question], path: Path
 ) -> Iterator[tuple[Question, list[Rationale], str | None]]:
-    """Question, its candidates and the reason of its failure, for every row of a `rationales.jsonl`."""
+    """Yield question, candidates and failure of every row of a `rationales.jsonl`."""
     remaining = iter(questions)
     for row in read_jsonl(path):
         question = next((one for one in remaining if one.id == row["question"]), None)
         if question is None:
             raise DataError(
-                f"{path}: question {row['question']!r} is not in the training split; delete the folder to redo it"
+                f"{path}: question {row['question']!r} is not in the training split; "
+                "delete the folder to redo it"
             )
         yield (
             question,

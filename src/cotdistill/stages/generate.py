@@ -1,11 +1,13 @@
-"""Generate: every training question through `method.annotate`, as many at a time as the teacher takes, none twice.
+"""Generate: every training question through `method.annotate`, many at a time, none twice.
 
-Reads an iterator of questions of any length and writes `rationales.jsonl`, one line per question in question order:
+Reads an iterator of questions of any length and writes `rationales.jsonl`, one line per question in
+question order:
 
-    {"question": "word_problems/train/17", "rationales": [{"question_id": "word_problems/train/17", "text": ...}]}
-    {"question": "word_problems/train/18", "failed": "not recorded"}
+    {"question": "word_problems/train/17", "rationales": [{"question_id": "word_problems/train/17", …}]}
+    {"question": "word_problems/train/18", "failed": "server error", "message": "HTTP 503: …"}
 
-Completions are kept by the completion log behind `ask`; this file is made of them and is rewritten whole by a rerun.
+Completions are kept by the completion log behind `ask`; this file is made of them and is rewritten
+whole by a rerun.
 """
 
 from __future__ import annotations
@@ -17,35 +19,83 @@ import json
 import os
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import orjson
 
 from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.errors import CotdistillError, QuestionFailed
+from cotdistill.recipe import Entry, MethodEntry
 from cotdistill.records import Question, Rationale
+from cotdistill.runs.models import open_ask
+from cotdistill.runs.run import Run
+from cotdistill.stages._failures import Failures
+from cotdistill.stages._job import StageJob
+from cotdistill.util.concurrency import run_async
+from cotdistill.util.files import whole_file
 
-__all__ = ["GenerateCounts", "generate_rationales"]
+__all__ = ["GenerateCounts", "generate", "generate_rationales", "jobs"]
 
 PROGRESS_S = 0.1
-"""How often progress is reported at most, in seconds: at thousands of questions a second a bar costs more than a question."""
+"""Least time between two reports of progress, in seconds: a bar costs more than a question."""
 
 GRACE_S = 30.0
-"""How long requests under way may still finish after the run has to stop; what arrives is kept by the log."""
+"""How long requests under way may still finish after the run has to stop; the log keeps them."""
 
 
-@dataclass(frozen=True, slots=True)
+def jobs(run: Run) -> Iterator[StageJob]:
+    """Yield one job for each task and method that trains."""
+    for task, method in run.trained():
+        artifact = run.generate_artifact(task, method)
+        yield StageJob(run, generate, (task, method), artifact)
+
+
+def generate(run: Run, task: Entry, method: MethodEntry) -> None:
+    """Ask the teacher for candidate rationales of every training question of a task.
+
+    Raises:
+        TeacherError: every question failed.
+    """
+    artifact = run.generate_artifact(task, method)
+    out = artifact.start() / "rationales.jsonl"
+    label = f"{task.label} · {method.label}"
+    started = time.monotonic()
+
+    async def annotate() -> GenerateCounts:
+        with run.progress.task(f"generate {label}", run.digest(task.label, "train")[1]) as advance:
+            async with open_ask(run) as ask:
+                return await generate_rationales(
+                    run.questions(task, "train"),
+                    run.method(task, method),
+                    ask,
+                    task.plugin.answer_type,
+                    out,
+                    max_concurrency=run.recipe.max_concurrency,
+                    on_progress=lambda count: advance(count, run.ledger.line()),
+                )
+
+    counts = run_async(annotate())
+    counts.failures.refuse_all(label, counts.questions)
+    artifact.complete({**counts.to_json(), "seconds": time.monotonic() - started})
+    if counts.failures.counts:
+        run.progress.log(counts.failures.line(label, counts.questions))
+
+
+@dataclass
 class GenerateCounts:
-    """What came of the questions: how many there were, how many rationales, failures by reason, and how many may pass."""
+    """Questions asked, rationales made, and the questions that failed."""
 
-    questions: int
-    rationales: int
-    failed: dict[str, int] = field(default_factory=dict)
-    transient: int = 0
+    questions: int = 0
+    rationales: int = 0
+    failures: Failures = field(default_factory=Failures)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts for the artifact's metadata."""
+        counts = {"questions": self.questions, "rationales": self.rationales}
+        return {**counts, **self.failures.to_json()}
 
 
 async def generate_rationales(
@@ -60,28 +110,24 @@ async def generate_rationales(
 ) -> GenerateCounts:
     """Annotate all questions, `max_concurrency` at a time, and write `out` in one step at the end.
 
-    A slow question holds up no other. Memory does not grow with the number of questions. `on_progress` is called with
-    how many are done, now and then and at the end.
+    A slow question holds up no other. Memory does not grow with the number of questions.
+    `on_progress` is called with how many more are done, now and then and at the end.
 
     Raises:
-        FatalTeacherError, BudgetSpent, StoreError: the run has to stop; requests under way were let finish and are kept.
+        FatalTeacherError, BudgetSpent, StoreError: the run has to stop; requests under way were
+            let finish and are kept.
     """
-    partial = out.with_name(out.name + ".partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("wb") as file, _InOrder(file) as rows:
-        run = _Run(method, ask, answer_type, rows, on_progress)
+    with whole_file(out) as file, _InOrder(file.buffer.write) as rows:
+        run = _Annotation(method, ask, answer_type, rows, on_progress)
         with _calm_collector():
             await run.through(questions, max_concurrency)
         run.report()
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(out)
-    return GenerateCounts(run.done, run.rationales, dict(sorted(run.failed.items())), run.transient)
+    return run.counts
 
 
 @contextlib.contextmanager
 def _calm_collector() -> Iterator[None]:
-    """Let Python's cycle collector run less often: at thousands of replies a second it takes a tenth of the time."""
+    """Run Python's cycle collector less often: it takes a tenth of the time at full speed."""
     before = gc.get_threshold()
     gc.set_threshold(20_000, 20, 20)
     try:
@@ -90,7 +136,9 @@ def _calm_collector() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-class _Run:
+class _Annotation:
+    """One pass over the questions by many workers."""
+
     def __init__(
         self,
         method: Method,
@@ -99,22 +147,14 @@ class _Run:
         rows: _InOrder,
         on_progress: Callable[[int], None] | None,
     ) -> None:
-        self._method, self._ask, self._kind, self._rows, self._on_progress = (
-            method,
-            ask,
-            answer_type,
-            rows,
-            on_progress,
-        )
+        self._method, self._ask, self._answer_type = method, ask, answer_type
+        self._rows, self._on_progress = rows, on_progress
         self._stopped: list[Exception] = []
-        self._reported_at = 0.0
-        self.done = 0
-        self.rationales = 0
-        self.failed: Counter[str] = Counter()
-        self.transient = 0
+        self._reported, self._reported_at = 0, 0.0
+        self.counts = GenerateCounts()
 
     async def through(self, questions: Iterable[Question], max_concurrency: int) -> None:
-        """So many workers take the questions one after the other; after an error each lets its last request finish."""
+        """Let so many workers take the questions in turn; after an error the last requests finish."""
         source = enumerate(questions)
         workers = [asyncio.create_task(self._work(source)) for _ in range(max_concurrency)]
         try:
@@ -134,9 +174,8 @@ class _Run:
                 await self._annotate(position, question)
                 if self._stopped:
                     return
-                if (
-                    self.done % 64 == 0
-                ):  # where all is in the log nothing else lets others (Ctrl-C) have their turn
+                # Where all is in the log nothing else lets others (Ctrl-C) have their turn.
+                if self.counts.questions % 64 == 0:
                     await asyncio.sleep(0)
         except Exception as error:
             self._stopped.append(error)
@@ -145,43 +184,40 @@ class _Run:
     async def _annotate(self, position: int, question: Question) -> None:
         row: dict[str, Any] = {"question": question.id}
         try:
-            rationales = await self._method.annotate(question, self._ask, self._kind)
+            rationales = await self._method.annotate(question, self._ask, self._answer_type)
         except QuestionFailed as error:
-            row["failed"] = error.reason
-            self.failed[error.reason] += 1
-            self.transient += error.transient
+            row |= {"failed": error.reason, "message": str(error)}
+            self.counts.failures.add(error)
         else:
             row["rationales"] = rationales
-            self.rationales += len(rationales)
+            self.counts.rationales += len(rationales)
         self._rows.add(position, _line(row))
-        self.done += 1
-        if self._on_progress is not None and time.monotonic() - self._reported_at >= PROGRESS_S:
+        self.counts.questions += 1
+        if time.monotonic() - self._reported_at >= PROGRESS_S:
             self.report()
 
     def report(self) -> None:
-        """Say how many are done."""
-        self._reported_at = time.monotonic()
+        """Say how many more are done."""
         if self._on_progress is not None:
-            self._on_progress(self.done)
+            self._on_progress(self.counts.questions - self._reported)
+        self._reported, self._reported_at = self.counts.questions, time.monotonic()
 
 
 def _line(row: dict[str, Any]) -> bytes:
     """A row as a line of JSON: compact, UTF-8, the fields of a record in the order of its definition."""
     try:
         return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-    except (
-        TypeError
-    ):  # halves of surrogate pairs, or numbers and keys that only Python's JSON writes
+    except TypeError:  # half a surrogate pair, or a number or key that only Python's JSON writes
         return json.dumps(row, separators=(",", ":"), default=Rationale.to_json).encode() + b"\n"
 
 
 class _InOrder:
-    """Writes rows in order of their position as they come in any order; rows that wait long lie on disk, not in memory."""
+    """Writes rows in order of position as they come in any order; many waiting ones lie on disk."""
 
     HELD = 2048
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
         self._next = 0
         self._rows: dict[int, bytes] = {}
         self._aside: dict[int, tuple[int, int]] = {}
@@ -194,7 +230,7 @@ class _InOrder:
             return
         self._rows[position] = row
         while (ready := self._take(self._next)) is not None:
-            self._file.write(ready)
+            self._write(ready)
             self._next += 1
 
     def _take(self, position: int) -> bytes | None:

@@ -6,29 +6,56 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from cotdistill.errors import StoreError
+from cotdistill.errors import UserError
 from cotdistill.evaluation.grid import Scored, ScoreRow
 from cotdistill.evaluation.published import Place, beside, load_published
 from cotdistill.prompting.parts import question_block
 from cotdistill.records import Answer, Verdict
-from cotdistill.runs.grid import Run
-from cotdistill.stages.report import Block, Figure, ReportData, Row, Trace
+from cotdistill.runs.run import Run
+from cotdistill.stages._job import StageJob
+from cotdistill.stages.report import (
+    Block,
+    Figure,
+    ReportData,
+    Row,
+    Trace,
+    terminal_tables,
+    write_report,
+)
 from cotdistill.util.files import read_json, read_records
 
-__all__ = ["report_data"]
+__all__ = ["jobs", "report", "report_data"]
 
 TRACES_PER_CELL = 3
 
 
-def report_data(run: Run) -> ReportData:
-    """What the report of a run says; reads `scores.json` and the markers of the stages.
+def jobs(run: Run) -> Iterator[StageJob]:
+    """Yield one job: the report of the whole grid."""
+    yield StageJob(run, report)
+
+
+def report(run: Run) -> None:
+    """Write report.html, report.md and report.json from the scores, and print the tables.
 
     Raises:
-        StoreError: the run has not been evaluated.
+        UserError: the scores are not those of this recipe.
+    """
+    data = report_data(run)
+    write_report(data, run.folder)
+    for table in terminal_tables(data):
+        run.progress.show(table)
+    run.progress.log(f"report: {run.folder / 'report.html'}")
+
+
+def report_data(run: Run) -> ReportData:
+    """Return what the report of a run says, from `scores.json` and the markers of the stages.
+
+    Raises:
+        UserError: the scores are not those of this recipe.
     """
     path = run.folder / "scores.json"
-    if not path.exists():
-        raise StoreError(f"{path} is missing: run the stages up to `evaluate` first")
+    if not path.exists() or read_json(path).get("made_from") != run.scores_made_from:
+        raise UserError(f"{path}: not the scores of this recipe; run the stage evaluate first")
     scores = read_json(path)
     rows = [ScoreRow.from_json(row) for row in scores["rows"]]
     environment = read_json(run.folder / "environment.json")

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -106,19 +107,26 @@ def read_records(path: Path, kind: type[_Record], *, torn_tail: bool = False) ->
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[str]]:
-    """A text file that appears whole when the block ends well, and not at all otherwise."""
+def whole_file(path: Path) -> Iterator[TextIOWrapper]:
+    """Open a text file that appears whole when the block ends well, and not at all otherwise.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written.
+    """
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as file:
+        partial.unlink(missing_ok=True)
+        # "x" makes the file: a link planted under its name is never followed.
+        with partial.open("x", encoding="utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
         raise StoreError(
-            f"{path}: cannot be written ({error.strerror}); free some space or choose another folder"
+            f"{path}: cannot be written ({error.strerror}); "
+            "free some space or choose another folder"
         ) from error
     finally:
         partial.unlink(missing_ok=True)

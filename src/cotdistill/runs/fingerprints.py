@@ -1,0 +1,123 @@
+"""What a plug-in is made of: settings that can change its results, and the source of its prompts.
+
+Left out: settings marked `contracts.Operational`, comments, and this package's infrastructure
+(client, engines, files). Prompts that a plug-in reads from a data file are not seen: put their text
+or a version into a setting.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from cotdistill.checkpoints.bundled import locate
+from cotdistill.contracts import Operational
+
+__all__ = ["checkpoint_stamp", "identity", "source"]
+
+_PROMPTING = ("answers", "filters", "methods", "prompting", "strategies", "text")
+"""Folders of this package that make prompts, read replies or decide what is kept."""
+
+_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+
+
+def identity(settings: BaseModel) -> dict[str, Any]:
+    """Return the settings that can change a result, defaults included, as JSON-able values."""
+    operational = {
+        name
+        for name, field in type(settings).model_fields.items()
+        if any(isinstance(one, Operational) for one in field.metadata)
+    }
+    return settings.model_dump(mode="json", exclude=operational)
+
+
+def source(plugin: type[Any]) -> str:
+    """Return the hash of the code of a plug-in's module and of the modules its prompts come from.
+
+    Imports are followed into the plug-in's own package and into local files; of this package only
+    into the folders that make prompts or read replies. "" for a plug-in of this package's
+    infrastructure (teachers, engines), whose results its settings determine.
+    """
+    return _source(plugin.__module__)
+
+
+@functools.cache  # a module that is loaded stays what it is for the life of the process
+def _source(root: str) -> str:
+    found: dict[str, str] = {}
+    waiting = [root]
+    while waiting:
+        name = waiting.pop()
+        if name in found or not _counts(name, root) or (path := _file(name)) is None:
+            continue
+        text = path.read_text("utf-8")
+        tree = ast.parse(text)
+        found[name] = _code(tree, text)
+        waiting += _imports(tree, name, package=path.name == "__init__.py")
+    parts = "\n".join(f"{name}\n{code}" for name, code in sorted(found.items()))
+    return hashlib.sha256(parts.encode()).hexdigest()[:32] if found else ""
+
+
+def _counts(name: str, root: str) -> bool:
+    package, _, rest = name.partition(".")
+    if package == "cotdistill":
+        return rest.partition(".")[0] in _PROMPTING
+    # Only the topmost package is looked for: that imports nothing, however heavy its inside is.
+    path = _file(package)
+    installed = path is None or any(path.is_relative_to(place) for place in _INSTALLED)
+    return package == root.partition(".")[0] or not installed
+
+
+def _file(name: str) -> Path | None:
+    """The Python file of a module; None where it has none (built in, compiled, no module)."""
+    if name in sys.modules:
+        place = vars(sys.modules[name]).get("__file__")
+    else:
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError):  # a class or function, not a module
+            return None
+        place = spec.origin if spec is not None else None
+    return Path(place) if place is not None and place.endswith(".py") else None
+
+
+def _imports(tree: ast.AST, name: str, *, package: bool) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = name.split(".")[: len(name.split(".")) - node.level + package]
+            above = parents if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _code(tree: ast.AST, text: str) -> str:
+    """The code without comments and, where no code reads them, without docstrings."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            documented = ast.get_docstring(node) is not None and "__doc__" not in text
+            node.body = [ast.Pass(), *node.body[1:]] if documented else node.body
+    return ast.unparse(tree)
+
+
+def checkpoint_stamp(model: str | Path | None) -> dict[str, Any] | None:
+    """Return size and time of a local checkpoint's files, so that a replaced one is noticed.
+
+    None for a hub id. A model card does not count.
+    """
+    path = Path(locate(model or ""))
+    if model is None or not path.exists():
+        return None
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stats = {path.name: path.stat() for path in files if path.is_file() and path.suffix != ".md"}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}

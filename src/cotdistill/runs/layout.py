@@ -1,0 +1,93 @@
+"""Where each stage's work lies in the run folder, and what it is made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cotdistill.contracts import Split
+from cotdistill.recipe import Entry, MethodEntry, Recipe
+from cotdistill.runs.fingerprints import checkpoint_stamp, identity, source
+from cotdistill.runs.grid import Cell, Grid
+from cotdistill.runs.store import Artifact
+from cotdistill.util.naming import fingerprint, folder_name
+
+__all__ = ["Layout"]
+
+
+class Layout(Grid):
+    """The grid with its artifacts: one folder for each piece of work, keyed by all its inputs.
+
+    A fingerprint holds what can change the result and nothing else: data, settings that are not
+    marked as operational, local checkpoints, and the source of the plug-ins that make prompts or
+    read replies. Where the work is done, how fast, and at what price is not in it.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        self.folder = recipe.folder
+
+    def generate_artifact(self, task: Entry, method: MethodEntry) -> Artifact:
+        made_from = {
+            "questions": self.digest(task.label, "train"),
+            "answer_type": _with_source(task.plugin.answer_type),
+            "method": _entry(method),
+            "exemplars": [exemplar.to_json() for exemplar in self.exemplars(task, method)],
+            "teacher": _entry(self.recipe.teacher),
+            "teacher_files": checkpoint_stamp(_teacher_checkpoint(self.recipe.teacher)),
+        }
+        return Artifact(self._folder(task, method) / "generate", made_from)
+
+    def curate_artifact(self, task: Entry, method: MethodEntry) -> Artifact:
+        filters = [_entry(entry) for entry in method.filters]
+        generate = self.generate_artifact(task, method)
+        made_from = {"generate": generate.fingerprint, "filters": filters}
+        if transient := (generate.metadata or {}).get("transient"):
+            made_from["transient"] = transient  # what is asked again is curated and learnt again
+        return Artifact(self._folder(task, method) / "curate", made_from)
+
+    def train_artifact(self, cell: Cell) -> Artifact:
+        made_from = {
+            "curate": self.curate_artifact(cell.task, cell.method).fingerprint,
+            "validation": self.digest(cell.task.label, self.selection_split(cell.method)),
+            "student": identity(cell.student.settings),
+            "student_files": checkpoint_stamp(cell.student.settings.model),
+            "train": identity(cell.method.train),
+            "seed": cell.seed,
+        }
+        return Artifact(self._cell_folder(cell) / "train", made_from)
+
+    def infer_artifact(self, cell: Cell, split: Split, strategy: Entry) -> Artifact:
+        made_from = {
+            "train": self.train_artifact(cell).fingerprint,
+            "questions": self.digest(cell.task.label, split),
+            "strategy": _entry(strategy),
+            "engine": _entry(self.recipe.engine),
+            "guide": _entry(self.recipe.guide) if self.recipe.guide else None,
+        }
+        name = f"{split}-{folder_name(strategy.label)}"
+        return Artifact(self._cell_folder(cell) / "infer" / name, made_from)
+
+    @property
+    def scores_made_from(self) -> str:
+        """Fingerprint of everything that the scores are made from."""
+        return fingerprint([self.infer_artifact(*one).fingerprint for one in self.answered()])
+
+    def _folder(self, task: Entry, method: MethodEntry) -> Path:
+        return self.folder / folder_name(task.label) / folder_name(method.label)
+
+    def _cell_folder(self, cell: Cell) -> Path:
+        student = folder_name(cell.student.label)
+        return self._folder(cell.task, cell.method) / student / f"seed-{cell.seed}"
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {"name": entry.name, **_with_source(entry.plugin)}
+
+
+def _with_source(plugin: Any) -> dict[str, Any]:
+    return {**identity(plugin), "source": source(type(plugin))}
+
+
+def _teacher_checkpoint(teacher: Entry) -> str | Path | None:
+    return "lab-teacher" if teacher.name == "lab" else teacher.settings.get("model")

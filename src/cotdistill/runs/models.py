@@ -1,0 +1,67 @@
+"""Who answers an `ask`: trained roles, teacher, guide, and the student before any training."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from cotdistill.contracts import Ask, Engine, Model, TokenRule
+from cotdistill.model.batcher import BatchedModel
+from cotdistill.model.client import Asker
+from cotdistill.model.completion_log import CompletionLog
+from cotdistill.model.ledger import Budget
+from cotdistill.recipe import StudentEntry
+from cotdistill.records import Completion, Prompt
+from cotdistill.runs.run import Run
+from cotdistill.students.loading import load_base, load_student
+
+__all__ = ["load_role", "open_ask", "trained_roles"]
+
+
+def load_role(run: Run, student: StudentEntry, checkpoint: Path) -> Engine:
+    """Load a trained checkpoint of the student, asked in the student's own prompt format."""
+    return load_student(run.recipe.engine.plugin, student.settings, checkpoint)
+
+
+def trained_roles(
+    run: Run,
+    student: StudentEntry,
+    checkpoints: Mapping[str, Path],
+    rules: Sequence[TokenRule] = (),
+) -> dict[str, Model]:
+    """Load trained checkpoints by role, each behind a batcher."""
+    return {
+        role: BatchedModel(load_role(run, student, path), rules=tuple(rules))
+        for role, path in checkpoints.items()
+    }
+
+
+@asynccontextmanager
+async def open_ask(
+    run: Run, models: Mapping[str, Model] | None = None, student: StudentEntry | None = None
+) -> AsyncIterator[Ask]:
+    """Open an `Ask` of the given models; teacher, guide and base are opened when first asked."""
+    recipe = run.recipe
+    waiting: dict[str, Callable[[], Model]] = {"teacher": recipe.teacher.plugin.open}
+    if recipe.guide is not None:
+        waiting["guide"] = recipe.guide.plugin.open
+    if student is not None:
+        untrained = student.settings.model_copy(update={"prompt_end": "", "target_begin": ""})
+        waiting["base"] = lambda: BatchedModel(load_base(recipe.engine.plugin, untrained))
+    budget = Budget(money=recipe.budget.usd, tokens=recipe.budget.tokens)
+    with CompletionLog(recipe.completions or run.folder / "completions.sqlite") as log:
+        async with Asker(models or {}, log, ledger=run.ledger, budget=budget) as asker:
+
+            async def ask(
+                prompt: Prompt, *, role: str = "teacher", **settings: Any
+            ) -> list[Completion]:
+                if role in waiting:
+                    asker.add(role, waiting.pop(role)())
+                return await asker(prompt, role=role, **settings)
+
+            try:
+                yield ask
+            finally:
+                run.ledger.write(run.folder / "ledger.json", {"earlier": run.earlier})

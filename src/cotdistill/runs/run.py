@@ -1,0 +1,87 @@
+"""One run: a recipe at work in its folder, and its results as plain rows.
+
+run = Run(load_recipe(Path("recipe.yaml")))
+pandas.DataFrame(run.scores())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cotdistill.model.ledger import Ledger
+from cotdistill.recipe import Recipe
+from cotdistill.runs.layout import Layout
+from cotdistill.util.files import read_json, read_jsonl
+from cotdistill.util.progress import Progress, SilentProgress
+
+__all__ = ["Run"]
+
+
+class Run(Layout):
+    """A recipe at work in its folder. Made again from the recipe it finds what was done before."""
+
+    def __init__(self, recipe: Recipe, progress: Progress | None = None) -> None:
+        super().__init__(recipe)
+        self.progress = progress or SilentProgress()
+        self.ledger = Ledger()
+        self.earlier = self.sessions()
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Return what each call of this run spent so far, as `ledger.json` has it."""
+        path = self.folder / "ledger.json"
+        if not path.exists():
+            return []
+        latest = read_json(path)
+        sessions = [*latest.pop("earlier", []), latest]
+        return [one for one in sessions if "roles" in one]  # a damaged ledger says nothing
+
+    def scores(self) -> list[dict[str, Any]]:
+        """Return one row for each task, split, student, method and strategy (seeds combined).
+
+        Raises:
+            FileNotFoundError: the run has not been evaluated.
+        """
+        rows: list[dict[str, Any]] = read_json(self.folder / "scores.json")["rows"]
+        return rows
+
+    def rationales(self) -> Iterator[dict[str, Any]]:
+        """Yield the candidate rationales; `dropped_by` and `reason` are None for those kept."""
+        for task, method in self.trained():
+            artifact = self.curate_artifact(task, method)
+            artifact.require("curate")
+            where = {"task": task.label, "method": method.label}
+            for row in read_jsonl(artifact.folder / "kept.jsonl"):
+                yield {**where, "dropped_by": None, "reason": None, **row}
+            for row in read_jsonl(artifact.folder / "dropped.jsonl"):
+                yield {**where, "dropped_by": row.pop("filter"), **row}
+
+    def answers(self) -> Iterator[dict[str, Any]]:
+        """Yield every answer with its question, gold answer and, once evaluated, its verdict."""
+        for cell, split, strategy in self.answered():
+            artifact = self.infer_artifact(cell, split, strategy)
+            artifact.require("infer")
+            where = {
+                "task": cell.task.label,
+                "method": cell.method.label,
+                "student": cell.student.label,
+                "seed": cell.seed,
+                "split": split,
+                "strategy": strategy.label,
+            }
+            scored = artifact.folder / "scored.jsonl"
+            verdicts = (
+                {one["question_id"]: one["verdict"] for one in read_jsonl(scored)}
+                if (scored.exists())
+                else {}
+            )
+            answers = read_jsonl(artifact.folder / "answers.jsonl")
+            for question, row in zip(self.questions(cell.task, split), answers, strict=True):
+                verdict = verdicts.get(question.id)
+                yield {
+                    **where,
+                    "question": question.text,
+                    "gold": question.answer,
+                    "verdict": verdict,
+                    **row,
+                }

@@ -1,0 +1,87 @@
+"""Evaluate: compare all answers with gold on the same questions and write `scores.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cotdistill.evaluation.contamination import contamination_report
+from cotdistill.evaluation.grid import Cell, evaluate_answers, score_grid, strata
+from cotdistill.records import Answer, Rationale
+from cotdistill.runs.run import Run
+from cotdistill.stages._job import StageJob
+from cotdistill.util.files import read_records, write_json, write_jsonl
+
+__all__ = ["evaluate", "jobs"]
+
+
+def jobs(run: Run) -> Iterator[StageJob]:
+    """Yield one job: every row is compared with every other."""
+    yield StageJob(run, evaluate)
+
+
+def evaluate(run: Run) -> None:
+    """Write the verdicts beside the answers, then `contamination.json` and `scores.json`.
+
+    Raises:
+        UserError: answers of this recipe are missing.
+        DataError: a grader failed on too many answers, or answers and questions do not match.
+    """
+    scored, measures = [], list[dict[str, Any]]()
+    for cell, split, strategy in run.answered():
+        artifact = run.infer_artifact(cell, split, strategy)
+        artifact.require("infer")
+        answers = list(read_records(artifact.folder / "answers.jsonl", Answer))
+        verdicts = evaluate_answers(
+            run.questions(cell.task, split), answers, cell.task.plugin.answer_type
+        )
+        write_jsonl(artifact.folder / "scored.jsonl", (one.to_json() for one in verdicts))
+        where = {
+            "task": cell.task.label,
+            "method": cell.method.label,
+            "strategy": strategy.label,
+            "split": split,
+            "seed": cell.seed,
+            "student": "" if cell.method.plugin.prompted_role == "teacher" else cell.student.label,
+        }
+        selection = cell.method.train.selection if cell.method.plugin.rounds else ""
+        scored.append(Cell.of(verdicts, selection=selection, **where))
+        figures = cell.method.plugin.measures(
+            zip(run.questions(cell.task, split), answers, strict=True)
+        )
+        if figures:
+            measures.append({**where, **figures})
+    scores = score_grid(scored, run.baseline)
+    groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+        (task.label, split): strata(run.questions(task, split)) for task, split in run.evaluated()
+    }
+    by_group = [
+        {
+            name: [
+                {"group": group, **figures}
+                for group, figures in scores.by_group(index, keys).items()
+            ]
+            for name, keys in groups[row.task, row.split].items()
+        }
+        for index, row in enumerate(scores.rows)
+    ]
+    write_json(run.folder / "contamination.json", _contamination(run))
+    made_from = {"made_from": run.scores_made_from}
+    extra = {"by_group": by_group, "measures": measures}
+    write_json(run.folder / "scores.json", {**made_from, **scores.to_json(), **extra})
+
+
+def _contamination(run: Run) -> dict[str, Any]:
+    """Report the test questions of each task that stand in training data, exemplars, rationales."""
+    reports = {}
+    for task in run.recipe.tasks:
+        methods = [method for method in run.recipe.methods if method.plugin.rounds]
+        kept = (run.curate_artifact(task, method).folder / "kept.jsonl" for method in methods)
+        report = contamination_report(
+            run.questions(task, "train"),
+            run.questions(task, "test"),
+            (shown for method in run.recipe.methods for shown in run.exemplars(task, method)),
+            (one for path in kept if path.exists() for one in read_records(path, Rationale)),
+        )
+        reports[task.label] = report.to_json()
+    return reports

@@ -1,0 +1,83 @@
+"""Where jobs run changes nothing: in this process, or each in a process that knows only its pickle."""
+
+from __future__ import annotations
+
+import copy
+import json
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cotdistill.pipeline import STAGES, run_recipe
+from cotdistill.recipe import parse_recipe
+from cotdistill.runs.run import Run
+from cotdistill.testing.tiny import tiny_checkpoint
+from cotdistill.util.files import read_json
+
+ELSEWHERE = '''
+    """An executor whose jobs see nothing of this process but their own pickled form."""
+    import pickle, subprocess, sys
+    from cotdistill.contracts import Executor
+
+    class Processes(Executor):
+        """A fresh process for each job."""
+
+        def run(self, jobs):
+            for job in jobs:
+                program = "import pickle, sys; pickle.load(sys.stdin.buffer)()"
+                subprocess.run([sys.executable, "-c", program], input=pickle.dumps(job), check=True)
+'''
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> dict[str, Any]:
+    rows = [{"question": f"{n} + 1?", "answer": "7"} for n in range(30)]
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {
+        "name": "here",
+        "output": str(tmp_path),
+        "task": {
+            "name": "custom",
+            "path": str(tmp_path / "questions.jsonl"),
+            "answer": "number",
+            "label": "sums",
+        },
+        "teacher": {"name": "scripted", "replies": " So it is. The answer is 7."},
+        "student": {"model": str(tiny_checkpoint(tmp_path / "base", "gpt2")), "label": "tiny"},
+        "methods": [{"name": "fine_tune_cot", "student_max_tokens": 8, "label": "cot"}],
+        "limit": {"train": 6, "validation": 2, "test": 4},
+        "train": {"epochs": 2, "batch_size": 3},
+    }
+
+
+def test_jobs_run_from_their_pickled_form(
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere.py").write_text(textwrap.dedent(ELSEWHERE))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    here = run_recipe(parse_recipe(recipe))
+    there = run_recipe(parse_recipe({**recipe, "name": "there", "executor": "elsewhere:Processes"}))
+    assert read_json(there.folder / "scores.json") == read_json(here.folder / "scores.json")
+    assert (there.folder / "report.html").exists()
+    assert there.ledger.to_json()["roles"] == {}  # this process asked nobody
+    again = [job for stage in STAGES.values() for job in stage(there)]
+    assert [job.key for job in again if job.stage == "infer"] == [
+        "sums/cot/tiny/seed-0/infer/test-greedy"
+    ]
+    before = (there.folder / again[0].key / "done.json").stat().st_mtime_ns
+    copy.copy(again[0])()  # made again of its pickled form
+    assert (there.folder / again[0].key / "done.json").stat().st_mtime_ns == before
+
+
+def test_jobs_are_made_of_recipe_stage_and_key(recipe: dict[str, Any]) -> None:
+    run = Run(parse_recipe(recipe))
+    jobs = [job for stage in STAGES.values() for job in stage(run)]
+    assert [job.stage for job in jobs][:4] == ["generate", "curate", "train", "infer"]
+    for job in jobs:
+        _, parts = job.__reduce__()  # type: ignore[misc]
+        assert all(isinstance(part, str) for part in parts)
+        other = copy.copy(job)
+        assert (other.stage, other.key) == (job.stage, job.key)
