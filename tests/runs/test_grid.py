@@ -10,7 +10,6 @@ import pytest
 
 from cotdistill.errors import DataError, RecipeError
 from cotdistill.recipe import parse_recipe
-from cotdistill.runs.fingerprints import checkpoint_stamp
 from cotdistill.runs.run import Run
 from cotdistill.util.progress import SilentProgress
 
@@ -138,17 +137,3 @@ def test_empty_split_is_explained(tmp_path: Path) -> None:
     one = run(tmp_path, evaluate_on=["ood"])
     with pytest.raises(DataError, match="the ood split is empty"):
         one.digest(one.recipe.tasks[0].label, "ood")
-
-
-def test_a_replaced_checkpoint_is_noticed(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "model.safetensors").write_bytes(b"one")
-    before = checkpoint_stamp(tmp_path / "model")
-    assert before == checkpoint_stamp(str(tmp_path / "model"))
-    (tmp_path / "model" / "README.md").write_text(
-        "A model card says nothing that a run depends on."
-    )
-    assert before == checkpoint_stamp(tmp_path / "model")
-    (tmp_path / "model" / "model.safetensors").write_bytes(b"other")
-    assert checkpoint_stamp(tmp_path / "model") != before
-    assert checkpoint_stamp("hub/id") is None

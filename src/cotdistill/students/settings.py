@@ -9,9 +9,11 @@ train: {epochs: 20, batch_size: 8, learning_rate: 3.0e-4}
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cotdistill.contracts import Operational
 
 __all__ = ["LoraSettings", "StudentSettings", "TrainSettings"]
 
@@ -96,9 +98,9 @@ class TrainSettings(_Settings):
     """Examples of one question to keep together in a batch; by default `batch_size` / 16, so that a batch holds 16 questions.
     More is faster and learns less per epoch (docs/students.md)."""
     gradient_checkpointing: bool = False
-    save_minutes: float = Field(10.0, gt=0)
+    save_minutes: Annotated[float, Operational()] = Field(10.0, gt=0)
     """Besides each epoch's end, a checkpoint to resume from is written this often."""
-    report_to: tuple[str, ...] = ()
+    report_to: Annotated[tuple[str, ...], Operational()] = ()
     """Trackers of the transformers Trainer: tensorboard, wandb, trackio, ..."""
 
     def steps(self, examples: int) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
-from cotdistill.contracts import Teacher
+from cotdistill.contracts import Operational, Teacher
 from cotdistill.errors import UserError
 
 __all__ = ["EndpointSettings"]
@@ -24,7 +24,7 @@ class EndpointSettings(Teacher):
     model: str
     base_url: str = "https://api.openai.com/v1"
     api: Literal["chat", "completions"] = "chat"
-    key_env: str = "OPENAI_API_KEY"
+    key_env: Annotated[str, Operational()] = "OPENAI_API_KEY"
     system: str = ""
     extra_body: Mapping[str, Any] = {}
     omit: tuple[str, ...] = ()
@@ -32,22 +32,22 @@ class EndpointSettings(Teacher):
     prefill: bool = False
     seed: int | None = None
     logprobs: bool = False
-    samples_per_call: int = Field(16, ge=1)
-    max_concurrency: int = Field(128, ge=1)
-    requests_per_minute: float | None = Field(None, gt=0)
-    tokens_per_minute: float | None = Field(None, gt=0)
-    timeout_s: float = Field(300.0, gt=0)
-    total_timeout_s: float = Field(3600.0, gt=0)
-    patience_s: float = Field(600.0, ge=0)
-    connect_patience_s: float = Field(10.0, ge=0)
-    retries: int = Field(6, ge=0)
-    batch: bool = False
-    batch_size: int = Field(50_000, ge=1)
-    batch_gather_s: float = Field(5.0, ge=0)
-    batch_poll_s: float = Field(30.0, gt=0)
-    input_price: float | None = Field(None, ge=0)
-    cached_input_price: float | None = Field(None, ge=0)
-    output_price: float | None = Field(None, ge=0)
+    samples_per_call: Annotated[int, Operational()] = Field(16, ge=1)
+    max_concurrency: Annotated[int, Operational()] = Field(128, ge=1)
+    requests_per_minute: Annotated[float | None, Operational()] = Field(None, gt=0)
+    tokens_per_minute: Annotated[float | None, Operational()] = Field(None, gt=0)
+    timeout_s: Annotated[float, Operational()] = Field(300.0, gt=0)
+    total_timeout_s: Annotated[float, Operational()] = Field(3600.0, gt=0)
+    patience_s: Annotated[float, Operational()] = Field(600.0, ge=0)
+    connect_patience_s: Annotated[float, Operational()] = Field(10.0, ge=0)
+    retries: Annotated[int, Operational()] = Field(6, ge=0)
+    batch: Annotated[bool, Operational()] = False
+    batch_size: Annotated[int, Operational()] = Field(50_000, ge=1)
+    batch_gather_s: Annotated[float, Operational()] = Field(5.0, ge=0)
+    batch_poll_s: Annotated[float, Operational()] = Field(30.0, gt=0)
+    input_price: Annotated[float | None, Operational()] = Field(None, ge=0)
+    cached_input_price: Annotated[float | None, Operational()] = Field(None, ge=0)
+    output_price: Annotated[float | None, Operational()] = Field(None, ge=0)
 
     @field_validator("base_url")
     @classmethod

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from cotdistill.contracts import Model, Teacher
+from cotdistill.contracts import Model, Operational, Teacher
 from cotdistill.errors import FatalTeacherError, QuestionFailed
 from cotdistill.records import Completion, Message, Prompt, Request
 
@@ -29,7 +29,7 @@ class Scripted(Teacher):
     """
 
     replies: Replies | Mapping[str, Replies] | Callable[[Request, int], str] = " The answer is 1."
-    latency_s: float = 0.0
+    latency_s: Annotated[float, Operational()] = 0.0
     faults: Mapping[str, Fault] = {}
     revision: str = ""
 
