@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from cotdistill.contracts import Teacher
+from cotdistill.contracts import Method, Task, Teacher
 from cotdistill.errors import DataError, PluginError, QuestionFailed
+from cotdistill.methods.fine_tune_cot import FineTuneCot
+from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.model.client import Asker
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.plugins import build
 from cotdistill.prompting.parts import question_block
-from cotdistill.records import Completion, Message, Question, Request
+from cotdistill.records import Completion, Message, Question, Rationale, Request
 from cotdistill.teachers.recorded import Recorded
 from cotdistill.teachers.scripted import Scripted
 
@@ -66,33 +69,32 @@ def cot(question: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["r.jsonl", "r.json"])
-def test_one_reply_is_cut_to_what_the_prompt_asks_for(tmp_path: Path, name: str) -> None:
+def test_a_reply_goes_on_where_the_prompt_leaves_off(tmp_path: Path, name: str) -> None:
     path = file(tmp_path, TWO_CALLS, ONE_REPLY, name=name)
     question = "Ana has 3 apples and finds 8. How many?"
-    assert ask(path, cot(question)) == [" 3 + 8 = 11."]
+    assert ask(path, cot(question)) == [" 3 + 8 = 11. The answer is 11."]
     assert ask(path, cot(question) + " 3 + 8 = 11.\nTherefore, the answer is") == [" 11"]
     assert ask(path, f"Q: {question}\nA:") == [" 3 + 8 = 11. The answer is 11."]
-    assert ask(path, f"Q: {question}\nA: The answer is") == [" 11"]
 
 
 def test_two_calls(tmp_path: Path) -> None:
     path = file(tmp_path, TWO_CALLS, ONE_REPLY)
     (rationale,) = ask(path, cot("Is the coin heads up?"))
-    assert rationale == " \n\nBo flips it.\nSo it is tails up."
+    assert rationale == " Bo flips it.\nSo it is tails up.\nThe answer is No."
     second = cot("Is the coin heads up?") + rationale + "\nTherefore, the answer is"
     assert ask(path, second) == [" No."]
 
 
 def test_options_match_however_they_are_written(tmp_path: Path) -> None:
     block = question_block(Question("q", "The moon is made of", options=("rain", "warmth")))
-    assert ask(file(tmp_path, OPTIONS), cot(block)) == [" It is hot."]
+    assert ask(file(tmp_path, OPTIONS), cot(block)) == [" It is hot. The answer is B: warmth."]
 
 
 def test_samples_come_from_lists_and_from_several_files(tmp_path: Path) -> None:
     files = [file(tmp_path, ONE_REPLY, name="a.jsonl"), file(tmp_path, SEVERAL, name="b.json")]
     question = "Ana has 3 apples and finds 8. How many?"
     assert ask(files, cot(question), samples=3) == [
-        " 3 + 8 = 11.",
+        " 3 + 8 = 11. The answer is 11.",
         " 3 + 8 = 11.",
         " 8 and 3 give 11.",
     ]
@@ -112,10 +114,6 @@ def test_the_last_question_of_a_few_shot_prompt_counts(tmp_path: Path) -> None:
     ("prompt", "prefill"),
     [
         (cot("Is the moon up?"), ""),
-        (
-            "Q: Is the coin heads up?\nBreak the question into sub-questions and solve each one.\n",
-            "",
-        ),
         (cot("Is the coin heads up?"), " Another start"),
     ],
 )
@@ -171,56 +169,128 @@ def test_bad_files_are_named_with_the_place(tmp_path: Path) -> None:
         build("teachers", "recorded", Teacher)
     torn = tmp_path / "torn.jsonl"
     torn.write_text(json.dumps(ONE_REPLY) + '\n{"question": ')
-    with pytest.raises(DataError, match=r"torn.jsonl:2: no JSON"):
+    with pytest.raises(DataError, match=r"torn.jsonl:2: malformed JSON at column 14"):
         ask(torn, "Q")
-    with pytest.raises(DataError, match=r"needs `question` and `completion`.*; it has a, b"):
+    with pytest.raises(DataError, match=r"r.jsonl:1: no field of completion.*; it has a, b"):
         ask(file(tmp_path, {"a": 1, "b": 2}), "Q")
-    with pytest.raises(DataError, match="item 2: not an object"):
+    with pytest.raises(DataError, match=r"r.jsonl:1: no field of question.*set `questions` to"):
+        ask(file(tmp_path, {"id": 1, "completion": "x"}), "Q")
+    with pytest.raises(DataError, match="item 1: a row must be an object"):
         ask(file(tmp_path, ONE_REPLY, 7, name="r.json"), "Q")
     (tmp_path / "broken.json").write_text("[1, ")
-    with pytest.raises(DataError, match=r"broken.json: no JSON"):
+    with pytest.raises(DataError, match=r"broken.json:1: malformed JSON"):
         ask(tmp_path / "broken.json", "Q")
+
+
+
+
+def test_a_guide_gets_the_next_sentence_of_a_recorded_solution(tmp_path: Path) -> None:
+    row = {"question": "How many pens?", "completion": "Ana has 3 pens at first. She buys 8 more. So 11."}
+    path = file(tmp_path, row)
+    prompt = "Q: How many pens?\nSteps so far: {}\nNext step:"
+    assert ask(path, prompt.format("none")) == [" Ana has 3 pens at first. She buys 8 more. So 11."]
+    assert ask(path, prompt.format("Ana has 3 pens at first.")) == [" She buys 8 more. So 11."]
+
+
+def test_questions_are_joined_by_id_and_decompositions_become_steps(tmp_path: Path) -> None:
+    said = "Q1. How many has she?\nShe has 3.\nFinal Answer: How many then?\n3 + 8 = 11. The answer is 11."
+    path = file(tmp_path, {"id": 7, "answer": "11", "completion": said})
+    questions = file(tmp_path, {"id": 7, "question": "How many pens has Ana?"}, name="q.jsonl")
+    teacher = Recorded(files=(path,), questions=questions)
+    request = Request("Q: How many pens has Ana?\nBreak the question into sub-questions.")
+    (reply,) = asyncio.run(teacher.open().complete(request, [0]))
+    steps = "How many has she? ** She has 3.\nHow many then? ** 3 + 8 = 11."
+    assert reply.text == f" {steps}\nThe answer is 11."
+    assert teacher.open().identity() != Recorded(files=(path,)).open().identity()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"input": "How many pens has Ana?\n", "chain": "3 and 8.", "answer": "11", "initial_correct": True},
+        {"instruction": "How many pens", "input": "has Ana?", "output": "3 and 8. The answer is 11"},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "How many pens has Ana?"}]},
+                      {"role": "assistant", "content": "3 and 8.\n#### 11<|im_end|>"}]},
+        {"conversations": [{"from": "human", "value": "How many pens has Ana?"},
+                           {"from": "gpt", "value": "3 and 8.</think>\n\n11"}]},
+        {"doc": {"question": "How many pens has Ana?"}, "resps": [["3 and 8. The answer is 11"]], "target": "11"},
+        {"input": "How many pens has Ana?", "target": "11",
+         "output": {"choices": [{"message": {"role": "assistant", "content": "3 and 8. The answer is 11"}}]}},
+    ],
+)  # fmt: skip
+def test_every_form_of_row_is_one_reply(tmp_path: Path, row: object) -> None:
+    expected = [" 3 and 8. The answer is 11."]
+    assert ask(file(tmp_path, row), cot("How many pens has Ana?")) == expected
+
+
+def test_questions_that_differ_in_their_options_alone_are_told_apart(tmp_path: Path) -> None:
+    rows = [
+        {"question": f"Which of these is a fruit? Options: (A) {one} (B) stone", "completion": one}
+        for one in ("plum", "pear")
+    ]
+    path = file(tmp_path, *rows)
+    block = "Which of these is a fruit?\nContext: N/A\nOptions: (A) {} (B) stone"
+    with pytest.raises(QuestionFailed):
+        ask(path, cot(block.format("pear")))
+    assert ask(path, cot(block.format("pear").replace("Context: N/A\n", ""))) == [" pear"]
+    assert ask(file(tmp_path, rows[0]), cot(block.format("plum"))) == [" plum"]
+
+
+def annotated(method: Method, task: Task, count: int, **recorded: object) -> list[Rationale]:
+    """The rationales of the first training questions, as a run draws them."""
+
+    async def draw() -> list[Rationale]:
+        teacher = build("teachers", {"name": "recorded", **recorded}, Teacher)
+        async with Asker({"teacher": teacher.open()}) as ask:
+            questions = itertools.islice(task.questions("train"), count)
+            return [
+                one
+                for question in questions
+                for one in await method.annotate(question, ask, task.answer_type)
+                if task.answer_type.same(one.answer, question.answer)
+            ]
+
+    return asyncio.run(draw())
 
 
 @needs_shared_data
 @pytest.mark.parametrize(
-    "path", sorted(SHARED.glob("text-davinci-002/*.jsonl")), ids=lambda path: path.stem
+    ("name", "file", "samples", "right"),
+    [
+        # Right rationales among those of the first 60 training questions, found by reading the files.
+        ("coin_flip_benchmark", "text-davinci-002/coin_flip.jsonl", 1, 55),
+        ("last_letter_concatenation", "text-davinci-002/last_letters.jsonl", 1, 35),
+        ("last_letter_concatenation", "mentor-kd/last_letter_concatenation_3_train.json", 3, 180),
+        ("last_letter_concatenation", "mentor-kd/last_letter_concatenation_6_samples.json", 6, 180),
+        ("date_understanding", "mentor-kd/date_understanding_3_train.json", 3, 170),
+        ("date_understanding", "mentor-kd/date_understanding_6_samples.json", 6, 100),
+        ("tracking_shuffled_objects", "mentor-kd/tracking_shuffled_objects_3_train.json", 3, 170),
+        ("tracking_shuffled_objects", "mentor-kd/tracking_shuffled_objects_6_samples.json", 6, 100),
+        ("svamp", "mentor-kd/svamp_3_train.json", 3, 150),
+        ("svamp", "mcc-kd/svamp_train_10_rationales.json", 10, 300),
+        ("svamp", "eit-nlp/SVAMP_llama_level1_ranked.json", 1, 40),
+        ("strategy_qa", "mentor-kd/strategy_qa_3_train.json", 3, 150),
+        ("strategy_qa", "eit-nlp/stqa_llama_level6_ranked.json", 1, 40),
+        ("gsm8k", "eit-nlp/gsm8k_gemini_level2_ranked.json", 1, 55),
+    ],
 )
-def test_every_real_reply_of_two_calls_is_found_again(path: Path) -> None:
-    rows = [json.loads(line) for line in path.read_bytes().splitlines()[:150]]
-    model = Recorded(files=(path,)).open()
-
-    async def check() -> None:
-        for row in rows:
-            (first,) = await model.complete(Request(cot(row["question"])), [0])
-            body = row["completion"].removeprefix("Let's think step by step.")
-            assert body.startswith(first.text)
-            assert "answer (" not in first.text[-40:]
-            (second,) = await model.complete(
-                Request(cot(row["question"]) + f"{first.text}\nTherefore, the answer is"), [0]
-            )
-            assert second.text == row["answer_completion"]
-
-    asyncio.run(check())
+def test_real_recordings_of_a_task(name: str, file: str, samples: int, right: int) -> None:
+    task = build("tasks", {"name": name, "data_dir": str(SHARED.parent)}, Task)
+    made = annotated(FineTuneCot(samples=samples), task, 60, files=[SHARED / file])
+    assert len(made) == right
+    assert not any("The answer is" in one.text for one in made)
 
 
 @needs_shared_data
-@pytest.mark.parametrize("path", sorted(SHARED.glob("*/*.json")), ids=lambda path: path.stem)
-def test_every_real_single_reply_is_found_again(path: Path) -> None:
-    rows = json.loads(path.read_bytes())[:150]
-    model = Recorded(files=(path,)).open()
-
-    async def check() -> int:
-        split = 0
-        for row in rows:
-            samples = len(row["output"]) if isinstance(row["output"], list) else 1
-            firsts = await model.complete(Request(cot(row["instruction"])), range(samples))
-            assert len(firsts) == samples
-            second = cot(row["instruction"]) + f"{firsts[0].text}\nTherefore, the answer is"
-            (answer,) = await model.complete(Request(second), [0])
-            assert answer.text.strip()
-            split += len(firsts[0].text) < len(row["output"])
-        return split
-
-    split = asyncio.run(check())
-    assert "mcc-kd" in str(path) or split > 0.9 * len(rows)
+@pytest.mark.parametrize("name", ["SVAMP", "MultiArith", "ASDiv", "StrategyQA", "GSM8K"])
+def test_real_decompositions_have_steps(name: str) -> None:
+    answer = "yes_no" if name == "StrategyQA" else "number"
+    questions = SHARED.parent / "benchmarks" / "faithful-cot" / f"{name}.jsonl"
+    files = [SHARED / "faithful-cot" / f"{name}.gpt4_LtM.jsonl"]
+    task = build(
+        "tasks", {"name": "custom", "path": str(questions), "answer": answer, "overlap": "drop"}, Task
+    )
+    made = annotated(SocraticCot(), task, 60, files=files, questions=questions)
+    assert len(made) >= 45
+    assert all(len(one.steps) >= 1 for one in made)
+    assert sum(len(one.steps) for one in made) > 2 * len(made)

@@ -1,4 +1,8 @@
-"""Where rows come from: local JSONL, JSON, CSV and Parquet files, or a hub data set. Every error names file and line."""
+"""Read rows: local JSON, JSON Lines, CSV, TSV and Parquet files, or a data set of a hub. Every error names file and line.
+
+The content decides between JSON Lines, one JSON list and one object that holds its rows (`data`, `samples`), whatever
+the name; a byte order mark and gzip (".gz") are read. NaN, as `json.dumps` writes an empty cell, is an empty cell.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,22 @@ import gzip
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cotdistill.errors import DataError, MissingExtra
 
-__all__ = [
-    "Row",
-    "check_unicode",
-    "data_folder",
-    "hub_rows",
-    "is_hub_id",
-    "local_file",
-    "pick",
-    "rows",
-    "text_of",
-]
+__all__ = ["Row", "check_unicode", "data_folder", "hub_rows", "is_hub_id", "local_file", "rows"]
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".jsonl.gz")
+SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".json.gz")
+_HOLDERS = ("data", "samples")
+"""Fields of a whole file that hold its rows: many exports, and logs of Inspect."""
+
+csv.field_size_limit(sys.maxsize)  # Python refuses cells of more than 131,072 characters by default
 
 
 class Row(NamedTuple):
@@ -36,7 +37,7 @@ class Row(NamedTuple):
 
 
 def data_folder(setting: str | None) -> Path | None:
-    """The folder of local data sets: the task's `data_dir`, else the environment variable COTDISTILL_DATA, else None."""
+    """Return the folder of local data sets: `data_dir`, else COTDISTILL_DATA, else None."""
     name = setting or os.environ.get("COTDISTILL_DATA")
     if not name:
         return None
@@ -49,16 +50,15 @@ def data_folder(setting: str | None) -> Path | None:
 
 
 def local_file(folder: Path, stem: str) -> Path | None:
-    """The file of that stem in any readable format, or the first shard of it ("train-00000-of-00001.parquet")."""
+    """Return the file of that stem in any format, or its first shard ("train-00000-of-00001.parquet")."""
     for suffix in SUFFIXES:
         if (folder / f"{stem}{suffix}").is_file():
             return folder / f"{stem}{suffix}"
-    shards = sorted(folder.glob(f"{stem}-*-of-*.parquet"))
-    return shards[0] if shards else None
+    return next(iter(sorted(folder.glob(f"{stem}-*-of-*.parquet"))), None)
 
 
 def is_hub_id(source: str) -> bool:
-    """Whether a source that is no file here reads as "name" or "owner/name" of a hub, not as a path."""
+    """Return whether a source that is no file reads as "name" or "owner/name" of a hub."""
     path = Path(source)
     return (
         len(path.parts) <= 2
@@ -69,18 +69,16 @@ def is_hub_id(source: str) -> bool:
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """The rows of a file, by its suffix.
+    """Read the rows of a file.
 
     Raises:
         DataError: the file is missing, of another kind, or a line of it is malformed.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; correct the path, or use a hub id like owner/name")
-    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
-    if suffix in (".jsonl", ".jsonl.gz", ".ndjson"):
-        yield from _jsonl(path)
-    elif suffix == ".json":
-        yield from _json(path)
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if suffix in (".jsonl", ".ndjson", ".json"):
+        yield from _json(path, suffix)
     elif suffix in (".csv", ".tsv"):
         yield from _csv(path, "\t" if suffix == ".tsv" else ",")
     elif suffix == ".parquet":
@@ -92,44 +90,93 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{path}:{number}: not UTF-8 (byte {error.start}); save the file as UTF-8"
-                ) from error
-
-
-def _jsonl(path: Path) -> Iterator[Row]:
-    for number, line in _lines(path):
-        if not line.strip():
-            continue
-        try:
-            fields = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}:{number}: malformed JSON at column {error.colno}: {error.msg}; correct the line, or remove it"
-            ) from error
-        yield _row(f"{path}:{number}", fields)
-
-
-def _json(path: Path) -> Iterator[Row]:
+    number = 0
     try:
-        data = json.loads("".join(line for _, line in _lines(path)))
-    except json.JSONDecodeError as error:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        wrong = f"{path}:{number}: not UTF-8 (byte {error.start}); save the file as UTF-8"
+        raise DataError(wrong) from error
+    except gzip.BadGzipFile as error:
         raise DataError(
-            f"{path}:{error.lineno}: malformed JSON: {error.msg}; one JSON list, or use .jsonl"
+            f"{path}: no gzip file ({error}); fetch it again, or rename it without .gz"
         ) from error
-    if isinstance(data, Mapping) and isinstance(data.get("data"), list):
-        data = data["data"]
-    if not isinstance(data, list):
+    except (EOFError, zlib.error) as error:
         raise DataError(
-            f"{path}: holds no list of rows; write [{{...}}, {{...}}], or one object a line as .jsonl"
-        )
-    for index, fields in enumerate(data):
-        yield _row(f"{path}: item {index}", fields)
+            f"{path}: the gzip file is damaged after line {number} ({error}); fetch it again"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _constant(name: str) -> None:
+    if name != "NaN":
+        raise ValueError(f"{name} is no number that can be used")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_constant)
+
+
+def _parse(text: str, place: str, line: int, remedy: str) -> Any:
+    try:
+        return _DECODER.decode(text.removesuffix("\n"))
+    except json.JSONDecodeError as error:
+        at = f"{place}:{line + error.lineno - 1}"
+        wrong = f"{at}: malformed JSON at column {error.colno}: {error.msg}; {remedy}"
+        raise DataError(wrong) from error
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise DataError(f"{place}:{line}: malformed JSON: {reason}; {remedy}") from error
+
+
+def _json(path: Path, suffix: str) -> Iterator[Row]:
+    lines = ((number, line) for number, line in _lines(path) if line.strip())
+    first = next(lines, None)
+    if first is None:
+        return
+    number, start = first
+    whole = start.lstrip().startswith("[") or start.strip() == "{"
+    if not whole:
+        second = next(lines, None)
+        whole = second is None and suffix == ".json"
+        lines = chain([first] if second is None else [first, second], lines)
+        try:
+            _DECODER.decode(start)
+        except (ValueError, RecursionError):
+            whole = whole or suffix == ".json"
+    else:
+        lines = chain([first], lines)
+    if whole:
+        text = "".join(line for _, line in lines)
+        remedy = "correct it, or write one JSON object a line as .jsonl"
+        yield from _held(path, _parse(text, str(path), number, remedy))
+        return
+    remedy = "correct the line, or remove it"
+    for number, line in lines:
+        yield _row(f"{path}:{number}", _parse(line, str(path), number, remedy))
+
+
+def _held(path: Path, data: Any) -> Iterator[Row]:
+    """Yield the rows of a whole file: a list, a list in a field, or archives of lists by sample index."""
+    held = next((data[name] for name in _HOLDERS if name in data), data) if _is_map(data) else data
+    if isinstance(held, list):
+        for index, fields in enumerate(held):
+            yield _row(f"{path}: item {index}", fields)
+    elif held is not data and _is_map(held):
+        # Archives of Ho et al. 2023: completions by sample index, the model in the metadata.
+        metadata = data.get("metadata")
+        model = metadata.get("base_model", "") if _is_map(metadata) else ""
+        for key, part in held.items():
+            for position, fields in enumerate(part if isinstance(part, list) else [part]):
+                row = _row(f"{path}: data[{key!r}][{position}]", fields)
+                yield Row(row.place, {"index": key, "model": model, **row.fields})
+    else:
+        yield _row(f"{path}: item 0", data)
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _row(place: str, fields: Any) -> Row:
@@ -156,7 +203,8 @@ def check_unicode(place: str, name: str, text: str) -> None:
     except UnicodeEncodeError as error:
         code = f"\\u{ord(text[error.start]):04x}"
         raise DataError(
-            f"{place}: {name}: holds {code}, half of a character; write the whole character, or remove it"
+            f"{place}: {name}: holds {code}, half of a character; write the whole character, "
+            "or remove it"
         ) from error
 
 
@@ -167,12 +215,15 @@ def _csv(path: Path, delimiter: str) -> Iterator[Row]:
             place = f"{path}:{reader.line_num}"
             if None in fields or None in fields.values():
                 wrong = "more" if None in fields else "fewer"
-                raise DataError(
-                    f"{place}: {wrong} cells than the {len(reader.fieldnames or ())} columns; quote commas"
-                )
-            yield Row(place, fields)
+                count = len(reader.fieldnames or ())
+                raise DataError(f"{place}: {wrong} cells than the {count} columns; quote commas")
+            # A table has no type for an empty cell: "nan" is how pandas writes one when told to.
+            empty = {name: None for name, cell in fields.items() if cell in ("nan", "NaN", "NaT")}
+            yield Row(place, fields | empty)
     except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: malformed CSV: {error}") from error
+        raise DataError(
+            f"{path}:{reader.line_num}: malformed CSV: {error}; correct the line"
+        ) from error
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -180,20 +231,21 @@ def _parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet
 
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        index = 0
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+            for fields in batch.to_pylist():
+                yield Row(f"{path}: row {index}", fields)
+                index += 1
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
-    index = 0
-    for batch in file.iter_batches():
-        for fields in batch.to_pylist():
-            yield Row(f"{path}: row {index}", fields)
-            index += 1
+        reason = " ".join(str(error).split())[:200]
+        wrong = f"{path}: cannot be read as Parquet: {reason}; fetch it again"
+        raise DataError(wrong) from error
 
 
 def hub_rows(
     hub: str, config: str | None, split: str, data_files: str | None = None
 ) -> Iterator[Row]:
-    """The rows of one split of a hub data set.
+    """Read the rows of one split of a hub data set.
 
     Raises:
         DataError: the hub cannot be reached, or has no such data set or split.
@@ -210,44 +262,8 @@ def hub_rows(
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"hub data set {hub} ({config or 'default'}, split {split}): {reason}; "
-            "check the id and the network, or set data_dir (or COTDISTILL_DATA) to a folder with local files"
+            f"hub data set {hub} ({config or 'default'}, split {split}): {reason}; check the id and "
+            "the network, or set data_dir (or COTDISTILL_DATA) to a folder with local files"
         ) from error
     for index, fields in enumerate(loaded):
         yield Row(f"{hub}/{split}: row {index}", fields)
-
-
-def pick(row: Row, names: Sequence[str], meaning: str) -> Any:
-    """The first of the fields `names` that the row has.
-
-    Raises:
-        DataError: it has none of them.
-    """
-    for name in names:
-        if row.fields.get(name) is not None:
-            return row.fields[name]
-    wanted = repr(names[0]) if len(names) == 1 else f"of {', '.join(names)}"
-    raise DataError(
-        f"{row.place}: no field {wanted} for the {meaning}; it has {', '.join(map(str, row.fields))}"
-    )
-
-
-def text_of(row: Row, names: Sequence[str], meaning: str) -> str:
-    """The same as text: numbers lose a trailing ".0", truth values become yes and no.
-
-    Raises:
-        DataError: the field is missing, empty, or no text.
-    """
-    value = pick(row, names, meaning)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, str | int | float):
-        raise DataError(
-            f"{row.place}: {meaning} is a {type(value).__name__}, not text; map another column to it"
-        )
-    text = str(value).strip()
-    if not text:
-        raise DataError(f"{row.place}: {meaning} is empty; fill it in, or remove the row")
-    return text

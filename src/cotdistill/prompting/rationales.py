@@ -70,7 +70,7 @@ async def zero_shot_rationales(
         answer, second = await concluded(
             question, ask, answer_type, prompt, reply.text, role=role, max_tokens=answer_max_tokens
         )
-        return _rationale(question, reply, reply.text.strip(), answer, second)
+        return _rationale(question, reply, reasoning_of(reply.text), answer, second)
 
     made = await settled(rationale(reply) for reply in replies)
     return [one for one in made if not isinstance(one, QuestionFailed)]

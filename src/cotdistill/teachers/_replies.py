@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from cotdistill.records import Completion
+from cotdistill.text.thinking import split_thinking
 
 __all__ = [
     "BadReply",
@@ -111,9 +112,7 @@ def _choice(choice: Any, chat: bool) -> tuple[str, str, str, float | None]:
         text = choice.get("text")
     if not isinstance(text, str) or not isinstance(reasoning, str):
         raise BadReply("a choice holds no text")
-    thought = ""
-    if "think>" in text:
-        thought, text = split_thinking(text)
+    thought, text = split_thinking(text)
     finish_reason = choice.get("finish_reason")
     return (
         _whole(text),
@@ -121,19 +120,6 @@ def _choice(choice: Any, chat: bool) -> tuple[str, str, str, float | None]:
         finish_reason if isinstance(finish_reason, str) else "stop",
         _mean_logprob(choice.get("logprobs")),
     )
-
-
-def split_thinking(text: str) -> tuple[str, str]:
-    """What a thinking model wrote between <think> and </think>, and the reply after it.
-
-    Some chat templates open the block in the prompt, so that the text has its end only.
-    """
-    before, closed, after = text.partition("</think>")
-    if closed and (before.lstrip().startswith("<think>") or "<think>" not in before):
-        return before.lstrip().removeprefix("<think>").strip(), after.lstrip("\n")
-    if not closed and text.lstrip().startswith("<think>"):
-        return text.lstrip().removeprefix("<think>").strip(), ""
-    return "", text
 
 
 def cut_at_stops(text: str, stop: Sequence[str], start: int) -> str:

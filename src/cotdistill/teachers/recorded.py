@@ -1,38 +1,58 @@
 """A teacher that was asked before: completions come from files, nothing is sent anywhere and nothing costs.
 
     {"name": "recorded", "files": ["gsm8k_llama_level2.json", "gsm8k_gemini_level2.json"]}
+    {"name": "recorded", "files": ["SVAMP.gpt4_LtM.jsonl"], "questions": "SVAMP.jsonl"}
 
-An exported completion log (`cotdistill cache export`) answers exactly the requests it was made of. Other recordings are one
-reply to a question; it is cut to what the prompt asks for: after "Let's think step by step." the rationale, after "The
-answer is" the answer, after "A:" both. See `_recordings` for the forms of files. Asking for more samples than were
-recorded gives those there are; a question that is not there at all fails with the reason "not recorded".
+An exported completion log (`cotdistill cache export`) answers exactly the requests it was made of. Every other row is a
+question with one reply or several, in any form that `data.fields` reads; rows without a question are joined by `id` to
+the file `questions`. A question is found in a prompt by its words, whatever the white space, punctuation and way of
+listing options; the last question of a prompt counts. Several rows of one question are its samples in order.
+
+A recorded model continues a text as any other: a prompt that already holds a recorded rationale gets the answer, one
+that holds its first sentences gets the next ones, any other gets the whole reply, which ends "The answer is ...".
+Asking for more samples than were recorded gives those there are; a question that is not there fails as "not recorded".
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field, field_validator
 
 from cotdistill.contracts import Model, Teacher
+from cotdistill.data.fields import Reply, question_of, replies_of, text_of
+from cotdistill.data.rows import Row, rows
 from cotdistill.errors import DataError, QuestionFailed
-from cotdistill.records import Completion, Prompt, Request
-
-if TYPE_CHECKING:
-    from cotdistill.teachers._recordings import Recordings, Reply
+from cotdistill.records import Completion, Request
+from cotdistill.text.options import split_options
+from cotdistill.text.templates import WORD
 
 __all__ = ["Recorded"]
+
+_ANCHOR = 6
+"""Words from a question's start that the index is searched by; a shorter question is searched by all."""
+_FEWEST = 5
+"""A question of fewer words is found with its options only: "Which is true?" stands in many."""
+# Labels that one collection writes before options and contexts and another does not.
+_LABEL = re.compile(r"answer choices\s?:|options\s?:|context\s?:|^\s*q\s?:", re.IGNORECASE)
+# A rationale is continued sentence by sentence, or line by line.
+_SENTENCE = re.compile(r"[^\n]+?(?:[.!?](?=\s|$)|\n|$)")
 
 
 class Recorded(Teacher):
     """Completions from files: an exported completion log, or published rationales of other teachers."""
 
     files: tuple[Path, ...] = Field(min_length=1)
+    questions: Path | None = Field(
+        default=None, description="file that gives the questions of rows with an `id` alone"
+    )
 
     @field_validator("files", mode="before")
     @classmethod
@@ -40,48 +60,35 @@ class Recorded(Teacher):
         return (value,) if isinstance(value, str | Path) else value
 
     def open(self) -> Model:
-        for path in self.files:
+        for path in (*self.files, *((self.questions,) if self.questions else ())):
             if not path.is_file():
                 raise DataError(
-                    f"teacher recorded: there is no file {path}; correct `files` in the recipe"
+                    f"teacher recorded: there is no file {path}; correct `files` or `questions`"
                 )
-        return _RecordedModel(self.files)
+        return _RecordedModel(self.files, self.questions)
 
 
 class _RecordedModel:
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
+    def __init__(self, files: Sequence[Path], questions: Path | None) -> None:
+        self._files, self._questions = files, questions
 
     @cached_property
-    def _recordings(self) -> Recordings:
-        from cotdistill.teachers._recordings import Recordings
-
-        return Recordings(self._files)
+    def _recordings(self) -> _Recordings:
+        return _Recordings(self._files, self._questions)
 
     def identity(self) -> Mapping[str, Any]:
         digests = []
-        for path in self._files:
+        for path in (*self._files, *((self._questions,) if self._questions else ())):
             with path.open("rb") as file:
                 digests.append(hashlib.file_digest(file, "sha256").hexdigest())
         return {"teacher": "recorded", "files": digests}
 
     async def complete(self, request: Request, sample_indices: Sequence[int]) -> list[Completion]:
-        from cotdistill.model.completion_log import canonical_json
-
-        wanted = set(sample_indices)
-        made = {}
-        for row in self._recordings.logged(canonical_json(request.to_json())):
-            completion = replace(Completion.from_json(row), key="")
-            if completion.sample_index in wanted:
-                made[completion.sample_index] = completion
-        if not made:
-            prompt = _last_text(request.prompt)
-            texts = _texts(prompt, self._recordings.replies(prompt), request.prefill)
-            made = {
-                index: Completion(texts[index], index)
-                for index in sample_indices
-                if index < len(texts)
-            }
+        found = self._recordings
+        made = found.logged.get(_canonical(request.to_json())) or {
+            index: Completion(text, index, finish_reason=reason)
+            for index, (text, reason) in enumerate(found.texts(request))
+        }
         if not made:
             raise QuestionFailed(
                 "teacher recorded: nothing is recorded for this prompt", "not recorded"
@@ -92,35 +99,123 @@ class _RecordedModel:
         return None
 
 
-def _texts(prompt: str, replies: Sequence[Reply], prefill: str) -> list[str]:
-    """What each recorded reply says to this prompt, sample by sample."""
-    from cotdistill.teachers._recordings import words
+class _Recordings:
+    """The replies of some files by question, and the completions of exported logs by request."""
 
-    end = prompt.rstrip()
-    if end.endswith("answer is"):
-        # A second call repeats the first one's text: the answer is that of the sample it repeats.
-        said = " ".join(words(prompt))
-        repeated = [
-            reply
-            for reply in replies
-            if reply.rationale and " ".join(words(reply.rationale)) in said
-        ]
-        texts = [reply.answer for reply in repeated or replies]
-    elif end.endswith(("step by step.", "Solution:")):
-        texts = [_spaced(reply.rationale) for reply in replies]
-    elif end.endswith("A:"):
-        texts = [
-            f"{_spaced(reply.rationale)} The answer is {reply.answer.strip().rstrip('.')}."
-            for reply in replies
-        ]
-    else:
+    def __init__(self, paths: Sequence[Path], questions: Path | None) -> None:
+        self.logged: dict[str, dict[int, Completion]] = {}
+        self._replies: dict[str, list[Reply]] = {}
+        self._lengths: dict[str, set[int]] = {}
+        self._alone: dict[str, str | None] = {}
+        self._by_id = _questions_by_id(questions) if questions else {}
+        for path in paths:
+            for row in rows(path):
+                self._add(row)
+
+    def _add(self, row: Row) -> None:
+        if "request" in row.fields and "completion" in row.fields:
+            request, completion = row.fields["request"], row.fields["completion"]
+            try:
+                one = replace(Completion.from_json(completion), key="")
+            except ValueError as error:
+                raise DataError(f"{row.place}: no exported log: {error}; export it again") from error
+            self.logged.setdefault(_canonical(request), {})[one.sample_index] = one
+            return
+        replies = replies_of(row)
+        question = self._question(row)
+        found = _words(question)
+        key, bare = " ".join(found), " ".join(_words(split_options(question)[0]))
+        if not found:
+            raise DataError(f"{row.place}: the question has no words; correct it, or remove the row")
+        self._replies.setdefault(key, []).extend(replies)
+        self._anchor(found)
+        if bare != key and len(bare.split()) >= _FEWEST:
+            # A prompt may write something between a question and its options; two questions
+            # that differ in their options alone are found with them only.
+            self._alone[bare] = key if self._alone.get(bare, key) == key else None
+            self._anchor(bare.split())
+
+    def _question(self, row: Row) -> str:
+        id = row.fields.get("id")
+        if str(id) in self._by_id and "question" not in row.fields:
+            return self._by_id[str(id)]
+        try:
+            return question_of(row)
+        except DataError as error:
+            remedy = f"; and {id!r} is no id of the file `questions`" if self._by_id else (
+                "; set `questions` to the file that gives them by id"
+            )
+            raise DataError(f"{error}{remedy}") from error
+
+    def _anchor(self, found: list[str]) -> None:
+        self._lengths.setdefault(" ".join(found[:_ANCHOR]), set()).add(len(found))
+
+    def texts(self, request: Request) -> list[tuple[str, str]]:
+        """Return what each reply to the prompt's last question has to say behind the prompt, with its finish reason."""
+        prompt = request.prompt if isinstance(request.prompt, str) else request.prompt[-1].content
+        words = _words(prompt)
+        place = self._last_question(words)
+        if place is None:
+            return []
+        end, key = place
+        replies, after = self._replies[key], f" {' '.join(words[end:])} "
+        held = [(_held(reply.rationale, after), reply) for reply in replies]
+        if any(length for length, _ in held):
+            # The reply that the prompt repeats most of is the one that it continues.
+            held = sorted((one for one in held if one[0]), key=lambda one: -one[0])
         texts = []
-    return [text for text in texts if text.startswith(prefill)]
+        for length, reply in held:
+            text = _rest(reply, length)
+            ends = [at for stop in request.stop if stop and (at := text.find(stop)) >= 0]
+            text = text[: min(ends)] if ends else text
+            if text.startswith(request.prefill):
+                texts.append((text, reply.finish_reason))
+        return texts
+
+    def _last_question(self, words: list[str]) -> tuple[int, str] | None:
+        """Return where the last and longest known question of a prompt ends, and its key."""
+        best: tuple[int, int, str] | None = None
+        for start in range(len(words)):
+            for anchor in range(1, _ANCHOR + 1):
+                for length in self._lengths.get(" ".join(words[start : start + anchor]), ()):
+                    if anchor != min(length, _ANCHOR) or start + length > len(words):
+                        continue
+                    found = " ".join(words[start : start + length])
+                    key = found if found in self._replies else self._alone.get(found)
+                    if key is not None:
+                        best = max(best or (0, 0, ""), (start + length, length, key))
+        return (best[0], best[2]) if best else None
 
 
-def _spaced(rationale: str) -> str:
-    return rationale if not rationale or rationale[0].isspace() else " " + rationale
+def _questions_by_id(path: Path) -> dict[str, str]:
+    return {text_of(row, ("id",), "id"): question_of(row) for row in rows(path)}
 
 
-def _last_text(prompt: Prompt) -> str:
-    return prompt if isinstance(prompt, str) else prompt[-1].content
+def _words(text: str) -> list[str]:
+    return WORD.findall(_LABEL.sub(" ", text).lower())
+
+
+def _held(rationale: str, after: str) -> int:
+    """Return how much of a rationale, in characters and whole sentences, the words of a prompt already hold."""
+    held, said = 0, ""
+    for sentence in _SENTENCE.finditer(rationale):
+        said = f"{said} {' '.join(WORD.findall(sentence[0].lower()))}".rstrip()
+        if not said or f" {said.strip()} " not in after:
+            break
+        held = sentence.end()
+    # A few words ("1.", "First,") may stand in any prompt; the whole of a short rationale counts.
+    return held if len(said.split()) >= _FEWEST or held >= len(rationale.rstrip()) else 0
+
+
+def _rest(reply: Reply, held: int) -> str:
+    """Return what stands behind the first `held` characters of the rationale: the answer alone where that is all of it."""
+    answer, rest = reply.answer.strip(), reply.rationale[held:].strip()
+    if not rest:
+        return f" {answer}" if held or not reply.rationale else ""
+    if not answer or rest.endswith(answer):
+        return f" {rest}"
+    return f" {rest}{chr(10) if chr(10) in rest else ' '}The answer is {answer.rstrip('.')}."
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

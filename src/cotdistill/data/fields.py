@@ -1,0 +1,311 @@
+"""Read the fields of a row strictly: texts, missing values, questions, options, replies and gold, under the names people use.
+
+A text is a string, a number, a truth value, or a list of content parts of a chat; a missing value is None, NaN, NaT or "".
+Anything else is refused with its place: no `repr` of Python ever becomes part of a question or an answer. The forms read:
+
+    {"question": ..., "answer": ...}    {"instruction": ..., "input": ..., "output": ...}    (Alpaca)
+    {"messages": [{"role": "user", "content": ...}, ...]}    {"conversations": [{"from": "human", ...}]}    (OpenAI, ShareGPT)
+    {"doc": {...}, "resps": [[...]], "target": ...}    {"input": ..., "target": ..., "output": {"choices": ...}}    (lm-eval, Inspect)
+    {"choices": {"text": [...], "label": [...]}, "answerKey": "B"}    {"choices": [...], "answer": 2}    (ARC, MMLU)
+"""  # noqa: E501  (one form a line is easier to read)
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from cotdistill.data.rows import Row, check_unicode
+from cotdistill.errors import DataError
+from cotdistill.text.thinking import split_thinking
+
+__all__ = [
+    "ALIASES",
+    "Reply",
+    "missing",
+    "options_of",
+    "optional",
+    "pick",
+    "question_of",
+    "replies_of",
+    "split_reply",
+    "text_of",
+]
+
+ALIASES = {
+    "question": (
+        "question", "problem", "instruction", "question_stem", "question_concat", "input",
+        "inputs", "prompt", "query", "text",
+    ),
+    "answer": (
+        "answer", "gold", "answerKey", "correct", "label", "target", "targets", "final_ans",
+        "output_answer", "result", "output",
+    ),
+    "gold": ("gold", "answer", "answerKey", "correct", "label", "target", "targets"),
+    "options": ("options", "choices", "candidates", "alternatives"),
+    "completion": (
+        "completion", "output", "response", "completions", "outputs", "responses", "resps",
+        "generated_text", "chain",
+    ),
+    "rationale": ("rationale", "reasoning", "explanation", "solution", "chain"),
+    "index": ("index", "id", "doc_id", "sample_index"),
+}  # fmt: skip
+"""The names a field goes by, the usual one first: for every reader of other people's files."""
+
+_CHATS = ("messages", "conversations")
+_SHORT_REPLY = 12
+"""A reply of at most so many words after thinking is an answer alone: the thinking is then the rationale."""
+# The sentence that gives the answer. Repeats are bounded: an open bracket or "so" with a long gap stays linear.
+_CONCLUSION = re.compile(
+    r"(?:(?:so|therefore|thus|hence)\W{1,4})?(?:among \w{1,20} through \w{1,20}\W{1,4})?"
+    r"the (?:final |correct )?answer(?: \([^()\n]{1,60}\))? is:?\s?|-->|####",
+    re.IGNORECASE,
+)
+# A sentence ends before a capital, or at the end of a line.
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s(?=[A-Z(])|\n")
+# One step of a least-to-most decomposition ("Q2. How many ...?" and its solution below), and the last one.
+_STEP = re.compile(r"^(?:Q\d{1,3}\.|Final [Aa]nswer:)[ \t]*([^\n]{1,2000})\n", re.MULTILINE)
+
+
+class Reply(NamedTuple):
+    """One reply taken apart: the reasoning, the text that gives the answer, and both as they were written."""
+
+    rationale: str
+    answer: str
+    text: str
+    finish_reason: str = "stop"
+
+
+def missing(value: Any) -> bool:
+    """Return whether a value is an empty cell: None, "", or NaN and NaT, which alone differ from themselves."""
+    return value is None or value == "" or bool(value != value)
+
+
+def pick(row: Row, names: Sequence[str], meaning: str) -> Any:
+    """Return the first of the fields `names` that is not missing.
+
+    Raises:
+        DataError: the row has none of them.
+    """
+    for name in names:
+        if not missing(row.fields.get(name)):
+            return row.fields[name]
+    wanted = repr(names[0]) if len(names) == 1 else f"of {', '.join(names)}"
+    if any(name in row.fields for name in names):
+        raise DataError(f"{row.place}: {meaning} is empty; fill it in, or remove the row")
+    raise DataError(
+        f"{row.place}: no field {wanted} for the {meaning}; it has {', '.join(map(str, row.fields))}"
+    )
+
+
+def text_of(row: Row, names: Sequence[str], meaning: str) -> str:
+    """Return the first of the fields `names` that is not missing, as text.
+
+    Raises:
+        DataError: the field is missing, empty, or no text.
+    """
+    text = _text(pick(row, names, meaning), row.place, meaning).strip()
+    if not text:
+        raise DataError(f"{row.place}: {meaning} is empty; fill it in, or remove the row")
+    return text
+
+
+def optional(row: Row, names: Sequence[str], meaning: str) -> str:
+    """Return the first of the fields `names` that is not missing as text, or ""."""
+    found = (row.fields[name] for name in names if not missing(row.fields.get(name)))
+    value = next(found, None)
+    return "" if value is None else _text(value, row.place, meaning).strip()
+
+
+def _text(value: Any, place: str, meaning: str) -> str:
+    """Return a scalar or the joined parts of a chat's content as text: 2.0 as "2", truth values as yes and no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str | int | float):
+        return str(value)
+    if isinstance(value, list) and value and all(_is_part(part) for part in value):
+        said = (part.get("text") for part in value if part.get("type") in (None, "text"))
+        return "".join(text for text in said if isinstance(text, str))
+    raise DataError(
+        f"{place}: {meaning} is a {type(value).__name__}, not text; map another column to it"
+    )
+
+
+def _is_part(value: Any) -> bool:
+    """Return whether a value is one part of a message's content (text, thinking, an image)."""
+    return isinstance(value, Mapping) and ("type" in value or isinstance(value.get("text"), str))
+
+
+def question_of(row: Row, column: str = "") -> str:
+    """Return the question: a column, an instruction with its input, a chat's last user message, a sample's own.
+
+    Raises:
+        DataError: the row has none.
+    """
+    doc = row.fields.get("doc")
+    if not column and isinstance(doc, Mapping):
+        return question_of(Row(f"{row.place}: doc", doc))
+    names = (column,) if column else ALIASES["question"]
+    chat = next((name for name in (*names, *_CHATS) if _is_chat(row.fields.get(name))), None)
+    if chat is not None:
+        asked = [one for role, one in _messages(row, chat) if role == "user"]
+        if not asked:
+            raise DataError(f"{row.place}: {chat}: needs a message of the user")
+        return text_of(Row(row.place, asked[-1]), ("content", "value"), "question")
+    text = text_of(row, names, "question")
+    if row.fields.get("instruction") is not None and column in ("", "instruction"):
+        # Alpaca's `input` is what the instruction is about; a file without instructions may call its question so.
+        added = optional(row, ("input",), "input") if "question" not in row.fields else ""
+        text = f"{text}\n{added}" if added and added != text else text
+    return text
+
+
+def _is_chat(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in value)
+    )
+
+
+def _messages(row: Row, name: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the messages of a chat with OpenAI's names of the roles."""
+    roles = {"human": "user", "gpt": "assistant", "model": "assistant"}
+    said = []
+    for message in row.fields[name]:
+        role = text_of(Row(row.place, message), ("role", "from"), "role")
+        said.append((roles.get(role, role), message))
+    return said
+
+
+def options_of(row: Row, column: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return options and their labels: a list, a JSON list in a cell, {"text", "label"}, or letters with their texts.
+
+    Raises:
+        DataError: the field holds anything else.
+    """
+    doc = row.fields.get("doc")
+    if not column and isinstance(doc, Mapping):
+        return options_of(Row(f"{row.place}: doc", doc))
+    names = (column,) if column else ALIASES["options"]
+    value = next((row.fields[n] for n in names if not missing(row.fields.get(n))), None)
+    if value is None:
+        return (), ()
+    wrong = DataError(f'{row.place}: options: not a list of texts; write ["first", "second"]')
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise wrong from error
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+        value = {name: [one.get(name) for one in value] for name in ("text", "label")}
+    labels: Any = ()
+    if isinstance(value, Mapping):
+        labels = value.get("label", () if "text" in value else list(value))
+        value = value.get("text", list(value.values()))
+    if not isinstance(value, list | tuple) or not isinstance(labels, list | tuple):
+        raise wrong
+    if not all(isinstance(one, str | int | float) for one in (*value, *labels)):
+        raise wrong
+    texts = tuple(_text(one, row.place, "option").strip() for one in value)
+    for text in texts:
+        check_unicode(row.place, "options", text)
+    return texts, tuple(str(label) for label in labels if label is not None)
+
+
+def replies_of(row: Row, column: str = "") -> list[Reply]:
+    """Return the replies that a row records: one, a list of samples, or a chat's last one.
+
+    Raises:
+        DataError: the row has none, or one of them is no text.
+    """
+    finish = str(row.fields.get("reasoning_finish_reason") or row.fields.get("finish_reason") or "")
+    chain = row.fields.get("reasoning_completion", row.fields.get("chain"))
+    if not column and isinstance(chain, str):
+        # Two calls in fields of their own: the second reply, or what the first one is known to lead to.
+        answer = text_of(row, ("completion", "answer"), "answer")
+        return [Reply(chain.strip(), " " + answer, f"{chain.strip()} The answer is {answer}", finish)]
+    chat = next((name for name in _CHATS if _is_chat(row.fields.get(name))), None)
+    names = (column,) if column else ALIASES["completion"]
+    if chat is not None and all(missing(row.fields.get(name)) for name in names):
+        return [_chat_reply(row, chat)]
+    value = pick(row, names, "completion")
+    second = row.fields.get("answer_completion")
+    made = []
+    for text in _samples(value, row.place):
+        check_unicode(row.place, "completion", text)
+        two = isinstance(second, str)
+        made.append(_two_calls(text, str(second)) if two else split_reply(text))
+    return [one._replace(finish_reason=finish) for one in made] if finish else made
+
+
+def _samples(value: Any, place: str) -> Iterator[str]:
+    if isinstance(value, Mapping) and isinstance(value.get("choices"), list):
+        for choice in value["choices"]:
+            yield from _samples(choice.get("message") if isinstance(choice, Mapping) else choice, place)
+    elif isinstance(value, Mapping) and not missing(value.get("content", value.get("text"))):
+        yield _text(value.get("content", value.get("text")), place, "completion")
+    elif isinstance(value, list) and value and not all(_is_part(part) for part in value):
+        for one in value:
+            yield from _samples(one, place)
+    else:
+        yield _text(value, place, "completion")
+
+
+def _chat_reply(row: Row, name: str) -> Reply:
+    replies = [one for role, one in _messages(row, name) if role == "assistant"]
+    if not replies:
+        raise DataError(f"{row.place}: {name}: needs a user's question and an assistant's reply")
+    message = Row(row.place, replies[-1])
+    text = text_of(message, ("content", "value"), "reply")
+    apart = optional(message, ("reasoning_content", "reasoning"), "reasoning")
+    parts = replies[-1].get("content")
+    for part in parts if isinstance(parts, list) else ():
+        if part.get("type") == "thinking" and not missing(part.get("thinking")):
+            apart += _text(part["thinking"], row.place, "thinking")
+    return split_reply(text, apart)
+
+
+def split_reply(text: str, thinking: str = "") -> Reply:
+    """Take a reply apart at its last answer sentence; a reply without one is a rationale as a whole.
+
+    Sub-questions with their solutions ("Q1. ...") come out in the Socratic form, `sub-question ** solution` a line.
+    """
+    thought, said = split_thinking(text)
+    thinking = thinking or thought
+    said = said.strip()
+    if not said:
+        return Reply("", "", "", "length" if thinking else "stop")
+    marks = list(_CONCLUSION.finditer(said))
+    if marks and len(said[marks[-1].end() :].split()) <= 40:
+        rationale, answer = said[: marks[-1].start()].rstrip(), said[marks[-1].end() :].strip()
+    elif len(said.split()) <= 1:
+        rationale, answer = "", said
+    else:
+        rationale, answer = said, [one for one in _SENTENCE_END.split(said) if one.strip()][-1]
+    if thinking and len(said.split()) <= _SHORT_REPLY:
+        rationale = thinking.strip()
+    return Reply(_socratic(rationale, answer.strip(" .")), " " + answer.strip(), said)
+
+
+def _two_calls(completion: str, answer: str) -> Reply:
+    """Take a reply of two calls apart: the rationale ends where the trigger of the second starts a line of its own."""
+    body = completion.removeprefix("Let's think step by step.").rstrip()
+    head = body.removesuffix(answer.rstrip()) if answer.strip() else body
+    rationale, found, _ = head.rpartition("\nTherefore, ")
+    return Reply((rationale if found else head).strip(), answer, body)
+
+
+def _socratic(rationale: str, answer: str) -> str:
+    found = list(_STEP.finditer(rationale + "\n"))
+    if not found or rationale[: found[0].start()].strip():
+        return rationale
+    ends = [step.start() for step in found[1:]] + [len(rationale)]
+    steps = []
+    for step, end in zip(found, ends, strict=True):
+        solution = " ".join(rationale[step.end() : end].split())
+        steps.append(f"{step[1].strip()} ** {solution or answer}")
+    return "\n".join(steps)

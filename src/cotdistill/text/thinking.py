@@ -1,0 +1,73 @@
+"""Split what a model wrote into its thinking and its reply, and drop the marks of a turn's end.
+
+One reader for endpoints, recordings and answers, so that a text means the same wherever it comes from:
+
+    >>> split_thinking("<think>4 + 3 is 7.</think>The answer is 7.<|im_end|>")
+    ('4 + 3 is 7.', 'The answer is 7.')
+
+Some chat templates open the block in the prompt, so that a text has its end only. A block that never ends was cut off:
+the thinking is all there is, and the reply is empty.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["split_thinking", "without_end_marks"]
+
+_BLOCKS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+)
+# The special tokens that chat templates end a turn with. What follows one belongs to no reply.
+_END_MARK = re.compile(
+    r"<\|(?:im_end|im_start|eot_id|eom_id|endoftext|end_of_text|end|return|eot)\|>"
+    r"|<end_of_turn>|<｜end▁of▁sentence｜>"
+)
+# "</s>" is a tag of HTML as well: it is a mark only at the very end, where it may be repeated.
+_LAST_MARKS = re.compile(r"(?:\s|</s>|<eos>|\[/INST\])+\Z")
+
+
+def without_end_marks(text: str) -> str:
+    """Return the text up to the first mark of a turn's end ("<|im_end|>", "<|eot_id|>", "</s>")."""
+    found = _END_MARK.search(text) if "<" in text else None
+    text = text[: found.start()] if found else text
+    # Looked for in the last hundred characters only: a search from every space would be quadratic.
+    tail = text[-100:]
+    last = _LAST_MARKS.search(tail) if tail.rstrip().endswith(("</s>", "<eos>", "[/INST]")) else None
+    return text[: len(text) - len(tail) + last.start()] if last else text
+
+
+def split_thinking(text: str) -> tuple[str, str]:
+    """Return the thinking and the reply of a text; either may be empty."""
+    for begin, end in _BLOCKS:
+        if begin in text or end in text:
+            thoughts, reply = _split(text, begin, end)
+            return without_end_marks(thoughts), without_end_marks(reply)
+    return "", without_end_marks(text)
+
+
+def _split(text: str, begin: str, end: str) -> tuple[str, str]:
+    before, closed, after = text.partition(end)
+    bare = before.lstrip()
+    if bare.startswith(begin):
+        if not closed:
+            return bare.removeprefix(begin).strip(), ""
+    elif not closed or begin in before:
+        # Text stands before the block: that is part of the reply, and so is a tag that only is spoken of.
+        return "", text
+    thoughts, reply = [bare.removeprefix(begin).strip()], after.lstrip("\n")
+    while begin in reply and end in reply:
+        said, _, rest = reply.partition(begin)
+        thought, closed, rest = rest.partition(end)
+        if not closed:
+            break
+        thoughts.append(thought.strip())
+        reply = said + rest
+    if reply.lstrip().startswith(begin):
+        thoughts.append(reply.lstrip().removeprefix(begin).strip())
+        reply = ""
+    return "\n".join(thoughts), reply
