@@ -108,6 +108,14 @@ class AnswerType(Plugin):
         """Whether two answers in any usual writing are the same; NO_ANSWER equals nothing, not even itself."""
         raise NotImplementedError
 
+    def gold(self, text: str) -> str | None:
+        """Return a gold answer in canonical form; None where `text` is not one answer and no more.
+
+        Gold is not read as a reply is: a worked solution with a number in it is no number.
+        """
+        plain = len(text) <= 200 and "\n" not in text.strip() and self.same(text, text)
+        return self.extract(f"The answer is {text}") if plain else None
+
 
 class Task(Plugin):
     """One data set: its questions by split and its kind of answer; nothing else knows a data set."""

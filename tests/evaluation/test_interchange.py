@@ -67,9 +67,11 @@ def test_archives_of_ho_et_al(tmp_path: Path) -> None:
         "11",
         "text-davinci-002",
     )
-    assert first.rationale == "Ana has 3 + 8 = 11 pens." and first.answer_text == " 11."
-    assert (second.sample_index, second.answer_text) == (1, " 12.")
-    assert (single.rationale, single.answer_text.strip()) == ("It is two.", "2")
+    assert (
+        first.reply.rationale == "Ana has 3 + 8 = 11 pens." and first.reply.answer.strip() == "11."
+    )
+    assert (second.sample_index, second.reply.answer.strip()) == (1, "12.")
+    assert (single.reply.rationale, single.reply.answer.strip()) == ("It is two.", "2")
     assert len(list(read_completions(tmp_path))) == 3
 
 
@@ -135,7 +137,7 @@ def test_chats(tmp_path: Path, reply: dict[str, str], rationale: str, answer: st
     path.write_text("\n".join([json.dumps(chat | {"answer": 11, "model": "m"})] * 2))
     first, second = read_completions(path)
     assert (first.question, first.gold, first.model) == ("3+8?", "11", "m")
-    assert (first.rationale, first.answer_text) == (rationale, answer)
+    assert (first.reply.rationale, first.reply.answer) == (rationale, answer)
     assert (first.sample_index, second.sample_index) == (0, 1)
 
 
@@ -145,7 +147,7 @@ def test_sharegpt_names_are_read(tmp_path: Path) -> None:
         '{"conversations": [{"from": "human", "value": "3+8?"}, {"from": "gpt", "value": "The answer is 11"}]}'
     )
     (one,) = read_completions(path)
-    assert (one.question, one.answer_text) == ("3+8?", " 11")
+    assert (one.question, one.reply.answer) == ("3+8?", " 11")
 
 
 @pytest.mark.parametrize(
@@ -154,14 +156,14 @@ def test_sharegpt_names_are_read(tmp_path: Path) -> None:
         (
             "D_x.json",
             '{"metadata": {}, "data": [{"question": "a"}]}',
-            "no completions: it needs `metadata` and `data` by sample",
+            r"D_x.json: item 0: no field of completion, .* for the completion; it has question",
         ),
         (
             "D_x.json",
             '{"metadata": {}, "data": {"1": [{"question": "a"}]}}',
-            r"D_x.json: data\['1'\]\[0\]: no field 'completion'",
+            r"D_x.json: data\['1'\]\[0\]: no field of completion",
         ),
-        ("D_x.json", "{", "D_x.json: no JSON"),
+        ("D_x.json", "{", r"D_x.json:1: malformed JSON"),
         (
             "c.jsonl",
             '{"messages": [{"role": "user", "content": "a"}]}',
@@ -170,7 +172,7 @@ def test_sharegpt_names_are_read(tmp_path: Path) -> None:
         (
             "c.jsonl",
             '{"text": "a"}',
-            "c.jsonl:1: no field of messages, conversations for the chat; it has text",
+            "c.jsonl:1: no field of completion, .* for the completion; it has text",
         ),
     ],
 )

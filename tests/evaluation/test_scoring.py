@@ -5,7 +5,7 @@ import pytest
 
 from cotdistill.errors import DataError, PluginError
 from cotdistill.evaluation.compat import PublishedEvaluator
-from cotdistill.evaluation.scoring import kind_of_task, score_rows, summary
+from cotdistill.evaluation.scoring import score_rows, summary, type_of_task
 from cotdistill.records import Verdict
 
 PUBLISHED = {
@@ -64,7 +64,7 @@ def test_columns_are_mapped_and_a_missing_one_is_named(tmp_path: Path) -> None:
     assert summary(score_rows(path, "choice", columns=columns), "ours")["accuracy"] == 1.0
     with pytest.raises(
         DataError,
-        match=r"c.jsonl:1: no field 'completion' for the completion; it has q, out, label",
+        match=r"c.jsonl:1: no field of question, .* for the question; it has q, out, label",
     ):
         list(score_rows(path, "choice"))
     with pytest.raises(DataError, match="'text' is no field of a completion"):
@@ -72,11 +72,11 @@ def test_columns_are_mapped_and_a_missing_one_is_named(tmp_path: Path) -> None:
 
 
 def test_task_names_need_no_data() -> None:
-    assert kind_of_task("last_letters")[0] == "text"
-    assert kind_of_task("coin_flip")[0] == "yes_no"
-    assert kind_of_task("date")[0] == "date"
+    assert type_of_task("last_letters")[0] == "text"
+    assert type_of_task("coin_flip")[0] == "yes_no"
+    assert type_of_task("date")[0] == "date"
     with pytest.raises(PluginError, match="no 'gsm9k'; did you mean 'gsm8k'"):
-        kind_of_task("gsm9k")
+        type_of_task("gsm9k")
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:

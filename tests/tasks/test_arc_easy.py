@@ -26,7 +26,7 @@ def test_letters_and_digits_as_labels(tmp_path: Path) -> None:
 def test_choices_of_another_form_name_the_line(tmp_path: Path) -> None:
     (tmp_path / "arc_easy").mkdir()
     (tmp_path / "arc_easy" / "test.jsonl").write_text(
-        '{"question": "Which?", "choices": ["x"], "answerKey": "A"}'
+        '{"question": "Which?", "choices": 7, "answerKey": "A"}'
     )
-    with pytest.raises(DataError, match=r"test.jsonl:1: choices: not of the form"):
+    with pytest.raises(DataError, match=r"test.jsonl:1: options: not a list of texts"):
         ArcEasy(data_dir=str(tmp_path)).questions("test")

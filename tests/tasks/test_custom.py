@@ -17,8 +17,8 @@ def write_jsonl(path: Path, rows: list[Any]) -> str:
     return str(path)
 
 
-def numbers(count: int) -> list[dict[str, Any]]:
-    return [{"question": f"How much is {i} + 1?", "answer": i + 1} for i in range(count)]
+def numbers(count: int, name: str = "") -> list[dict[str, Any]]:
+    return [{"question": f"How much is {i} + 1{name}?", "answer": i + 1} for i in range(count)]
 
 
 def test_one_file_is_dealt_by_shares(tmp_path: Path) -> None:
@@ -42,7 +42,8 @@ def test_one_file_is_dealt_by_shares(tmp_path: Path) -> None:
 
 def test_a_file_for_each_split(tmp_path: Path) -> None:
     paths = {
-        split: write_jsonl(tmp_path / f"{split}.jsonl", numbers(10)) for split in ("train", "test")
+        split: write_jsonl(tmp_path / f"{split}.jsonl", numbers(10, split))
+        for split in ("train", "test")
     }
     task = Custom(path=paths, validation=3)
     assert [len(list(task.questions(s))) for s in ("train", "validation", "test")] == [7, 3, 10]
@@ -124,7 +125,7 @@ def test_worked_solutions(tmp_path: Path) -> None:
         ([{"question": "a", "answer": "many"}], {}, r"q.jsonl:1: answer: 'many' is no number"),
         ([{"question": "a", "answer": "C", "options": ["x", "y"]}], {"answer": "choice"}, r"q.jsonl:1: answer 'C' names none of the 2"),
         ([{"question": "a", "answer": "A", "options": 7}], {"answer": "choice"}, r"q.jsonl:1: options: not a list"),
-        (["[1, 2]"], {}, r"q.jsonl:1: a row must be an object"),
+        (["[1, 2]"], {}, r"q.jsonl: item 0: a row must be an object"),
         ([{"question": ["a"], "answer": 1}], {}, r"q.jsonl:1: question is a list, not text"),
         ([{"question": "a", "answer": 1, "id": 1}, {"question": "b", "answer": 1, "id": 1}], {}, r"q.jsonl:2: id '1' stands twice"),
         ([], {}, r"q.jsonl: no questions; the file is empty"),
@@ -167,7 +168,7 @@ def test_a_folder_with_a_file_for_each_split(tmp_path: Path) -> None:
     for split in ("train", "test"):
         write_jsonl(
             tmp_path / f"{split}.jsonl",
-            [row | {"id": index} for index, row in enumerate(numbers(10))],
+            [row | {"id": index} for index, row in enumerate(numbers(10, split))],
         )
     task = Custom(path=str(tmp_path), validation=2)
     parts = {

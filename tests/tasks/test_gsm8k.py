@@ -34,5 +34,5 @@ def test_an_answer_without_its_mark_names_the_line(tmp_path: Path) -> None:
         {"question": "b?", "answer": "3"},
     ]
     (tmp_path / "gsm8k" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(DataError, match=r"train.jsonl:2: answer: no line '#### <number>'"):
+    with pytest.raises(DataError, match=r"train.jsonl:2: answer: has no '####'"):
         GSM8K(data_dir=str(tmp_path)).questions("train")

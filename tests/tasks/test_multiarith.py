@@ -73,6 +73,6 @@ def test_without_published_files_shares_and_templates_are_dealt_by_the_seed(tmp_
 def test_a_wrong_answer_names_its_place(tmp_path: Path) -> None:
     (tmp_path / "multiarith.json").write_text('[{"question": "How many?", "answer": "many"}]')
     with pytest.raises(
-        DataError, match=r"multiarith.json: item 0: 'many' is no answer of kind Number"
+        DataError, match=r"multiarith.json: item 0: answer: 'many' is no number; correct it"
     ):
         MultiArith(data_dir=str(tmp_path)).questions("test")

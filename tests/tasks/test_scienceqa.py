@@ -37,5 +37,5 @@ def test_questions_with_an_image_are_left_out_and_the_index_stays(tmp_path: Path
 
 
 def test_an_index_out_of_range_names_the_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"test.jsonl:1: answer 2 is no index of the 2 choices"):
+    with pytest.raises(DataError, match=r"test.jsonl:1: answer '2' names none of the 2 options"):
         ScienceQA(data_dir=write(tmp_path, ROW | {"answer": 2})).questions("test")

@@ -55,6 +55,11 @@ class Date(AnswerType):
             return answer
         return NO_ANSWER if tail is not None else next(reversed([*self._dates(text)]), NO_ANSWER)
 
+    def gold(self, text: str) -> str | None:
+        whole = _DATE.fullmatch(ascii_digits(text).strip(" .\n"))
+        day = self._day(whole) if whole else None
+        return day.isoformat() if day else None
+
     def same(self, answer: str | None, gold: str | None) -> bool:
         if answer is None or gold is None:
             return False

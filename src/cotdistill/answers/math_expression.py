@@ -71,6 +71,10 @@ class MathExpression(AnswerType):
             return whole
         return _NUMBER.extract(text)
 
+    def gold(self, text: str) -> str | None:
+        plain = text.strip()
+        return plain if plain and len(plain) <= _LONGEST and "####" not in plain else None
+
     def same(self, answer: str | None, gold: str | None) -> bool:
         if answer is None or gold is None:
             return False

@@ -65,6 +65,16 @@ class Number(AnswerType):
             return answer
         return NO_ANSWER if tail is not None else _last(text)
 
+    def gold(self, text: str) -> str | None:
+        plain = spell_out(ascii_digits(text)).strip(" .\n")
+        found = NUMERAL.search(plain)
+        if found is None:
+            return words_to_number(plain) if len(plain.split()) <= 8 else None
+        # One number with its unit ("18 apples", "6 (pens)", "about 5 km") is one; a sentence is none.
+        rest = f"{plain[: found.start()]} {plain[found.end() :]}"
+        unit = not any(sign.isdigit() for sign in rest) and len(rest.split()) <= 3
+        return canonical(found) if unit and "=" not in rest else None
+
     def same(self, answer: str | None, gold: str | None) -> bool:
         if answer is None or gold is None:
             return False

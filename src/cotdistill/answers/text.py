@@ -32,6 +32,8 @@ _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 _SPELLED = re.compile(r"[^\W\d_](?:[\s,.–-]+[^\W\d_]){2,}")
 """A word written letter by letter: n a o a."""
 _MOST_WORDS = 8
+_LONG_ANSWER = 4
+"""A conclusion of more words is a sentence: its answer is what it says something "is" at its end."""
 
 
 class Text(AnswerType):
@@ -60,6 +62,9 @@ class Text(AnswerType):
         final = _FINAL.search(text)
         return _bare(final[1]) if final else NO_ANSWER
 
+    def gold(self, text: str) -> str | None:
+        return _bare(text) if len(text) <= 200 and "\n" not in text.strip() else None
+
     def same(self, answer: str | None, gold: str | None) -> bool:
         if answer is None or gold is None:
             return False
@@ -70,11 +75,14 @@ class Text(AnswerType):
 def _concluded(tail: str) -> str | None:
     """The words of a conclusion: its first line; where that holds a quotation at its start or end, the quoted words."""
     line = next((line for line in tail.split("\n") if _bare(line)), "").rpartition("=")[2]
-    quoted = _QUOTED.search(line)
-    if quoted is not None and (
-        not line[: quoted.start()].strip(_FRAME) or not line[quoted.end() :].strip(_FRAME)
-    ):
-        return _bare(quoted[0])
+    quoted = list(_QUOTED.finditer(line))
+    if quoted and not line[: quoted[0].start()].strip(_FRAME):
+        return _bare(quoted[0][0])
+    if quoted and not line[quoted[-1].end() :].strip(_FRAME):
+        return _bare(quoted[-1][0])
+    final = _FINAL.search(line) if len(line.split()) > _LONG_ANSWER else None
+    if final:
+        return _bare(final[1])
     return _bare(
         _LEAD.sub("", re.split(r"[.!?](?:\s|$)", line.strip(_FRAME), maxsplit=1)[0], count=1)
     )

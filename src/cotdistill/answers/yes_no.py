@@ -26,6 +26,7 @@ _STANDS_ALONE = re.compile(
     r"[\s]*(?:[.,!?;:)\]}\"'”’*<—–-]|$|\n|because\b|since\b|as\b|for\b|and\s+the\b|it\b|they\b|he\b|she\b|the\b|this\b)",
     re.I,
 )
+_FRAME = " .!\"'\n"
 _SPELLINGS = {
     "yes": "yes",
     "no": "no",
@@ -50,10 +51,13 @@ class YesNo(AnswerType):
             return next(iter(_words(tail, concluding=True)), NO_ANSWER) or _boxed(text)
         return _boxed(text) or next(reversed(_words(text, concluding=len(text) <= 24)), NO_ANSWER)
 
+    def gold(self, text: str) -> str | None:
+        return _SPELLINGS.get(text.strip(_FRAME).lower())
+
     def same(self, answer: str | None, gold: str | None) -> bool:
         if answer is None or gold is None:
             return False
-        one, other = (_SPELLINGS.get(text.strip(" .!\"'\n").lower()) for text in (answer, gold))
+        one, other = (_SPELLINGS.get(text.strip(_FRAME).lower()) for text in (answer, gold))
         return one is not None and one == other
 
 

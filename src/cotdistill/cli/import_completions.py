@@ -46,14 +46,14 @@ def register(app: typer.Typer) -> None:
         from cotdistill.contracts import Task
         from cotdistill.errors import DataError
         from cotdistill.evaluation import interchange
-        from cotdistill.evaluation.scoring import kind_of_task
+        from cotdistill.evaluation.scoring import type_of_task
         from cotdistill.util.files import write_jsonl
 
         if out.exists() and not force:
             raise DataError(f"{out} exists; choose another --out, or --force to replace it")
         if rationales and task is None:
             raise DataError("--rationales: needs --task, to read the answers")
-        kind = kind_of_task(task)[1] if task is not None else None
+        answer_type = type_of_task(task)[1] if task is not None else None
         ids: dict[str, str] = {}
         if task is not None and data_dir is not None:
             whole = plugins.build("tasks", {"name": task, "data_dir": data_dir}, Task)  # type: ignore[type-abstract, unused-ignore]
@@ -66,9 +66,9 @@ def register(app: typer.Typer) -> None:
             for one in interchange.read_completions(source):
                 counts["completions"] += 1
                 questions.add(one.question)
-                if kind is not None:
-                    rationale = interchange.as_rationale(one, kind, ids, task or "")
-                    counts["right"] += kind.same(rationale.answer, one.gold)
+                if answer_type is not None:
+                    rationale = interchange.as_rationale(one, answer_type, ids, task or "")
+                    counts["right"] += answer_type.same(rationale.answer, one.gold)
                     counts["no_answer"] += rationale.answer is None
                     if rationales:
                         yield rationale.to_json()
@@ -79,7 +79,7 @@ def register(app: typer.Typer) -> None:
         if not counts["completions"]:
             raise DataError(f"{source}: holds no completions")
         told = f"{counts['completions']} completions of {len(questions)} questions"
-        if kind is not None:
+        if answer_type is not None:
             told += f", {counts['right']} reach gold, {counts['no_answer']} have no answer"
         typer.echo(f"wrote {out}: {told}")
         if not rationales:

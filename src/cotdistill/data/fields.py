@@ -7,7 +7,7 @@ Anything else is refused with its place: no `repr` of Python ever becomes part o
     {"messages": [{"role": "user", "content": ...}, ...]}    {"conversations": [{"from": "human", ...}]}    (OpenAI, ShareGPT)
     {"doc": {...}, "resps": [[...]], "target": ...}    {"input": ..., "target": ..., "output": {"choices": ...}}    (lm-eval, Inspect)
     {"choices": {"text": [...], "label": [...]}, "answerKey": "B"}    {"choices": [...], "answer": 2}    (ARC, MMLU)
-"""  # noqa: E501  (one form a line is easier to read)
+"""
 
 from __future__ import annotations
 
@@ -16,21 +16,26 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row, check_unicode
 from cotdistill.errors import DataError
 from cotdistill.text.thinking import split_thinking
 
 __all__ = [
     "ALIASES",
+    "Gold",
     "Reply",
+    "chat_reply",
+    "gold_of",
     "missing",
-    "options_of",
     "optional",
+    "options_of",
     "pick",
     "question_of",
     "replies_of",
     "split_reply",
     "text_of",
+    "texts_of",
 ]
 
 ALIASES = {
@@ -64,6 +69,9 @@ _CONCLUSION = re.compile(
 )
 # A sentence ends before a capital, or at the end of a line.
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s(?=[A-Z(])|\n")
+# A clause ends at a comma, colon or semicolon that belongs to no number.
+_CLAUSE_END = re.compile(r"[,;:]\s(?=\S)")
+_YES_NO = re.compile(r"\W{0,3}(?:so\W{1,2})?(?:yes|no|true|false)\b", re.IGNORECASE)
 # One step of a least-to-most decomposition ("Q2. How many ...?" and its solution below), and the last one.
 _STEP = re.compile(r"^(?:Q\d{1,3}\.|Final [Aa]nswer:)[ \t]*([^\n]{1,2000})\n", re.MULTILINE)
 
@@ -75,6 +83,8 @@ class Reply(NamedTuple):
     answer: str
     text: str
     finish_reason: str = "stop"
+    apart: bool = True
+    """Whether the answer stands behind the rationale, and not at its end."""
 
 
 def missing(value: Any) -> bool:
@@ -216,57 +226,114 @@ def options_of(row: Row, column: str = "") -> tuple[tuple[str, ...], tuple[str, 
     return texts, tuple(str(label) for label in labels if label is not None)
 
 
+class Gold(NamedTuple):
+    """A gold answer as the file writes it and in canonical form, and the solution that stands before it."""
+
+    text: str
+    canonical: str
+    worked: str
+
+
+def gold_of(text: str, answer_type: AnswerType, place: str, after: str = "") -> Gold:
+    """Read gold as gold: the whole text, or what stands behind the last mark `after` (GSM8K's "####" by default).
+
+    Raises:
+        DataError: it is no answer of that type, or has no mark.
+    """
+    worked, mark, answer = text.rpartition(after) if after else ("", "", text)
+    if after and not mark:
+        raise DataError(f"{place}: answer: has no {after!r}; correct answer_after, or the row")
+    canonical = answer_type.gold(answer.strip())
+    if canonical is None and not after and "####" in text:
+        worked, _, answer = text.rpartition("####")
+        canonical = answer_type.gold(answer.strip())
+    if canonical is None:
+        name = type(answer_type).__module__.rpartition(".")[2]
+        shown = answer.strip() if len(answer) <= 40 else f"{answer.strip()[:40]}…"
+        remedy = (
+            "correct it, or `answer`" if len(answer) <= 40 else "name the mark in `answer_after`"
+        )
+        raise DataError(f"{place}: answer: {shown!r} is no {name}; {remedy}")
+    return Gold(answer.strip(), canonical, worked.strip())
+
+
 def replies_of(row: Row, column: str = "") -> list[Reply]:
     """Return the replies that a row records: one, a list of samples, or a chat's last one.
 
     Raises:
         DataError: the row has none, or one of them is no text.
     """
-    finish = str(row.fields.get("reasoning_finish_reason") or row.fields.get("finish_reason") or "")
+    finish = str(
+        row.fields.get("reasoning_finish_reason") or row.fields.get("finish_reason") or "stop"
+    )
     chain = row.fields.get("reasoning_completion", row.fields.get("chain"))
     if not column and isinstance(chain, str):
         # Two calls in fields of their own: the second reply, or what the first one is known to lead to.
         answer = text_of(row, ("completion", "answer"), "answer")
-        return [Reply(chain.strip(), " " + answer, f"{chain.strip()} The answer is {answer}", finish)]
+        return [
+            Reply(chain.strip(), " " + answer, f"{chain.strip()} The answer is {answer}", finish)
+        ]
     chat = next((name for name in _CHATS if _is_chat(row.fields.get(name))), None)
     names = (column,) if column else ALIASES["completion"]
     if chat is not None and all(missing(row.fields.get(name)) for name in names):
         return [_chat_reply(row, chat)]
-    value = pick(row, names, "completion")
     second = row.fields.get("answer_completion")
-    made = []
-    for text in _samples(value, row.place):
-        check_unicode(row.place, "completion", text)
-        two = isinstance(second, str)
-        made.append(_two_calls(text, str(second)) if two else split_reply(text))
-    return [one._replace(finish_reason=finish) for one in made] if finish else made
+    texts = _samples(pick(row, names, "completion"), row.place)
+    made = [
+        _two_calls(one, second) if isinstance(second, str) else split_reply(one) for one in texts
+    ]
+    return [one._replace(finish_reason=finish) for one in made] if finish != "stop" else made
+
+
+def texts_of(row: Row, column: str = "") -> list[str]:
+    """Return the replies that a row records as they were written, thinking included.
+
+    Raises:
+        DataError: the row has none, or one of them is no text.
+    """
+    chat = next((name for name in _CHATS if _is_chat(row.fields.get(name))), None)
+    names = (column,) if column else ALIASES["completion"]
+    if chat is not None and all(missing(row.fields.get(name)) for name in names):
+        return [text_of(_last_reply(row, chat), ("content", "value"), "reply")]
+    return list(_samples(pick(row, names, "completion"), row.place))
 
 
 def _samples(value: Any, place: str) -> Iterator[str]:
     if isinstance(value, Mapping) and isinstance(value.get("choices"), list):
         for choice in value["choices"]:
-            yield from _samples(choice.get("message") if isinstance(choice, Mapping) else choice, place)
+            yield from _samples(
+                choice.get("message") if isinstance(choice, Mapping) else choice, place
+            )
     elif isinstance(value, Mapping) and not missing(value.get("content", value.get("text"))):
         yield _text(value.get("content", value.get("text")), place, "completion")
-    elif isinstance(value, list) and value and not all(_is_part(part) for part in value):
+    elif isinstance(value, list) and not (value and all(_is_part(part) for part in value)):
         for one in value:
             yield from _samples(one, place)
     else:
         yield _text(value, place, "completion")
 
 
-def _chat_reply(row: Row, name: str) -> Reply:
+def _last_reply(row: Row, name: str) -> Row:
     replies = [one for role, one in _messages(row, name) if role == "assistant"]
     if not replies:
         raise DataError(f"{row.place}: {name}: needs a user's question and an assistant's reply")
-    message = Row(row.place, replies[-1])
+    return Row(row.place, replies[-1])
+
+
+def _chat_reply(row: Row, name: str) -> Reply:
+    message = _last_reply(row, name)
     text = text_of(message, ("content", "value"), "reply")
     apart = optional(message, ("reasoning_content", "reasoning"), "reasoning")
-    parts = replies[-1].get("content")
+    parts = message.fields.get("content")
     for part in parts if isinstance(parts, list) else ():
         if part.get("type") == "thinking" and not missing(part.get("thinking")):
             apart += _text(part["thinking"], row.place, "thinking")
     return split_reply(text, apart)
+
+
+def chat_reply(row: Row, column: str) -> str:
+    """Return the text of a chat's last reply where a column holds a chat, else ""."""
+    return _chat_reply(row, column).text if _is_chat(row.fields.get(column)) else ""
 
 
 def split_reply(text: str, thinking: str = "") -> Reply:
@@ -279,16 +346,23 @@ def split_reply(text: str, thinking: str = "") -> Reply:
     said = said.strip()
     if not said:
         return Reply("", "", "", "length" if thinking else "stop")
-    marks = list(_CONCLUSION.finditer(said))
+    marks, apart = list(_CONCLUSION.finditer(said)), True
     if marks and len(said[marks[-1].end() :].split()) <= 40:
         rationale, answer = said[: marks[-1].start()].rstrip(), said[marks[-1].end() :].strip()
     elif len(said.split()) <= 1:
         rationale, answer = "", said
     else:
-        rationale, answer = said, [one for one in _SENTENCE_END.split(said) if one.strip()][-1]
+        rationale, answer, apart = said, _last_clause(said), False
     if thinking and len(said.split()) <= _SHORT_REPLY:
-        rationale = thinking.strip()
-    return Reply(_socratic(rationale, answer.strip(" .")), " " + answer.strip(), said)
+        rationale, apart = thinking.strip(), True
+    rationale = _socratic(rationale, answer.strip(" ."))
+    return Reply(rationale, " " + answer.strip(), said, apart=apart)
+
+
+def _last_clause(text: str) -> str:
+    """Return what a text says last, which is where it says its result; a "yes" or "no" begins its sentence."""
+    sentence = [one for one in _SENTENCE_END.split(text) if one.strip()][-1]
+    return sentence if _YES_NO.match(sentence) else _CLAUSE_END.split(sentence)[-1]
 
 
 def _two_calls(completion: str, answer: str) -> Reply:

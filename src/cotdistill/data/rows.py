@@ -131,7 +131,7 @@ def _parse(text: str, place: str, line: int, remedy: str) -> Any:
 
 
 def _json(path: Path, suffix: str) -> Iterator[Row]:
-    lines = ((number, line) for number, line in _lines(path) if line.strip())
+    lines: Iterator[tuple[int, str]] = (one for one in _lines(path) if one[1].strip())
     first = next(lines, None)
     if first is None:
         return

@@ -21,9 +21,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["HO_PREFIXES", "CompatName", "PublishedEvaluator", "family"]
+__all__ = ["HO_PREFIXES", "TASKS", "PublishedEvaluator", "PublishedRules", "family"]
 
-CompatName: TypeAlias = Literal["kojima2022", "ho2023"]
+PublishedRules: TypeAlias = Literal["kojima2022", "ho2023"]
 Family: TypeAlias = Literal["number", "choice", "yes_no", "text"]
 
 HO_PREFIXES: dict[str, str | None] = {
@@ -40,7 +40,7 @@ HO_PREFIXES: dict[str, str | None] = {
 _KOJIMA_TRIGGER = "The answer is"
 _LETTERS = {"date_understanding": "ABCDEF", "tracking_shuffled_objects": "ABC"}
 _AS_FLOATS = ("addsub", "svamp", "single_eq")
-_ALIASES = {
+TASKS = {
     "last_letters": "last_letter_concatenation",
     "commonsensqa": "commonsense_qa",
     "singleeq": "single_eq",
@@ -48,8 +48,9 @@ _ALIASES = {
     "bigbench_date": "date_understanding",
     "object_tracking": "tracking_shuffled_objects",
     "shuffled_objects": "tracking_shuffled_objects",
-    "coin_flip_benchmark": "coin_flip",
 }
+"""Names that other collections use, and our task."""
+# What the authors take out of texts before they compare them.
 _MARKS = re.compile(r"[\"'.\s]")
 _MARKS_AND_COMMAS = re.compile(r"[\"'.\s:,]")
 
@@ -69,7 +70,7 @@ class PublishedEvaluator:
     where "-->" occurs, else as "fs_cot".
     """
 
-    name: CompatName
+    name: PublishedRules
     task: str
     kind: Family
     template: str | None = None
@@ -94,7 +95,7 @@ class PublishedEvaluator:
 
     @property
     def _task(self) -> str:
-        return _ALIASES.get(self.task, self.task)
+        return TASKS.get(self.task, self.task)
 
     def _kojima(self, completion: str, answer_completion: str | None) -> str:
         if answer_completion is not None:

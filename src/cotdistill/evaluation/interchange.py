@@ -1,10 +1,9 @@
 r"""Other people's completions become ours, and our scores open in other people's viewers.
 
-Import reads the authors' archives of Ho et al. 2023 (`B_<base>__C_<key>/D_<dataset>.json`: metadata, and completions by
-sample index with the first call in `reasoning_completion` and the second in `completion`) and plain chat JSONL (`messages`, a
-reply with `reasoning_content` or `<think>` where the model thinks). It writes recordings, one sample a line,
+Import reads every form of row that `data.fields` knows (chats, archives of Ho et al. 2023 `B_<base>__C_<key>/D_<dataset>.json`,
+Alpaca, samples of lm-eval and Inspect) and writes recordings, one sample a line,
 
-    {"question": "...", "completion": "<rationale>\nTherefore, the answer is 11.", "answer_completion": " 11.", "gold": "11", "index": 3}
+    {"question": "...", "completion": "<rationale>\nTherefore, the answer is 11.", "answer_completion": " 11.", "gold": "11"}
 
 which `teacher: {name: recorded, files: [...]}` answers from, or `Rationale` records. Export writes an Inspect log.
 """
@@ -13,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,14 @@ from typing import Any
 
 from cotdistill import __version__
 from cotdistill.contracts import AnswerType
-from cotdistill.data.rows import Row, pick, rows, text_of
+from cotdistill.data.fields import ALIASES, Reply, optional, question_of, replies_of
+from cotdistill.data.rows import rows
 from cotdistill.errors import DataError
 from cotdistill.evaluation.grid import Scored
 from cotdistill.prompting.parts import ANSWER_TRIGGER, question_block
 from cotdistill.records import Answer, Question, Rationale, Verdict
 from cotdistill.text.options import split_options
+from cotdistill.text.templates import normalised
 
 __all__ = [
     "Imported",
@@ -38,158 +39,52 @@ __all__ = [
     "read_completions",
 ]
 
-_THINK = re.compile(r"<think>(.*?)</think>\s*", re.DOTALL)
-_CONCLUSION = re.compile(
-    r"(?:(?:so|therefore|thus|hence),?\s+)?the (?:final )?answer is:?\s*|-->\s*|####\s*",
-    re.IGNORECASE,
-)
-_SHORT_REPLY = 12
-"""A reply of at most so many words after hidden thinking is an answer alone: the thinking is then the rationale."""
-
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """One completion of someone else's: the rationale, and the text that gives the answer."""
+    """One completion of someone else's."""
 
     question: str
-    rationale: str
-    answer_text: str
+    reply: Reply
     gold: str
     index: str
     sample_index: int
-    finish_reason: str = ""
     model: str = ""
 
 
 def read_completions(path: Path) -> Iterator[Imported]:
-    """The completions of an archive file of Ho et al., a folder of them, or chat JSONL.
+    """Read the completions of a file, or of every archive D_<dataset>.json in a folder.
 
     Raises:
-        DataError: the file is neither, or a part of it is malformed; the message names the place.
+        DataError: a row has no question or no reply; the message names the place.
     """
-    if path.is_dir():
-        files = sorted(path.rglob("D_*.json"))
-        if not files:
-            raise DataError(
-                f"{path}: holds no D_<dataset>.json; name a file, or a folder B_<base>__C_<key>"
-            )
-        for file in files:
-            yield from read_completions(file)
-    elif path.suffix == ".json" and isinstance(loaded := _load(path), Mapping):
-        yield from _archive(path, loaded)
-    else:
-        yield from _chat(path)
-
-
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: no JSON: {error}") from error
-
-
-def _archive(path: Path, loaded: Mapping[str, Any]) -> Iterator[Imported]:
-    samples = loaded.get("data")
-    metadata = loaded.get("metadata")
-    if not isinstance(samples, Mapping) or not isinstance(metadata, Mapping):
+    files = sorted(path.rglob("D_*.json")) if path.is_dir() else [path]
+    if not files:
         raise DataError(
-            f"{path}: no completions: it needs `metadata` and `data` by sample index (a data set is no import)"
+            f"{path}: holds no D_<dataset>.json; name a file, or a folder B_<base>__C_<key>"
         )
-    model = str(metadata.get("base_model", ""))
-    for index, completions in samples.items():
-        for position, fields in enumerate(completions if isinstance(completions, list) else [None]):
-            row = Row(
-                f"{path}: data[{index!r}][{position}]",
-                fields if isinstance(fields, Mapping) else {},
-            )
-            first = row.fields.get("reasoning_completion")
-            second = str(pick(row, ("completion",), "completion"))
-            rationale, answer = (str(first), second) if first is not None else _taken_apart(second)
-            yield Imported(
-                question=text_of(row, ("question",), "question"),
-                rationale=rationale.strip(),
-                answer_text=answer,
-                gold=str(row.fields.get("answer", "")),
-                index=str(row.fields.get("sample_index", index)),
-                sample_index=int(row.fields.get("completion_index", position)),
-                finish_reason=str(
-                    row.fields.get("reasoning_finish_reason")
-                    or row.fields.get("finish_reason")
-                    or ""
-                ),
-                model=model,
-            )
-
-
-def _chat(path: Path) -> Iterator[Imported]:
-    seen: dict[str, int] = {}
-    for number, row in enumerate(rows(path)):
-        messages = pick(row, ("messages", "conversations"), "chat")
-        if not isinstance(messages, list) or not all(
-            isinstance(message, Mapping) for message in messages
-        ):
-            raise DataError(f"{row.place}: messages: not a list of objects with role and content")
-        said = [(_role(message, row), message) for message in messages]
-        asked = [
-            str(pick(Row(row.place, one), ("content", "value"), "question"))
-            for role, one in said
-            if role == "user"
-        ]
-        replies = [one for role, one in said if role == "assistant"]
-        if not asked or not replies:
-            raise DataError(
-                f"{row.place}: messages: needs a user's question and an assistant's reply"
-            )
-        text = str(pick(Row(row.place, replies[-1]), ("content", "value"), "reply"))
-        hidden = _THINK.search(text)
-        thinking = str(
-            replies[-1].get("reasoning_content")
-            or replies[-1].get("reasoning")
-            or (hidden[1] if hidden else "")
-        )
-        text = _THINK.sub("", text)
-        rationale, answer = _taken_apart(text)
-        if thinking.strip() and len(text.split()) <= _SHORT_REPLY:
-            rationale = thinking.strip()
-        question = re.sub(r"^\s*Q:\s*", "", asked[-1]).strip()
-        sample = seen.get(question, 0)
-        seen[question] = sample + 1
-        index = str(row.fields.get("id", row.fields.get("index", number)))
-        gold = str(row.fields.get("answer", row.fields.get("gold", "")))
-        model = str(row.fields.get("model", ""))
-        yield Imported(question, rationale.strip(), answer, gold, index, sample, model=model)
-
-
-def _role(message: Mapping[str, Any], row: Row) -> str:
-    role = str(pick(Row(row.place, message), ("role", "from"), "role"))
-    return {"human": "user", "gpt": "assistant"}.get(role, role)
-
-
-def _taken_apart(text: str) -> tuple[str, str]:
-    """Rationale and answer of one reply: at its last answer sentence; a reply without one is a rationale as a whole."""
-    marks = list(_CONCLUSION.finditer(text))
-    if not marks:
-        return text.strip(), " " + text.strip().rpartition("\n")[2].strip()
-    return text[: marks[-1].start()].strip(), " " + text[marks[-1].end() :].strip()
+    for file in files:
+        samples: Counter[str] = Counter()
+        for number, row in enumerate(rows(file)):
+            question = question_of(row).removeprefix("Q:").strip()
+            gold, model = optional(row, ALIASES["gold"], "gold"), optional(row, ("model",), "model")
+            index = optional(row, ALIASES["index"], "index") or str(number)
+            for reply in replies_of(row):
+                yield Imported(question, reply, gold, index, samples[question], model)
+                samples[question] += 1
 
 
 def as_recording(one: Imported) -> dict[str, Any]:
-    """The completion as the teacher `recorded` reads it."""
-    answer = (
-        one.answer_text
-        if one.answer_text[:1].isspace() or not one.answer_text
-        else " " + one.answer_text
-    )
+    """Return the completion as the teacher `recorded` reads it."""
+    answer = one.reply.answer if one.reply.answer[:1].isspace() else f" {one.reply.answer}".rstrip()
     return {
         "question": one.question,
-        "completion": f"{one.rationale}\n{ANSWER_TRIGGER}{answer}",
+        "completion": f"{one.reply.rationale}\n{ANSWER_TRIGGER}{answer}",
         "answer_completion": answer,
         "gold": one.gold,
         "index": one.index,
         "sample_index": one.sample_index,
-        "finish_reason": one.finish_reason,
+        "finish_reason": one.reply.finish_reason,
         "model": one.model,
     }
 
@@ -197,25 +92,25 @@ def as_recording(one: Imported) -> dict[str, Any]:
 def as_rationale(
     one: Imported, answer_type: AnswerType, ids: Mapping[str, str], task: str
 ) -> Rationale:
-    """The completion as a rationale; its question is the task's one of the same words, else `<task>/<index>`.
+    """Return the completion as a rationale of the task's question of the same words, else `<task>/<index>`.
 
     Args:
         ids: id by `question_key`, as `question_ids` makes it.
     """
     text, options = split_options(one.question)
-    answer = answer_type.extract(f"{ANSWER_TRIGGER} {one.answer_text}", options=options)
+    answer = answer_type.extract(f"{ANSWER_TRIGGER} {one.reply.answer}", options=options)
     question_id = ids.get(question_key(text), f"{task}/{one.index}")
-    extra = {"model": one.model, "gold": one.gold, "finish_reason": one.finish_reason}
-    return Rationale(question_id, one.rationale, answer, one.sample_index, extra=extra)
+    extra = {"model": one.model, "gold": one.gold, "finish_reason": one.reply.finish_reason}
+    return Rationale(question_id, one.reply.rationale, answer, one.sample_index, extra=extra)
 
 
 def question_key(text: str) -> str:
-    """What two writings of one question have in common: its words in lower case, without options."""
-    return " ".join(re.findall(r"\w+", split_options(text)[0].lower()))
+    """Return what two writings of one question have in common: its words, without options."""
+    return normalised(split_options(text)[0])
 
 
 def question_ids(questions: Iterable[Question]) -> dict[str, str]:
-    """Question ids by `question_key`."""
+    """Return question ids by `question_key`."""
     return {question_key(question.text): question.id for question in questions}
 
 

@@ -1,10 +1,10 @@
 """Scores any file of completions: our own rules, or a published evaluator's, or both side by side.
 
-A row has `question`, `completion`, `gold`, and where the teacher was called twice, `answer_completion`, the reply to the
-second call; other names are mapped by `columns`. `completion` is the whole text. Options of a choice are taken from `options`
-or out of the question's text; nothing else needs the question. One row of a file:
+A row is a question with its reply, or several, and gold, in any form that `data.fields` reads; where the teacher was called
+twice, `answer_completion` is the reply to the second call. Other names are mapped by `columns`. Options of a choice are taken
+from a field or out of the question's text; nothing else needs the question. One row of a file:
 
-    {"question": "... Answer Choices: (A) pond (B) forest", "completion": "... the answer is B.", "answer_completion": " B.", "gold": "B"}
+    {"question": "... Answer Choices: (A) pond (B) forest", "completion": "... the answer is B.", "gold": "B"}
 """
 
 from __future__ import annotations
@@ -12,29 +12,44 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cotdistill import plugins
 from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerType, Task
-from cotdistill.data.rows import Row, pick, rows, text_of
+from cotdistill.data.fields import (
+    ALIASES,
+    gold_of,
+    missing,
+    optional,
+    options_of,
+    question_of,
+    text_of,
+    texts_of,
+)
+from cotdistill.data.rows import Row, rows
 from cotdistill.errors import DataError, PluginError
-from cotdistill.evaluation.compat import HO_PREFIXES, CompatName, PublishedEvaluator, family
+from cotdistill.evaluation.compat import (
+    HO_PREFIXES,
+    TASKS,
+    PublishedEvaluator,
+    PublishedRules,
+    family,
+)
 from cotdistill.evaluation.grid import grade
 from cotdistill.evaluation.statistics import wilson
 from cotdistill.prompting.parts import ANSWER_SENTENCE
 from cotdistill.records import Answer, Question, Verdict
 from cotdistill.text.options import letter_of, split_options
 
-__all__ = ["Item", "Score", "kind_of_task", "score_rows", "summary"]
+__all__ = ["Item", "Score", "score_rows", "summary", "type_of_task"]
 
 FIELDS = ("question", "completion", "answer_completion", "gold", "options", "index")
-_ALIASES = {
-    "last_letters": "last_letter_concatenation",
-    "coin_flip": "coin_flip_benchmark",
-    "singleeq": "single_eq",
+_RULES: dict[str, PublishedRules | None] = {
+    "ours": None,
+    "kojima2022": "kojima2022",
+    "ho2023": "ho2023",
 }
-_RULES = ("ours", "kojima2022", "ho2023")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +62,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row and what each set of rules makes of it."""
+    """One completion and what each set of rules makes of it."""
 
     index: Any
     gold: str
@@ -55,44 +70,39 @@ class Item:
     scores: Mapping[str, Score]
 
     def differ(self, one: str, other: str) -> bool:
-        """Whether two sets of rules read different answers, or one reads none."""
-        return self.scores[one].verdict is not self.scores[other].verdict or not _alike(
-            self.scores[one], self.scores[other]
+        """Return whether two sets of rules read different answers, or one reads none."""
+        first, second = self.scores[one], self.scores[other]
+        if first.verdict is not second.verdict or not (first.prediction and second.prediction):
+            return first.verdict is not second.verdict or bool(first.prediction) != bool(
+                second.prediction
+            )
+        return first.prediction != second.prediction and not any(
+            plugins.build("answers", name, AnswerType).same(first.prediction, second.prediction)  # type: ignore[type-abstract, unused-ignore]
+            for name in ("number", "choice", "yes_no", "text")
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "index": self.index,
-            "gold": self.gold,
-            "reply": self.reply,
-            **{
-                name: {"prediction": score.prediction, "verdict": score.verdict}
-                for name, score in self.scores.items()
-            },
+        scores = {
+            name: {"prediction": score.prediction, "verdict": score.verdict}
+            for name, score in self.scores.items()
         }
+        return {"index": self.index, "gold": self.gold, "reply": self.reply, **scores}
 
 
-def _alike(one: Score, other: Score) -> bool:
-    if not one.prediction or not other.prediction:
-        return bool(one.prediction) == bool(other.prediction)
-    return one.prediction == other.prediction or any(
-        plugins.build("answers", kind, AnswerType).same(one.prediction, other.prediction)  # type: ignore[type-abstract, unused-ignore]
-        for kind in ("number", "choice", "yes_no", "text")
-    )
-
-
-def kind_of_task(name: str) -> tuple[str, AnswerType]:
-    """Name and answer kind of a task (or of an answer kind, for data that no task stands for), without its data."""
+def type_of_task(name: str) -> tuple[str, AnswerType]:
+    """Return name and answer type of a task (or of an answer type, for data that no task stands for)."""
     known = plugins.names("tasks")
-    chosen = name if name in known and name != "coin_flip" else _ALIASES.get(name, name)
+    chosen = "coin_flip_benchmark" if name == "coin_flip" else name
+    chosen = chosen if chosen in known else TASKS.get(chosen, chosen)
     if chosen in known and chosen != "custom":
-        kind = plugins.build("tasks", chosen, Task).answer_type  # type: ignore[type-abstract, unused-ignore]
-        return type(kind).__module__.rpartition(".")[2], kind
+        answer_type = plugins.build("tasks", chosen, Task).answer_type  # type: ignore[type-abstract, unused-ignore]
+        return type(answer_type).__module__.rpartition(".")[2], answer_type
     if name in plugins.names("answers"):
         return name, plugins.build("answers", name, AnswerType)  # type: ignore[type-abstract, unused-ignore]
     plugins.find("tasks", chosen)
     raise PluginError(
-        f"--task {name}: give a published task, or a kind of answer: {', '.join(plugins.names('answers'))}"
+        f"--task {name}: give a published task, or an answer type: "
+        f"{', '.join(plugins.names('answers'))}"
     )
 
 
@@ -103,12 +113,14 @@ def score_rows(
     columns: Mapping[str, str] | None = None,
     template: str | None = None,
     markers: tuple[str, ...] = (),
+    answer_index: Literal[0, 1, "text"] | None = None,
 ) -> Iterator[Item]:
-    """Score every row of a file under each of the rules: "ours", "kojima2022", "ho2023".
+    """Score every completion of a file under each of the rules: "ours", "kojima2022", "ho2023".
 
     Args:
         template: Ho et al.'s name of the prediction template ("ft_cot_token", "zs_cot", ...).
         markers: what our rules take as answer markers instead of the usual ones.
+        answer_index: what a number as the gold of a choice counts from; "text": an option's text.
 
     Raises:
         DataError: a row is malformed, or lacks a field; the message names the line.
@@ -121,73 +133,66 @@ def score_rows(
             )
     if template is not None and template not in HO_PREFIXES:
         raise DataError(f"template: no {template!r}; one of {', '.join(HO_PREFIXES)}")
-    kind_name, kind = kind_of_task(task)
+    name, answer_type = type_of_task(task)
     evaluators: dict[str, PublishedEvaluator | None] = {}
-    for name in rules:
-        if name not in _RULES:
-            raise DataError(f"rules: no {name!r}; there are {', '.join(_RULES)}")
-        evaluators[name] = (
-            None
-            if name == "ours"
-            else PublishedEvaluator(_compat(name), task, family(kind_name), template)
+    for rule in rules:
+        if rule not in _RULES:
+            raise DataError(f"rules: no {rule!r}; there are {', '.join(_RULES)}")
+        published = _RULES[rule]
+        evaluators[rule] = published and PublishedEvaluator(published, task, family(name), template)
+    for number, row in enumerate(rows(path)):
+        gold = text_of(row, _names("gold", columns), "gold answer")
+        options = _options(row, columns, isinstance(answer_type, Choice))
+        labels = options_of(row, columns.get("options", ""))[1] if options else ()
+        question = Question(str(number), "", gold, options)
+        if "ours" in evaluators and options:
+            letter = letter_of(gold, options, row.place, labels, index=answer_index)
+            question = Question(str(number), "", letter, options)
+        elif "ours" in evaluators:
+            question = Question(str(number), "", gold_of(gold, answer_type, row.place).text)
+        index = next(
+            (row.fields[n] for n in _names("index", columns) if not missing(row.fields.get(n))),
+            number,
         )
-    for index, row in enumerate(rows(path)):
-        yield _item(row, index, kind, evaluators, columns, markers)
+        second = optional(row, (columns.get("answer_completion", "answer_completion"),), "reply")
+        for text in texts_of(row, columns.get("completion", "")):
+            scores = {
+                rule: _ours(text, second, question, answer_type, markers)
+                if evaluator is None
+                else _published(text, second or None, gold, evaluator)
+                for rule, evaluator in evaluators.items()
+            }
+            yield Item(index, gold, second or text, scores)
 
 
-def _compat(name: str) -> CompatName:
-    return "kojima2022" if name == "kojima2022" else "ho2023"
+def _names(field: str, columns: Mapping[str, str]) -> tuple[str, ...]:
+    return (columns[field],) if field in columns else ALIASES[field]
 
 
-def _item(
-    row: Row,
-    index: int,
-    answer_type: AnswerType,
-    evaluators: Mapping[str, PublishedEvaluator | None],
-    columns: Mapping[str, str],
-    markers: tuple[str, ...],
-) -> Item:
-    completion = str(pick(row, (columns.get("completion", "completion"),), "completion"))
-    second = row.fields.get(columns.get("answer_completion", "answer_completion"))
-    second = None if second is None else str(second)
-    gold = text_of(row, (columns.get("gold", "gold"), "answer"), "gold answer")
-    options = _options(row, columns, isinstance(answer_type, Choice))
-    scores = {}
-    for name, evaluator in evaluators.items():
-        if evaluator is None:
-            answer = answer_type.extract(
-                _read(completion, second), options=options, markers=markers
-            )
-            canonical = letter_of(gold, options, row.place) if options else gold
-            question = Question(str(index), "", canonical, options)
-            scores[name] = Score(
-                answer, grade(answer_type, question, Answer(str(index), answer, completion))
-            )
-        else:
-            prediction = evaluator.predict(completion, second)
-            right = evaluator.correct(prediction, gold)
-            wrong = Verdict.WRONG if prediction else Verdict.NO_ANSWER
-            scores[name] = Score(prediction, Verdict.CORRECT if right else wrong)
-    named = row.fields.get(columns.get("index", "index"), index)
-    return Item(named, gold, completion if second is None else second, scores)
+def _ours(
+    text: str, second: str, question: Question, answer_type: AnswerType, markers: tuple[str, ...]
+) -> Score:
+    """Read the reply to the second call where there is one: it goes on from the words that asked for it."""
+    read = f"{ANSWER_SENTENCE} {second}" if second else text
+    answer = answer_type.extract(read, options=question.options, markers=markers)
+    return Score(answer, grade(answer_type, question, Answer(question.id, answer, text)))
 
 
-def _read(completion: str, second: str | None) -> str:
-    """The text our rules read: the reply to the second call goes on from the words that asked for it."""
-    return completion if second is None else f"{ANSWER_SENTENCE} {second}"
+def _published(text: str, second: str | None, gold: str, evaluator: PublishedEvaluator) -> Score:
+    prediction = evaluator.predict(text, second)
+    wrong = Verdict.WRONG if prediction else Verdict.NO_ANSWER
+    return Score(prediction, Verdict.CORRECT if evaluator.correct(prediction, gold) else wrong)
 
 
 def _options(row: Row, columns: Mapping[str, str], wanted: bool) -> tuple[str, ...]:
-    given = row.fields.get(columns.get("options", "options"))
-    if isinstance(given, list | tuple):
-        return tuple(str(option) for option in given)
-    if not wanted:
-        return ()
-    return split_options(str(pick(row, (columns.get("question", "question"),), "question")))[1]
+    options = options_of(row, columns.get("options", ""))[0] if wanted else ()
+    if options or not wanted:
+        return options
+    return split_options(question_of(row, columns.get("question", "")))[1]
 
 
 def summary(items: Iterable[Item], rules: str) -> dict[str, Any]:
-    """Counts and accuracy under one set of rules; NO_ANSWER stays in the denominator. The interval is Wilson's, 95 %."""
+    """Return counts and accuracy under one set of rules; NO_ANSWER stays in the denominator. Wilson's interval, 95 %."""
     counts = dict.fromkeys(Verdict, 0)
     for item in items:
         counts[item.scores[rules].verdict] += 1

@@ -1,9 +1,10 @@
 """What all published data sets share: local files or a hub, the published split, a validation share, stable ids.
 
-A task's own file states its name, its kind of answer, its hub id and how one row becomes a question. Local files are
-looked for in `data_dir` (or COTDISTILL_DATA) as `<name>.json`, a list of `{question, answer, rationale?}` with index files
-`splits/<name>__default.json` and `__template.json` (the layout of Ho et al. 2023), or as `<name>/train.jsonl`,
-`<name>/test.parquet` and so on with the hub's own columns. Ids are `<name>/<index in the original order>`.
+A task's own file states its answer type, its hub id and, where the usual names of fields do not do, how one row becomes
+a question. Local files are looked for in `data_dir` (or COTDISTILL_DATA) as `<name>.json`, a list of `{question, answer,
+rationale?}` with index files `splits/<name>__default.json` and `__template.json` (the layout of Ho et al. 2023), or as
+`<name>/train.jsonl`, `<name>/test.parquet` and so on with the hub's own columns. Ids are `<name>/<index in the original
+order>`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Split, Task
-from cotdistill.data.rows import Row, data_folder, hub_rows, local_file, rows, text_of
+from cotdistill.data.fields import ALIASES, gold_of, optional, options_of, question_of, text_of
+from cotdistill.data.rows import Row, data_folder, hub_rows, local_file, rows
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._splitting import (
@@ -28,10 +30,10 @@ from cotdistill.tasks._splitting import (
 )
 from cotdistill.text.options import letter_of, split_options
 
-__all__ = ["Benchmark", "Hub"]
+__all__ = ["OFFICIAL", "Benchmark", "Hub"]
 
-QUESTION = ("question", "instruction", "input", "inputs", "problem", "question_concat")
-ANSWER = ("answer", "final_ans", "label", "target", "result", "output", "targets", "output_answer")
+OFFICIAL = (("train", "train"), ("validation", "validation"), ("test", "test"))
+"""A data set whose splits are called as ours are."""
 
 
 class Hub(NamedTuple):
@@ -51,16 +53,15 @@ class Benchmark(Task):
     hub: str | None = None
     """Another hub id with the same columns."""
     split: Literal["default", "template"] = "default"
-    """The published split, or one in which no test question shares its template with a training question."""
+    """The published split, or one in which no test question shares its template with training."""
     validation: float = Field(default=0.1, ge=0)
-    """Share (below 1) or number of training questions set apart where the data set has no validation split."""
+    """Share (below 1) or number of training questions set apart where there is no such split."""
     seed: int = 0
     """Deals the validation questions, and splits that were never published."""
 
-    name: ClassVar[str]
+    answers: ClassVar[AnswerType]
     file: ClassVar[str] = ""
     """Stem of the local file, where it is not the name."""
-    kind: ClassVar[AnswerType]
     source: ClassVar[Hub | None] = None
     test_share: ClassVar[float] = 0.3
     """Share of test questions where no split was published; Ho et al. deal 70/30."""
@@ -70,7 +71,12 @@ class Benchmark(Task):
 
     @property
     def answer_type(self) -> AnswerType:
-        return self.kind
+        return self.answers
+
+    @property
+    def name(self) -> str:
+        """The name of the task: that of its file."""
+        return type(self).__module__.rpartition(".")[2]
 
     @property
     def stem(self) -> str:
@@ -78,62 +84,60 @@ class Benchmark(Task):
         return self.file or self.name
 
     def question(self, row: Row, id: str) -> Question:
-        """One row as a question; the default reads a question, an answer, a rationale, and options in the question's text."""
-        text, options = split_options(text_of(row, QUESTION, "question"))
-        answer = text_of(row, ANSWER, "answer")
+        """Return one row as a question; options may stand in a field or in the question's text."""
+        text = question_of(row)
+        options, labels = options_of(row)
+        if not options:
+            text, options = split_options(text.removeprefix("Q:").strip())
         if options:
-            answer = letter_of(answer, options, row.place)
-        rationale = row.fields.get("rationale") or ""
-        return Question(
-            id, text, self.canonical(answer, row), options, rationale=str(rationale).strip()
-        )
-
-    def canonical(self, answer: str, row: Row) -> str:
-        """A gold answer in the form that the answer kind extracts.
-
-        Raises:
-            DataError: it is no answer of this kind.
-        """
-        found = answer if self.kind.same(answer, answer) else None
-        canonical = self.kind.extract(f"The answer is {answer}") if found else None
-        if canonical is None:
-            raise DataError(
-                f"{row.place}: {answer!r} is no answer of kind {type(self.kind).__name__}"
+            answer = letter_of(
+                text_of(row, ALIASES["answer"], "answer"), options, row.place, labels
             )
-        return canonical
+        else:
+            answer = self.gold(row)
+        rationale = optional(row, ("rationale",), "rationale")
+        return Question(id, text, answer, options, rationale=rationale)
+
+    def gold(self, row: Row, column: str = "", after: str = "") -> str:
+        """Return the gold answer of a row in canonical form."""
+        names = (column,) if column else ALIASES["answer"]
+        text = text_of(row, names, "answer")
+        return gold_of(text, self.answers, row.place, after).canonical
 
     def local(self, folder: Path) -> Splits | None:
-        """The splits as local files hold them, or None where the folder has none of this data set."""
+        """Return the splits as local files hold them, or None where the folder has none of them."""
         whole = local_file(folder, self.stem)
         if whole is not None:
             return self._dealt(self._numbered(list(rows(whole))), folder)
-        parts = {name: local_file(folder / self.stem, stem) for name, stem in _STEMS}
-        if parts["train"] is None and parts["test"] is None:
-            return None
-        return self._official(
-            {name: list(rows(path)) for name, path in parts.items() if path is not None}, folder
-        )
+        return self._official(self.parts(folder), folder)
+
+    def parts(self, folder: Path) -> dict[str, list[Row]]:
+        """Return the rows of each split that has a local file of its own."""
+        found = {name: local_file(folder / self.stem, name) for name, _ in OFFICIAL}
+        return {name: list(rows(path)) for name, path in found.items() if path is not None}
 
     def extra_splits(self, splits: Splits) -> Splits:
-        """Further splits made of those there are, such as longer questions for "ood"."""
+        """Return further splits made of those there are, such as longer questions for "ood"."""
         return {}
 
     def wanted(self, row: Row) -> bool:
-        """Whether a row belongs to the task; those that do not keep their index."""
+        """Return whether a row belongs to the task; those that do not keep their index."""
         return True
 
     def hub_split(self, source: Hub, split: str) -> list[Row]:
-        """The rows of one split on the hub."""
+        """Return the rows of one split on the hub."""
         return list(hub_rows(source.id, source.config, split, source.data_files))
 
     def _numbered(self, found: list[Row], first: int = 0) -> list[Question]:
         named = ((row, f"{self.name}/{index}") for index, row in enumerate(found, first))
         return [self.question(row, id) for row, id in named if self.wanted(row)]
 
-    def _official(self, parts: dict[str, list[Row]], folder: Path | None) -> Splits:
+    def _official(self, parts: dict[str, list[Row]], folder: Path | None) -> Splits | None:
+        if not parts.get("train") and not parts.get("test"):
+            return None
         splits: Splits = {}
         first = 0
-        for name in ("train", "validation", "test"):
+        for name, _ in OFFICIAL:
             splits[name] = self._numbered(parts.get(name, []), first)
             first += len(parts.get(name, []))
         if self.split == "template" or not splits["test"]:
@@ -146,12 +150,11 @@ class Benchmark(Task):
             return by_index_file(questions, index_file)
         if self.split == "template":
             return by_template(questions, self.test_share, self.seed)
-        return by_share(
-            questions, {"train": 1 - self.test_share, "test": self.test_share}, self.seed
-        )
+        shares = {"train": 1 - self.test_share, "test": self.test_share}
+        return by_share(questions, shares, self.seed)
 
     def load(self) -> Splits:
-        """All splits, validation included."""
+        """Return all splits, validation included."""
         folder = data_folder(self.data_dir)
         splits = self.local(folder) if folder else None
         if splits is None:
@@ -167,20 +170,17 @@ class Benchmark(Task):
         )
         if self.source is None:
             raise DataError(
-                f"task {self.name}: {searched}, and no hub holds this data set; get its files and set data_dir"
+                f"task {self.name}: {searched}, and no hub holds this data set; get its files and "
+                "set data_dir"
             )
         source = self.source._replace(id=self.hub) if self.hub else self.source
         try:
-            return self._official(
-                {name: self.hub_split(source, theirs) for name, theirs in source.splits}, None
-            )
+            parts = {name: self.hub_split(source, theirs) for name, theirs in source.splits}
+            return self._official(parts, None) or {}
         except DataError as error:
             raise DataError(f"task {self.name}: {searched}; {error}") from error
 
 
-_STEMS = (("train", "train"), ("validation", "validation"), ("test", "test"))
-
-
 @lru_cache(maxsize=8)
-def _splits(task: Benchmark) -> dict[str, Any]:
+def _splits(task: Benchmark) -> Splits:
     return task.load()

@@ -1,29 +1,36 @@
-"""Rows of BIG-bench multiple-choice tasks on the hub: inputs, multiple_choice_targets, multiple_choice_scores."""
+"""Rows of BIG-bench multiple-choice tasks on the hub: inputs, multiple_choice_targets and _scores."""
 
 from __future__ import annotations
 
 import random
+from string import ascii_uppercase
 
-from cotdistill.data.rows import Row, pick, text_of
+from cotdistill.answers.choice import Choice
+from cotdistill.data.fields import pick, text_of
+from cotdistill.data.rows import Row
 from cotdistill.errors import DataError
 from cotdistill.records import Question
+from cotdistill.tasks._benchmark import Benchmark
 
-__all__ = ["bigbench_question"]
+__all__ = ["BigBench"]
 
 
-def bigbench_question(row: Row, id: str, seed: int) -> Question:
-    """A row as a question. The first option is always right there, so options are shuffled by the seed and the id."""
-    text = (
-        text_of(row, ("inputs",), "question")
-        .removeprefix("Q:")
-        .split("\n  choice:")[0]
-        .removesuffix("A:")
-        .strip()
-    )
-    options = [str(option) for option in pick(row, ("multiple_choice_targets",), "options")]
-    scores = list(pick(row, ("multiple_choice_scores",), "scores of the options"))
-    if scores.count(1) != 1 or len(scores) != len(options):
-        raise DataError(f"{row.place}: multiple_choice_scores: exactly one option must be right")
-    right = options[scores.index(1)]
-    random.Random(f"options/{seed}/{id}").shuffle(options)
-    return Question(id, text, "ABCDEFGHIJ"[options.index(right)], tuple(options))
+class BigBench(Benchmark):
+    """Base of the tasks of BIG-bench."""
+
+    answers = Choice()
+
+    def question(self, row: Row, id: str) -> Question:
+        """Return a row as a question. The right option stands first there: the seed shuffles them."""
+        if "multiple_choice_targets" not in row.fields:
+            return super().question(row, id)
+        text = text_of(row, ("inputs",), "question").removeprefix("Q:").split("\n  choice:")[0]
+        options = [str(option) for option in pick(row, ("multiple_choice_targets",), "options")]
+        scores = list(pick(row, ("multiple_choice_scores",), "scores of the options"))
+        if scores.count(1) != 1 or len(scores) != len(options):
+            wrong = "multiple_choice_scores: exactly one option must be right"
+            raise DataError(f"{row.place}: {wrong}")
+        right = options[scores.index(1)]
+        random.Random(f"options/{self.seed}/{id}").shuffle(options)
+        letter = ascii_uppercase[options.index(right)]
+        return Question(id, text.strip().removesuffix("A:").strip(), letter, tuple(options))

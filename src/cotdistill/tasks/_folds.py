@@ -9,8 +9,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerType
-from cotdistill.data.rows import Row, rows, text_of
+from cotdistill.data.fields import text_of
+from cotdistill.data.rows import Row, rows
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark
@@ -28,7 +28,7 @@ class FoldedBenchmark(Benchmark):
     fold: int = Field(default=0, ge=0, le=4)
 
     folder_name: ClassVar[str]
-    kind: ClassVar[AnswerType] = Number()
+    answers = Number()
 
     def local(self, folder: Path) -> Splits | None:
         home = folder / self.folder_name / f"fold{self.fold}"
@@ -55,7 +55,7 @@ class FoldedBenchmark(Benchmark):
             return number.removesuffix(".0")
 
         text = _SLOT.sub(value, text_of(row, ("Question",), "question"))
-        answer = self.canonical(text_of(row, ("Answer",), "answer"), row)
+        answer = self.gold(row, "Answer")
         equation = str(row.fields.get("Equation") or "")
         signs = sorted({_OPERATIONS[sign] for sign in equation.split() if sign in _OPERATIONS})
         meta = {

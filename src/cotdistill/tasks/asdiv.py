@@ -14,9 +14,10 @@ import random
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
-from cotdistill.data.rows import Row, text_of
+from cotdistill.data.fields import optional, text_of
+from cotdistill.data.rows import Row
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Hub
@@ -25,6 +26,7 @@ from cotdistill.tasks._splitting import Splits
 
 __all__ = ["ASDiv"]
 
+# One number, a fraction included, with its unit in parentheses: neither a ratio nor a list.
 _ONE_NUMBER = re.compile(r"\s*(-?[\d,]*\.?\d+(?:\s*/\s*\d+)?)\s*(?:\([^)]*\)|%)?\s*$")
 
 
@@ -33,9 +35,8 @@ class ASDiv(FoldedBenchmark):
 
     subset: Literal["arithmetic", "all"] = "arithmetic"
 
-    name: ClassVar[str] = "asdiv"
-    folder_name: ClassVar[str] = "cv_asdiv-a"
-    source: ClassVar[Hub | None] = Hub("EleutherAI/asdiv", splits=(("train", "validation"),))
+    folder_name = "cv_asdiv-a"
+    source = Hub("EleutherAI/asdiv", splits=(("train", "validation"),))
 
     def local(self, folder: Path) -> Splits | None:
         if self.subset == "arithmetic":
@@ -62,9 +63,9 @@ class ASDiv(FoldedBenchmark):
         if "body" not in row.fields:
             return super().question(row, id)
         text = f"{text_of(row, ('body',), 'body')} {text_of(row, ('question',), 'question')}"
-        answer = self.canonical(text_of(row, ("answer",), "answer"), row)
-        meta = {"operation": str(row.fields.get("solution_type") or "").lower()}
-        return Question(id, text, answer, rationale=str(row.fields.get("formula") or ""), meta=meta)
+        meta = {"operation": optional(row, ("solution_type",), "type").lower()}
+        formula = optional(row, ("formula",), "formula")
+        return Question(id, text, self.gold(row, "answer"), rationale=formula, meta=meta)
 
     def _folded(self, questions: list[Question]) -> Splits:
         order = list(range(len(questions)))

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import random
 import re
-from typing import ClassVar
 
 from cotdistill.answers.yes_no import YesNo
-from cotdistill.contracts import AnswerType
 from cotdistill.tasks._benchmark import Benchmark, Hub
 from cotdistill.tasks._names import longer
 from cotdistill.tasks._splitting import Splits
@@ -29,10 +27,9 @@ class CoinFlipBenchmark(Benchmark):
     ood_count: int = 100
     """Questions of each length."""
 
-    name: ClassVar[str] = "coin_flip_benchmark"
-    file: ClassVar[str] = "coin_flip"
-    kind: ClassVar[AnswerType] = YesNo()
-    source: ClassVar[Hub | None] = Hub("skrishna/coin_flip")
+    file = "coin_flip"
+    answers = YesNo()
+    source = Hub("skrishna/coin_flip")
 
     def extra_splits(self, splits: Splits) -> Splits:
         train = splits.get("train", [])

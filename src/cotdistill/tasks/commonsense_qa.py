@@ -6,14 +6,8 @@ split (1,221) is the test and training questions are set apart for validation, a
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from cotdistill.answers.choice import Choice
-from cotdistill.contracts import AnswerType
-from cotdistill.data.rows import Row
-from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
-from cotdistill.tasks._choices import choice_question
 
 __all__ = ["CommonsenseQA"]
 
@@ -21,15 +15,5 @@ __all__ = ["CommonsenseQA"]
 class CommonsenseQA(Benchmark):
     """CommonsenseQA: five-way questions of common sense; the official validation split is the test."""
 
-    name: ClassVar[str] = "commonsense_qa"
-    kind: ClassVar[AnswerType] = Choice()
-    source: ClassVar[Hub | None] = Hub(
-        "tau/commonsense_qa", splits=(("train", "train"), ("test", "validation"))
-    )
-
-    def question(self, row: Row, id: str) -> Question:
-        return (
-            choice_question(row, id, "answerKey")
-            if "choices" in row.fields
-            else super().question(row, id)
-        )
+    answers = Choice()
+    source = Hub("tau/commonsense_qa", splits=(("train", "train"), ("test", "validation")))

@@ -1,17 +1,17 @@
-"""Your own data: JSONL, JSON, CSV, TSV or Parquet files, or a hub data set, with a mapping of columns and a kind of answer.
+"""Your own data: JSONL, JSON, CSV, TSV or Parquet files, or a hub data set, with a mapping of columns and an answer type.
 
     task: {name: custom, path: questions.jsonl, answer: number, columns: {question: problem, answer: gold}}
     task: {name: custom, path: {train: train.csv, test: test.csv}, answer: choice, columns: {options: choices}}
     task: {name: custom, path: owner/dataset, config: main, answer: number, answer_after: "####"}
 
 One file is dealt into splits by `shares` and `seed`; with one file a split, a missing validation split is taken out of
-train. Columns of ours: question, answer, and where there are any options, context, rationale, id. Options are a list, a JSON list
-in a cell, or the hub form {"text": [...], "label": [...]}; the answer to a choice is a letter, a label or an option's text.
+train. Columns of ours: question, answer, and where there are any options, context, rationale, id. Options are a list, a
+JSON list in a cell, or the hub form {"text": [...], "label": [...]}; the answer to a choice is a letter, a label, an
+option's text, or its number (`answer_index`). A column may hold a chat: its last question and its last reply are read.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -21,26 +21,29 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from cotdistill import plugins
+from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerType, Split, Task
-from cotdistill.data.rows import (
-    Row,
-    check_unicode,
-    hub_rows,
-    is_hub_id,
-    local_file,
+from cotdistill.data.fields import (
+    chat_reply,
+    gold_of,
+    optional,
+    options_of,
     pick,
-    rows,
+    question_of,
     text_of,
 )
+from cotdistill.data.rows import Row, hub_rows, is_hub_id, local_file, rows
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._splitting import Splits, by_share, by_template, carve_validation
 from cotdistill.text.options import letter_of
+from cotdistill.text.templates import normalised
 
 __all__ = ["Custom"]
 
 _FIELDS = ("question", "answer", "options", "context", "rationale", "id")
 _Name = Literal["train", "validation", "test", "ood"]
+_NAMES: tuple[_Name, ...] = ("train", "validation", "test", "ood")
 
 
 class Custom(Task):
@@ -49,11 +52,15 @@ class Custom(Task):
     path: str | dict[_Name, str]
     """One file or hub id, one for each split, or a folder with a file for each."""
     answer: str | dict[str, Any] = "number"
-    """Kind of answer: number, choice, yes_no, text, date, math_expression, or {name: …, settings}."""
+    """Answer type: number, choice, yes_no, text, date, math_expression, or {name: …, settings}."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Our field: your column, for those that are named differently."""
     answer_after: str = ""
-    """The answer column is a worked solution; the answer stands behind this mark and the rationale before it."""
+    """The answer column is a worked solution; the answer stands behind this mark, the rationale before it."""
+    answer_index: Literal[0, 1, "text"] | None = None
+    """What a number as the answer to a choice counts from; "text": it is an option's text."""
+    overlap: Literal["refuse", "drop"] = "refuse"
+    """Training questions that stand in the test split too, by their words: refuse the data, or leave them out."""
     config: str | None = None
     """Configuration of a hub data set."""
     shares: dict[str, float] = Field(
@@ -63,7 +70,7 @@ class Custom(Task):
     split: Literal["random", "template"] = "random"
     """template: questions that differ in numbers and names only go to the same split."""
     validation: float = Field(default=0.1, ge=0)
-    """Share (below 1) or number of training questions set apart where the files have no validation split."""
+    """Share (below 1) or number of training questions set apart where there is no validation file."""
     seed: int = 0
 
     @field_validator("columns")
@@ -77,7 +84,7 @@ class Custom(Task):
     @field_validator("shares")
     @classmethod
     def _sum_to_one(cls, shares: dict[str, float]) -> dict[str, float]:
-        if wrong := [name for name in shares if name not in ("train", "validation", "test", "ood")]:
+        if wrong := [name for name in shares if name not in _NAMES]:
             raise ValueError(f"{wrong[0]!r} is no split; there are train, validation, test and ood")
         if abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values(), default=0) < 0:
             raise ValueError(f"shares must be positive and sum to 1, not {sum(shares.values()):g}")
@@ -87,18 +94,19 @@ class Custom(Task):
         return hash(self.model_dump_json())
 
     @cached_property
-    def _kind(self) -> AnswerType:
+    def _answer_type(self) -> AnswerType:
         return plugins.build("answers", self.answer, AnswerType)  # type: ignore[type-abstract, unused-ignore]
 
     @property
     def answer_type(self) -> AnswerType:
-        return self._kind
+        return self._answer_type
 
     def questions(self, split: Split) -> Iterator[Question]:
         splits = _splits(self, self._stamp())
         if split not in splits and split != "ood":
             raise DataError(
-                f"task custom: no questions for the split {split!r}; give `path` a file for it, or shares"
+                f"task custom: no questions for the split {split!r}; give `path` a file for it, "
+                "or shares"
             )
         if split in splits and not splits[split]:
             raise DataError(
@@ -117,24 +125,29 @@ class Custom(Task):
         )
 
     def load(self) -> Splits:
-        """All splits.
+        """Return all splits.
 
         Raises:
-            DataError: a file is missing or malformed, a column is missing, or an answer is none of its kind.
+            DataError: a file is missing or malformed, a column is missing, an answer is none of
+                its type, or training questions stand in the test split.
         """
-        if isinstance(self.path, str) and Path(self.path).expanduser().is_dir():
-            return self._parts(_folder_files(Path(self.path).expanduser()))
-        if isinstance(self.path, str) and (_is_file(self.path) or not is_hub_id(self.path)):
-            questions = self._read(self.path, rows(Path(self.path).expanduser()))
-            if not questions:
-                raise DataError(f"{self.path}: no questions; the file is empty")
-            if self.split == "template":
-                dealt = by_template(questions, self.shares.get("test", 0.2), self.seed)
-                return carve_validation(dealt, self.shares.get("validation", 0.1), self.seed)
-            return by_share(questions, self.shares, self.seed)
+        return self._apart(self._read_all())
+
+    def _read_all(self) -> Splits:
         if isinstance(self.path, dict):
             return self._parts(self.path)
-        return self._parts(dict.fromkeys(_hub_splits(self.path, self.config), self.path))
+        path = Path(self.path).expanduser()
+        if path.is_dir():
+            return self._parts(_folder_files(path))
+        if not path.exists() and is_hub_id(self.path):
+            return self._parts(dict.fromkeys(_hub_splits(self.path, self.config), self.path))
+        questions = self._read(self.path, rows(path))
+        if not questions:
+            raise DataError(f"{self.path}: no questions; the file is empty")
+        if self.split == "template":
+            dealt = by_template(questions, self.shares.get("test", 0.2), self.seed)
+            return carve_validation(dealt, self.shares.get("validation", 0.1), self.seed)
+        return by_share(questions, self.shares, self.seed)
 
     def _parts(self, sources: Mapping[_Name, str]) -> Splits:
         splits: Splits = {
@@ -149,9 +162,27 @@ class Custom(Task):
         return carve_validation(splits, self.validation, self.seed)
 
     def _rows(self, source: str, split: str) -> Iterator[Row]:
-        if _is_file(source) or not is_hub_id(source):
-            return rows(Path(source).expanduser())
+        path = Path(source).expanduser()
+        if path.exists() or not is_hub_id(source):
+            return rows(path)
         return hub_rows(source, self.config, split)
+
+    def _apart(self, splits: Splits) -> Splits:
+        """Return the splits with no question of the test split in training."""
+        tested = {_words(question) for question in splits.get("test", ())}
+        apart = {
+            name: [one for one in part if name in ("test", "ood") or _words(one) not in tested]
+            for name, part in splits.items()
+        }
+        kept = sum(map(len, apart.values()))
+        both = sum(map(len, splits.values())) - kept
+        if both and self.overlap == "refuse":
+            files = self.path if isinstance(self.path, str) else " and ".join(self.path.values())
+            raise DataError(
+                f"{files}: {both} training questions stand in the test split ({len(tested)} "
+                "questions) too; set `overlap: drop` to leave them out of training"
+            )
+        return apart
 
     def _read(self, source: str, found: Iterator[Row]) -> list[Question]:
         stem = Path(source).stem
@@ -164,52 +195,48 @@ class Custom(Task):
         return list(questions.values())
 
     def _question(self, row: Row, id: str) -> Question:
-        options = _options(self._optional(row, "options"), row.place)
-        text = text_of(row, (self._column("question"),), "question")
-        answer = text_of(row, (self._column("answer"),), "answer")
-        rationale = str(self._optional(row, "rationale") or "").strip()
-        if self.answer_after:
-            worked, mark, answer = answer.rpartition(self.answer_after)
-            if not mark:
-                raise DataError(
-                    f"{row.place}: answer: has no {self.answer_after!r}; correct answer_after, or the row"
-                )
-            rationale, answer = rationale or worked.strip(), answer.strip()
-        if options:
-            labels = _labels(self._optional(row, "options"))
-            answer = letter_of(answer, options, row.place, labels)
-        elif not self.answer_type.same(answer, answer):
-            raise DataError(
-                f"{row.place}: answer: {answer[:40]!r} is no {_kind_name(self.answer)}; correct it, or `answer`"
-            )
-        named = self._optional(row, "id")
-        context = str(self._optional(row, "context") or "").strip()
+        named = self._column(row, "question", "question_stem")
+        # MMLU's `choices` are options where a choice is asked for; elsewhere it may be any column.
+        other = "choices" if isinstance(self.answer_type, Choice) else "options"
+        options, labels = options_of(row, self._column(row, "options", other))
+        rationale = self._optional(row, "rationale")
+        column = self._column(row, "answer", "answerKey")
+        given = chat_reply(row, column) or text_of(row, (column,), "answer")
+        if options and not self.answer_after:
+            answer = letter_of(given, options, row.place, labels, index=self.answer_index)
+        else:
+            gold = gold_of(given, self.answer_type, row.place, self.answer_after)
+            answer, rationale = gold.text, rationale or gold.worked
+            if options:
+                answer = letter_of(answer, options, row.place, labels, index=self.answer_index)
         return Question(
-            str(named) if named is not None else id, text, answer, options, context, rationale
+            self._optional(row, "id") or id,
+            question_of(row, named),
+            answer,
+            options,
+            self._optional(row, "context"),
+            rationale,
         )
 
-    def _column(self, name: str) -> str:
-        return self.columns.get(name, name)
+    def _column(self, row: Row, name: str, other: str) -> str:
+        """The column of a field: the one that is mapped, else its own name, else ARC's and MMLU's."""
+        return self.columns.get(
+            name, other if other in row.fields and name not in row.fields else name
+        )
 
-    def _optional(self, row: Row, name: str) -> Any:
-        if name in self.columns:
-            if self.columns[name] not in row.fields:
-                pick(row, (self.columns[name],), name)
-            return row.fields[self.columns[name]]
-        return row.fields.get(name)
-
-
-def _kind_name(answer: str | Mapping[str, Any]) -> str:
-    return answer if isinstance(answer, str) else str(answer.get("name"))
+    def _optional(self, row: Row, name: str) -> str:
+        column = self.columns.get(name, name)
+        if name in self.columns and column not in row.fields:
+            pick(row, (column,), name)
+        return optional(row, (column,), name)
 
 
-def _is_file(source: str) -> bool:
-    return Path(source).expanduser().exists()
+def _words(question: Question) -> str:
+    return normalised(" ".join((question.text, question.context, *question.options)))
 
 
 def _folder_files(folder: Path) -> dict[_Name, str]:
-    names: tuple[_Name, ...] = ("train", "validation", "test", "ood")
-    found = {name: str(path) for name in names if (path := local_file(folder, name)) is not None}
+    found = {name: str(path) for name in _NAMES if (path := local_file(folder, name)) is not None}
     if not found:
         raise DataError(
             f"{folder}: holds no train, validation or test file; name a file, or put train.jsonl in it"
@@ -227,33 +254,7 @@ def _hub_splits(hub: str, config: str | None) -> list[_Name]:
         raise DataError(
             f"path: {hub}: no such file, and as a hub id: {reason}; correct it, or check the network"
         ) from error
-    ours: tuple[_Name, ...] = ("train", "validation", "test")
-    return [name for name in ours if name in names]
-
-
-def _options(value: Any, place: str) -> tuple[str, ...]:
-    if value is None or value == "":
-        return ()
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise DataError(f'{place}: options: not a list; write ["first", "second"]') from error
-    if isinstance(value, Mapping):
-        value = value.get("text", list(value.values()))
-    if not isinstance(value, list | tuple) or not all(
-        isinstance(option, str | int | float) for option in value
-    ):
-        raise DataError(f'{place}: options: not a list of texts; write ["first", "second"]')
-    for option in value:
-        check_unicode(place, "options", str(option))
-    return tuple(str(option) for option in value)
-
-
-def _labels(value: Any) -> tuple[str, ...]:
-    if isinstance(value, Mapping):
-        return tuple(str(label) for label in value.get("label", list(value)))
-    return ()
+    return [name for name in _NAMES[:3] if name in names]
 
 
 @lru_cache(maxsize=8)

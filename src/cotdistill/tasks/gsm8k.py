@@ -12,18 +12,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerType
-from cotdistill.data.rows import Row, hub_rows, local_file, rows, text_of
-from cotdistill.errors import DataError
+from cotdistill.data.fields import gold_of, optional, text_of
+from cotdistill.data.rows import Row, hub_rows, local_file, rows
 from cotdistill.records import Question, Step
 from cotdistill.tasks._benchmark import Benchmark, Hub
-from cotdistill.tasks._splitting import Splits
 
 __all__ = ["GSM8K"]
 
+# What the calculator wrote; bounded by its own brackets.
 _ANNOTATION = re.compile(r"<<[^<>]*>>")
 
 
@@ -35,45 +33,25 @@ class GSM8K(Benchmark):
     annotations: bool = False
     """Keep the calculator annotations <<48/2=24>> in rationales and solutions."""
 
-    name: ClassVar[str] = "gsm8k"
-    kind: ClassVar[AnswerType] = Number()
-    source: ClassVar[Hub | None] = Hub("openai/gsm8k", "main")
+    answers = Number()
+    source = Hub("openai/gsm8k", "main")
 
     def question(self, row: Row, id: str) -> Question:
         worked = text_of(row, ("answer",), "answer")
-        solution, marker, answer = worked.rpartition("####")
-        if not marker:
-            raise DataError(
-                f"{row.place}: answer: no line '#### <number>'; the official files end every answer with one"
-            )
-        socratic = (
-            text_of(row, ("socratic",), "socratic answer") if "socratic" in row.fields else worked
-        )
-        steps = tuple(
-            self._step(line) for line in socratic.rpartition("####")[0].split("\n") if line.strip()
-        )
-        rationale = " ".join(self._clean(line) for line in solution.split("\n") if line.strip())
-        text = text_of(row, ("question",), "question")
-        return Question(
-            id,
-            text,
-            self.canonical(answer.strip(), row),
-            rationale=rationale,
-            steps=steps,
-            meta={"steps": len(steps)},
-        )
+        gold = gold_of(worked, self.answers, row.place, "####")
+        socratic = optional(row, ("socratic",), "socratic answer") or worked
+        lines = socratic.rpartition("####")[0].split("\n")
+        steps = tuple(self._step(line) for line in lines if line.strip())
+        rationale = " ".join(self._clean(line) for line in gold.worked.split("\n") if line.strip())
+        text, meta = text_of(row, ("question",), "question"), {"steps": len(steps)}
+        return Question(id, text, gold.canonical, rationale=rationale, steps=steps, meta=meta)
 
-    def local(self, folder: Path) -> Splits | None:
-        home = folder / self.name
-        parts: dict[str, list[Row]] = {}
-        for split in ("train", "test"):
-            path = local_file(home, split)
-            if path is not None:
-                parts[split] = list(rows(path))
-                socratic = local_file(home, f"{split}_socratic") if self.socratic else None
-                if socratic is not None:
-                    parts[split] = _joined(parts[split], rows(socratic))
-        return self._official(parts, folder) if parts else None
+    def parts(self, folder: Path) -> dict[str, list[Row]]:
+        parts = super().parts(folder)
+        for split in parts if self.socratic else ():
+            socratic = local_file(folder / self.name, f"{split}_socratic")
+            parts[split] = _joined(parts[split], rows(socratic)) if socratic else parts[split]
+        return parts
 
     def hub_split(self, source: Hub, split: str) -> list[Row]:
         official = super().hub_split(source, split)
@@ -86,7 +64,7 @@ class GSM8K(Benchmark):
         if not stars:
             sub_question, solution = "", line
         results = re.findall(r"<<[^<>]*=\s*([^<>=]+)>>", solution)
-        answer = results[-1] if results else (self.kind.extract(solution) or "")
+        answer = results[-1] if results else (self.answers.extract(solution) or "")
         return Step(sub_question.strip(), self._clean(solution), answer)
 
     def _clean(self, line: str) -> str:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import random
 import re
-from typing import ClassVar
 
 from cotdistill.answers.text import Text
-from cotdistill.contracts import AnswerType
 from cotdistill.tasks._benchmark import Benchmark, Hub
 from cotdistill.tasks._names import longer
 from cotdistill.tasks._splitting import Splits
@@ -28,9 +26,8 @@ class LastLetterConcatenation(Benchmark):
     ood_count: int = 100
     """Questions of each length."""
 
-    name: ClassVar[str] = "last_letter_concatenation"
-    kind: ClassVar[AnswerType] = Text()
-    source: ClassVar[Hub | None] = Hub("ChilleD/LastLetterConcat")
+    answers = Text()
+    source = Hub("ChilleD/LastLetterConcat")
 
     def extra_splits(self, splits: Splits) -> Splits:
         train = splits.get("train", [])

@@ -1,24 +1,19 @@
-"""MAWPS (Koncel-Kedziorski et al. 2016): 1,921 word problems in the five folds of Patel et al. 2021, which take the numbers
-out of the text; fold k tests on `cv_mawps/fold<k>/dev.csv`. The hub's MAWPS is another selection with its own split.
+"""MAWPS (Koncel-Kedziorski et al. 2016): 1,921 word problems in the five folds of Patel et al. 2021, which take the
+numbers out of the text; fold k tests on `cv_mawps/fold<k>/dev.csv`. The hub's MAWPS is another selection.
 
     Question: "Ina packs number0 boxes of number1 pens ...", Numbers: "6.0 4.0", Answer: "24.0"
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from cotdistill.tasks._benchmark import Hub
+from cotdistill.tasks._benchmark import OFFICIAL, Hub
 from cotdistill.tasks._folds import FoldedBenchmark
 
 __all__ = ["Mawps"]
-
-_SPLITS = (("train", "train"), ("validation", "validation"), ("test", "test"))
 
 
 class Mawps(FoldedBenchmark):
     """MAWPS: word problems of one equation, five-fold."""
 
-    name: ClassVar[str] = "mawps"
-    folder_name: ClassVar[str] = "cv_mawps"
-    source: ClassVar[Hub | None] = Hub("MU-NLPC/Calc-mawps", splits=_SPLITS)
+    folder_name = "cv_mawps"
+    source = Hub("MU-NLPC/Calc-mawps", splits=OFFICIAL)

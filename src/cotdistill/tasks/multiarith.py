@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from cotdistill.answers.number import Number
-from cotdistill.contracts import AnswerType
 from cotdistill.tasks._benchmark import Benchmark, Hub
 
 __all__ = ["MultiArith"]
@@ -17,6 +14,5 @@ __all__ = ["MultiArith"]
 class MultiArith(Benchmark):
     """MultiArith: 600 two-step arithmetic word problems."""
 
-    name: ClassVar[str] = "multiarith"
-    kind: ClassVar[AnswerType] = Number()
-    source: ClassVar[Hub | None] = Hub("ChilleD/MultiArith")
+    answers = Number()
+    source = Hub("ChilleD/MultiArith")

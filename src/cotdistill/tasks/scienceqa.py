@@ -1,24 +1,21 @@
 """ScienceQA, text only (Lu et al. 2022): questions of school science with lectures; those with an image are left out.
 
-{"question": "...", "choices": ["...", "..."], "answer": 1, "hint": "...", "lecture": "...", "solution": "...", "image": null}
+{"question": "...", "choices": ["...", "..."], "answer": 1, "hint": "...", "lecture": "...", "solution": "...",
+"image": null}
 
 `answer` counts from 0. The hint is the context (as in Sci-CoT); the official solution is the gold rationale.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from cotdistill.answers.choice import Choice
-from cotdistill.contracts import AnswerType
-from cotdistill.data.rows import Row, pick, text_of
-from cotdistill.errors import DataError
+from cotdistill.data.fields import optional, options_of, question_of, text_of
+from cotdistill.data.rows import Row
 from cotdistill.records import Question
-from cotdistill.tasks._benchmark import Benchmark, Hub
+from cotdistill.tasks._benchmark import OFFICIAL, Benchmark, Hub
+from cotdistill.text.options import letter_of
 
 __all__ = ["ScienceQA"]
-
-_SPLITS = (("train", "train"), ("validation", "validation"), ("test", "test"))
 
 
 class ScienceQA(Benchmark):
@@ -27,30 +24,22 @@ class ScienceQA(Benchmark):
     lecture: bool = False
     """Add the lecture to the context."""
 
-    name: ClassVar[str] = "scienceqa"
-    kind: ClassVar[AnswerType] = Choice()
-    source: ClassVar[Hub | None] = Hub("derek-thomas/ScienceQA", None, _SPLITS)
+    answers = Choice()
+    source = Hub("derek-thomas/ScienceQA", None, OFFICIAL)
 
     def wanted(self, row: Row) -> bool:
         return row.fields.get("image") is None
 
     def question(self, row: Row, id: str) -> Question:
-        options = tuple(str(option) for option in pick(row, ("choices",), "options"))
-        index = pick(row, ("answer",), "answer")
-        if not isinstance(index, int) or not 0 <= index < len(options):
-            raise DataError(
-                f"{row.place}: answer {index!r} is no index of the {len(options)} choices, counted from 0"
-            )
-        parts = [
-            str(row.fields.get("hint") or ""),
-            str(row.fields.get("lecture") or "") if self.lecture else "",
-        ]
+        options, _ = options_of(row)
+        answer = text_of(row, ("answer",), "answer")
+        parts = ("hint", "lecture") if self.lecture else ("hint",)
         return Question(
             id,
-            text_of(row, ("question",), "question"),
-            "ABCDEFGHIJ"[index],
+            question_of(row),
+            letter_of(answer, options, row.place, index=0),
             options,
-            context=" ".join(" ".join(parts).split()),
-            rationale=" ".join(str(row.fields.get("solution") or "").split()),
+            context=" ".join(" ".join(optional(row, (part,), part) for part in parts).split()),
+            rationale=" ".join(optional(row, ("solution",), "solution").split()),
             meta={"subject": row.fields.get("subject", "")},
         )

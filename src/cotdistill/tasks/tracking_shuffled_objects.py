@@ -10,20 +10,16 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from typing import ClassVar
 
-from cotdistill.answers.choice import Choice
-from cotdistill.contracts import AnswerType
-from cotdistill.data.rows import Row
 from cotdistill.records import Question
-from cotdistill.tasks._benchmark import Benchmark, Hub
-from cotdistill.tasks._bigbench import bigbench_question
+from cotdistill.tasks._benchmark import Hub
+from cotdistill.tasks._bigbench import BigBench
 from cotdistill.tasks._splitting import Splits
 
 __all__ = ["TrackingShuffledObjects"]
 
 
-class TrackingShuffledObjects(Benchmark):
+class TrackingShuffledObjects(BigBench):
     """Tracking shuffled objects: who holds what after three swaps."""
 
     ood_lengths: tuple[int, ...] = (5, 7)
@@ -31,18 +27,11 @@ class TrackingShuffledObjects(Benchmark):
     ood_count: int = 100
     """Questions of each length."""
 
-    name: ClassVar[str] = "tracking_shuffled_objects"
-    kind: ClassVar[AnswerType] = Choice()
-    source: ClassVar[Hub | None] = Hub(
+    source = Hub(
         "tasksource/bigbench",
         "tracking_shuffled_objects",
         (("train", "train"), ("validation", "validation")),
     )
-
-    def question(self, row: Row, id: str) -> Question:
-        if "multiple_choice_targets" in row.fields:
-            return bigbench_question(row, id, self.seed)
-        return super().question(row, id)
 
     def extra_splits(self, splits: Splits) -> Splits:
         return {"ood": list(self._longer(splits.get("train", [])))}

@@ -118,7 +118,9 @@ class _Recordings:
             try:
                 one = replace(Completion.from_json(completion), key="")
             except ValueError as error:
-                raise DataError(f"{row.place}: no exported log: {error}; export it again") from error
+                raise DataError(
+                    f"{row.place}: no exported log: {error}; export it again"
+                ) from error
             self.logged.setdefault(_canonical(request), {})[one.sample_index] = one
             return
         replies = replies_of(row)
@@ -126,7 +128,9 @@ class _Recordings:
         found = _words(question)
         key, bare = " ".join(found), " ".join(_words(split_options(question)[0]))
         if not found:
-            raise DataError(f"{row.place}: the question has no words; correct it, or remove the row")
+            raise DataError(
+                f"{row.place}: the question has no words; correct it, or remove the row"
+            )
         self._replies.setdefault(key, []).extend(replies)
         self._anchor(found)
         if bare != key and len(bare.split()) >= _FEWEST:
@@ -142,8 +146,10 @@ class _Recordings:
         try:
             return question_of(row)
         except DataError as error:
-            remedy = f"; and {id!r} is no id of the file `questions`" if self._by_id else (
-                "; set `questions` to the file that gives them by id"
+            remedy = (
+                f"; and {id!r} is no id of the file `questions`"
+                if self._by_id
+                else ("; set `questions` to the file that gives them by id")
             )
             raise DataError(f"{error}{remedy}") from error
 
@@ -199,8 +205,8 @@ def _held(rationale: str, after: str) -> int:
     """Return how much of a rationale, in characters and whole sentences, the words of a prompt already hold."""
     held, said = 0, ""
     for sentence in _SENTENCE.finditer(rationale):
-        said = f"{said} {' '.join(WORD.findall(sentence[0].lower()))}".rstrip()
-        if not said or f" {said.strip()} " not in after:
+        said = f"{said} {' '.join(_words(sentence[0]))}".rstrip()
+        if said and f" {said.strip()} " not in after:
             break
         held = sentence.end()
     # A few words ("1.", "First,") may stand in any prompt; the whole of a short rationale counts.
@@ -212,7 +218,7 @@ def _rest(reply: Reply, held: int) -> str:
     answer, rest = reply.answer.strip(), reply.rationale[held:].strip()
     if not rest:
         return f" {answer}" if held or not reply.rationale else ""
-    if not answer or rest.endswith(answer):
+    if not answer or not reply.apart:
         return f" {rest}"
     return f" {rest}{chr(10) if chr(10) in rest else ' '}The answer is {answer.rstrip('.')}."
 

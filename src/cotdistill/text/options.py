@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from string import ascii_uppercase
+from typing import Literal
 
 from cotdistill.errors import DataError
 
 __all__ = ["letter_of", "split_options"]
 
-_LEAD = re.compile(r"\s*\b(?:answer\s+choices|options|choices)\s*:\s*", re.IGNORECASE)
-_MARK = re.compile(r"(?:^|[\s,;])\(?([A-Z])(?:\)|:)\s+")
+# What stands before the list of options in a question's text.
+_LEAD = re.compile(r"\b(?:answer\s{1,3}choices|options|choices)\s{0,3}:\s*", re.IGNORECASE)
+# One option's mark: "(A) ", "A: ".
+_MARK = re.compile(r"(?:^|[\s,;])\(?([A-J])(?:\)|:)\s+")
 
 
 def split_options(text: str) -> tuple[str, tuple[str, ...]]:
-    """A text as question and options: "Which? Answer choices: (A) red, (B) blue." becomes ("Which?", ("red", "blue")).
+    """Split a text: "Which? Answer choices: (A) red, (B) blue." is ("Which?", ("red", "blue")).
 
     A text that lists no options from (A) on is returned whole.
     """
@@ -24,9 +27,8 @@ def split_options(text: str) -> tuple[str, tuple[str, ...]]:
         return text, ()
     lead = leads[-1]
     tail = text[lead.end() :]
-    marks = [mark for mark in _MARK.finditer(tail) if mark[1] in "ABCDEFGHIJ"]
     chosen: list[re.Match[str]] = []
-    for mark in marks:
+    for mark in _MARK.finditer(tail):
         if mark[1] == "ABCDEFGHIJ"[len(chosen) : len(chosen) + 1]:
             chosen.append(mark)
     if len(chosen) < 2 or chosen[0].start() > 1:
@@ -40,11 +42,21 @@ def split_options(text: str) -> tuple[str, tuple[str, ...]]:
     return text[: lead.start()].rstrip(), tuple(options)
 
 
-def letter_of(answer: str, options: Sequence[str], place: str, labels: Sequence[str] = ()) -> str:
-    """The letter of a gold answer given as a letter, "(B)", a label, or an option's text.
+def letter_of(
+    answer: str,
+    options: Sequence[str],
+    place: str,
+    labels: Sequence[str] = (),
+    *,
+    index: Literal[0, 1, "text"] | None = None,
+) -> str:
+    """Return the letter of a gold answer given as a letter, "(B)", a label, an option's text or its number.
+
+    Args:
+        index: what a number among the options counts from; "text": it is an option's text.
 
     Raises:
-        DataError: it names no option, or there are more options than letters.
+        DataError: it names no option, it may name two, or there are more options than letters.
     """
     if len(options) > len(ascii_uppercase):
         raise DataError(
@@ -52,16 +64,27 @@ def letter_of(answer: str, options: Sequence[str], place: str, labels: Sequence[
             " or ask for the text with `answer: text` and no options"
         )
     letters = ascii_uppercase[: len(options)]
-    plain = answer.strip().strip("().: ")
+    plain, folded = answer.strip().strip("().: "), [option.strip().casefold() for option in options]
+    position = None
     if plain in labels:
-        return letters[list(labels).index(plain)]
-    if answer in options:
-        return letters[list(options).index(answer)]
-    if len(plain) == 1 and plain.upper() in letters:
-        return plain.upper()
-    folded = [option.strip().casefold() for option in options]
-    if answer.strip().casefold() in folded:
-        return letters[folded.index(answer.strip().casefold())]
-    raise DataError(
-        f"{place}: answer {answer!r} names none of the {len(options)} options; use a letter A–{letters[-1:]}"
-    )
+        position = list(labels).index(plain)
+    elif index in (0, 1) and plain.isdecimal():
+        position = int(plain) - index
+    elif index is None and plain.isdecimal() and int(plain) <= len(options):
+        raise DataError(
+            f"{place}: answer {answer!r} may be the number of an option or its text; set "
+            "`answer_index: 0` or `1` (what the first option counts as), or `answer_index: text`"
+        )
+    elif answer.strip().casefold() in folded:
+        exact = [option.strip() for option in options]
+        position = (exact if answer.strip() in exact else folded).index(
+            answer.strip() if answer.strip() in exact else answer.strip().casefold()
+        )
+    elif len(plain) == 1 and plain.upper() in letters:
+        position = letters.index(plain.upper())
+    if position is None or not 0 <= position < len(options):
+        raise DataError(
+            f"{place}: answer {answer!r} names none of the {len(options)} options; "
+            f"use a letter A–{letters[-1:]}"
+        )
+    return letters[position]

@@ -37,7 +37,9 @@ def without_end_marks(text: str) -> str:
     text = text[: found.start()] if found else text
     # Looked for in the last hundred characters only: a search from every space would be quadratic.
     tail = text[-100:]
-    last = _LAST_MARKS.search(tail) if tail.rstrip().endswith(("</s>", "<eos>", "[/INST]")) else None
+    last = (
+        _LAST_MARKS.search(tail) if tail.rstrip().endswith(("</s>", "<eos>", "[/INST]")) else None
+    )
     return text[: len(text) - len(tail) + last.start()] if last else text
 
 
