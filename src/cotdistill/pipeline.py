@@ -17,7 +17,7 @@ from cotdistill.recipe import Recipe, resolved_yaml
 from cotdistill.runs.environment import environment
 from cotdistill.runs.run import Run
 from cotdistill.runs.store import locked
-from cotdistill.stages import curate, evaluate, generate, infer, summary, train
+from cotdistill.stages import curate, evaluate, generate, infer, report, train
 from cotdistill.util.files import write_json, write_text
 from cotdistill.util.progress import Progress
 
@@ -29,7 +29,7 @@ STAGES: dict[str, Callable[[Run], Iterable[Job]]] = {
     "train": train.jobs,
     "infer": infer.jobs,
     "evaluate": evaluate.jobs,
-    "report": summary.jobs,
+    "report": report.jobs,
 }
 
 

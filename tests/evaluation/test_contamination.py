@@ -30,7 +30,7 @@ def test_known_overlaps_are_found(
     assert (str(report.template), str(report.exact)) == (templates, exact)
 
 
-def test_template_levels_numbers_and_names() -> None:
+def test_a_template_normalises_numbers_and_names() -> None:
     assert template("Ana has 1,234 pens.") == template("Bob  has 7 pens.") == "X has 0 pens."
     assert template("Ana has 3 pens.") != template("Ana has 3 cups.")
     assert normalised("Has  Ana 3 pens?") == "has ana 3 pens"
@@ -63,13 +63,8 @@ def test_every_look() -> None:
     assert report.exemplars_exact.ids == ("e2",)
     assert report.rationales.ids == ("e2",)
     assert report.within_test.ids == ("e4",)
-    assert report.clean_ids(question.id for question in TEST) == []
     plain = json.loads(json.dumps(report.to_json()))
-    assert (plain["template"]["count"], plain["template"]["of"], plain["template"]["share"]) == (
-        2,
-        5,
-        0.4,
-    )
+    assert plain["template"]["total"] == 5 and plain["template"]["ids"] == ["e0", "e3"]
     assert plain["template"]["examples"][0] == ["e0", "t0"]
 
 
@@ -98,4 +93,4 @@ def test_options_are_part_of_a_question() -> None:
 
 def test_nothing_is_never_contaminated() -> None:
     report = contamination_report([], [])
-    assert report.exact.share == 0.0 and report.to_json()["exact"]["count"] == 0
+    assert str(report.exact) == str(report.within_test) == "0/0"

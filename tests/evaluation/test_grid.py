@@ -7,7 +7,17 @@ import pytest
 from cotdistill.answers.number import Number
 from cotdistill.contracts import AnswerType
 from cotdistill.errors import DataError
-from cotdistill.evaluation.grid import Cell, evaluate_answers, grade, sampled, score_grid, strata
+from cotdistill.evaluation.grid import (
+    MAJORITY,
+    Scored,
+    ScoredCell,
+    ScoreRow,
+    evaluate_answers,
+    grade,
+    majority_cell,
+    score_grid,
+    slices,
+)
 from cotdistill.records import Answer, Question, Step, Verdict
 
 QUESTIONS = [Question(f"q{i}", "?", str(i)) for i in range(40)]
@@ -25,9 +35,9 @@ def answers(right: Sequence[bool | None]) -> list[Answer]:
     ]
 
 
-def cell(right: Sequence[bool | None], method: str, seed: int = 0, **where: str) -> Cell:
+def cell(right: Sequence[bool | None], method: str, seed: int = 0, **where: str) -> ScoredCell:
     scored = evaluate_answers(QUESTIONS[: len(right)], answers(right), Number())
-    return Cell.of(scored, task="sums", method=method, strategy="greedy", seed=seed, **where)
+    return ScoredCell("sums", method, "greedy", seed, scored, **where)
 
 
 def test_no_answer_is_not_wrong_and_a_broken_grader_is_neither() -> None:
@@ -72,8 +82,7 @@ def test_guides_that_give_the_answer_away_are_counted() -> None:
         for one in answers([True] * 4)
     ]
     scored = evaluate_answers(QUESTIONS[:4], given, Number())
-    where = {"task": "sums", "method": "few_shot", "strategy": "first_step", "seed": 0}
-    (row,) = score_grid([Cell.of(scored, **where)]).rows
+    (row,) = score_grid([ScoredCell("sums", "few_shot", "first_step", 0, scored)]).rows
     assert (row.guide_tokens, row.leaks) == (2, 0.5)
 
 
@@ -130,29 +139,55 @@ def test_accuracy_by_steps_length_and_operation() -> None:
         ),
         Question("c", "How many?", "2"),
     ]
-    groups = strata(questions)
+    groups = slices(questions)
     assert groups["steps"] == {"a": 1, "b": 2, "c": "unknown"}
     assert groups["operation"] == {"a": "addition", "b": "division and multiplication", "c": "none"}
     assert groups["length"] == {"a": "000–019 words", "b": "020–039 words", "c": "000–019 words"}
-    verdicts = dict(zip("abc", (Verdict.CORRECT, Verdict.WRONG, Verdict.CORRECT), strict=True))
-    scores = score_grid([Cell("sums", "tslm", "greedy", 0, verdicts)])
-    assert scores.by_group(0, groups["length"])["000–019 words"]["accuracy"] == 1.0
+    verdicts = zip("abc", (Verdict.CORRECT, Verdict.WRONG, Verdict.CORRECT), strict=True)
+    scored = [Scored(id, verdict, None) for id, verdict in verdicts]
+    scores = score_grid([ScoredCell("sums", "tslm", "greedy", 0, scored)])
+    short, long = scores.by_group(0, groups["length"])
+    assert (short["group"], short["n"], short["accuracy"]) == ("000–019 words", 2, 1.0)
+    assert (long["group"], long["accuracy"]) == ("020–039 words", 0.0)
 
 
-def test_pass_and_majority_from_samples_taken_once() -> None:
-    questions = [Question("a", "?", "1"), Question("b", "?", "2")]
-    given = [
-        Answer("a", "1", "", votes=("1.0", "1", "3", None)),
-        Answer("b", "3", "", votes=("3", "3", "2", "3")),
+def test_a_failed_question_stays_in_the_denominator_and_is_counted_by_reason() -> None:
+    failed = [
+        Answer("q0", None, "[failed: server error] HTTP 503: busy", ({"failed": "server error"},)),
+        Answer("q1", None, "[failed: server error] HTTP 500: no", ({"failed": "server error"},)),
+        Answer("q2", None, "[failed: refused] policy", ({"failed": "refused", "transient": True},)),
     ]
-    curves = sampled(questions, given, Number())
-    assert curves["pass"][4] == 1.0 and curves["pass"][1] == pytest.approx((0.5 + 0.25) / 2)
-    assert curves["majority"][4] == 0.5
-    assert list(curves["pass"]) == [1, 2, 4]
+    given = [*failed, *answers([True] * 10)[3:]]
+    scored = evaluate_answers(QUESTIONS[:10], given, Number())
+    (row,) = score_grid([ScoredCell("sums", "tslm", "greedy", 0, scored)]).rows
+    assert (row.n, row.accuracy, row.failed, row.no_answer) == (10, 0.7, 3, 0.3)
+    assert row.failures == {"server error: HTTP 503: busy": 2, "refused: policy": 1}
+    assert ScoreRow.from_json(json.loads(json.dumps(row.to_json()))) == row
 
 
-def test_a_question_that_failed_counts_as_wrong_and_hides_no_other() -> None:
-    questions = [Question("a", "?", "1"), Question("b", "?", "2")]
-    given = [Answer("a", "1", "", votes=("1", "1")), Answer("b", None, "[failed: refused] no")]
-    curves = sampled(questions, given, Number())
-    assert curves["pass"] == curves["majority"] == {1: 0.5, 2: 0.5}
+def test_a_reply_that_was_cut_before_its_answer_is_counted() -> None:
+    cut = ({"role": "student", "text": "so we", "cut": True},)
+    given = [Answer("q0", None, "so we", cut), Answer("q1", "1", "so 1", cut)]
+    scored = evaluate_answers(QUESTIONS[:2], given, Number())
+    assert [one.cut for one in scored] == [True, False]
+
+
+def test_the_majority_row_is_the_most_common_training_answer_and_every_row_is_compared() -> None:
+    train = [Question("a", "?", "1"), Question("b", "?", "2"), Question("c", "?", "2")]
+    questions = [Question(f"q{i}", "?", "2.0" if i % 4 == 0 else "9") for i in range(40)]
+    where = {"task": "sums", "split": "test", "seed": 3}
+    majority = majority_cell(train, questions, Number(), **where)
+    right = [Answer(one.id, one.answer, "") for one in questions]
+    student = ScoredCell("sums", "tslm", "greedy", 3, evaluate_answers(questions, right, Number()))
+    base = ScoredCell("sums", "answer_only", "greedy", 3, majority.scored)
+    rows = {row.method: row for row in score_grid([base, student, majority]).rows}
+    assert rows[MAJORITY].accuracy == 0.25 and rows[MAJORITY].over_majority is None
+    assert rows["tslm"].over_majority == 0.75 and rows["tslm"].p_over_majority < 1e-6
+    assert rows["answer_only"].p_over_majority == 1.0
+    # The majority adds no comparison to those with the baseline.
+    assert rows[MAJORITY].p is None and rows["tslm"].p_corrected == rows["tslm"].p
+
+
+def test_without_gold_in_training_the_majority_answers_nothing() -> None:
+    cell = majority_cell([], QUESTIONS[:3], Number(), task="sums", split="test", seed=0)
+    assert {one.verdict for one in cell.scored} == {Verdict.NO_ANSWER}

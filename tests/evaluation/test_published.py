@@ -1,11 +1,6 @@
-from pathlib import Path
-
-import pytest
-
 from cotdistill import plugins
-from cotdistill.errors import DataError
 from cotdistill.evaluation.grid import ScoreRow
-from cotdistill.evaluation.published import LABELS, Place, Published, beside, load_published
+from cotdistill.evaluation.published import LABELS, Configuration, load_published, matching
 
 
 def row(accuracy: float, low: float, high: float, split: str = "test") -> ScoreRow:
@@ -60,30 +55,11 @@ def test_known_figures() -> None:
 
 def test_ours_stands_beside_only_where_everything_matches() -> None:
     figures = [f for f in load_published() if f.table == "results notebook"]
-    place = Place("multiarith", "default", "google/flan-t5-small", "fine_tune_cot", "1")
-    (pair,) = beside([(row(0.1, 0.06, 0.15), place)], figures)
-    assert pair.published.value == 8.33 and pair.inside
-    assert pair.difference == pytest.approx(10 - 8.33)
-    template = Place("multiarith", "template", "google/flan-t5-small", "fine_tune_cot", "1")
-    assert (
-        beside([(row(0.1, 0.06, 0.15), template), (row(0.1, 0.06, 0.15, "ood"), place)], figures)
-        == []
-    )
-    other = Place("multiarith", "default", "google/flan-t5-base", "fine_tune_cot", "8")
-    assert beside([(row(0.1, 0.06, 0.15), other)], figures) == []
-
-
-def test_a_faulty_table_names_its_line(tmp_path: Path) -> None:
-    header = ",".join(Published.__dataclass_fields__)
-    (tmp_path / "x.csv").write_text(
-        f"{header}\ns,t,gsm8k,official,gpt2,tslm,,accuracy,many,verified,\n"
-    )
-    with pytest.raises(DataError, match=r"x.csv:2: value 'many' is no number"):
-        load_published(tmp_path)
-    (tmp_path / "x.csv").write_text(f"{header}\ns,t,gsm8k,official,gpt2,tslm,,accuracy,1,sure,\n")
-    with pytest.raises(DataError, match=r"x.csv:2: label 'sure'; one of verified"):
-        load_published(tmp_path)
-    (tmp_path / "x.csv").write_text("source,value\ns,1\n")
-    with pytest.raises(DataError, match=r"x.csv:1: no column 'table'"):
-        load_published(tmp_path)
-    assert load_published(tmp_path / "none") == []
+    place = Configuration("multiarith", "default", "google/flan-t5-small", "fine_tune_cot", "1")
+    mine = row(0.1, 0.06, 0.15)
+    ((figure, ours),) = matching([(mine, place)], figures)
+    assert figure.value == 8.33 and ours is mine
+    template = Configuration("multiarith", "template", "google/flan-t5-small", "fine_tune_cot", "1")
+    other = Configuration("multiarith", "default", "google/flan-t5-base", "fine_tune_cot", "8")
+    ood = row(0.1, 0.06, 0.15, "ood")
+    assert not list(matching([(mine, template), (ood, place), (mine, other)], figures))

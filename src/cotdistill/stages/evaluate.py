@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from cotdistill.evaluation.contamination import contamination_report
-from cotdistill.evaluation.grid import Cell, evaluate_answers, score_grid, strata
+from cotdistill.evaluation.grid import (
+    ScoredCell,
+    evaluate_answers,
+    majority_cell,
+    score_grid,
+    slices,
+)
 from cotdistill.records import Answer, Rationale
 from cotdistill.runs.run import Run
 from cotdistill.stages._job import StageJob
@@ -45,25 +51,24 @@ def evaluate(run: Run) -> None:
             "student": "" if cell.method.plugin.prompted_role == "teacher" else cell.student.label,
         }
         selection = cell.method.train.selection if cell.method.plugin.rounds else ""
-        scored.append(Cell.of(verdicts, selection=selection, **where))
+        scored.append(ScoredCell(scored=verdicts, selection=selection, **where))
         figures = cell.method.plugin.measures(
             zip(run.questions(cell.task, split), answers, strict=True)
         )
         if figures:
             measures.append({**where, **figures})
+    for task, split in run.evaluated():
+        where = {"task": task.label, "split": split, "seed": run.recipe.seeds[0]}
+        train, asked = run.questions(task, "train"), list(run.questions(task, split))
+        if asked:
+            scored.append(majority_cell(train, asked, task.plugin.answer_type, **where))
     scores = score_grid(scored, run.baseline)
-    groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
-        (task.label, split): strata(run.questions(task, split)) for task, split in run.evaluated()
+    groups: dict[tuple[str, str], Any] = {
+        (task.label, split): slices(run.questions(task, split)) for task, split in run.evaluated()
     }
     by_group = [
-        {
-            name: [
-                {"group": group, **figures}
-                for group, figures in scores.by_group(index, keys).items()
-            ]
-            for name, keys in groups[row.task, row.split].items()
-        }
-        for index, row in enumerate(scores.rows)
+        {name: scores.by_group(i, keys) for name, keys in groups[row.task, row.split].items()}
+        for i, row in enumerate(scores.rows)
     ]
     write_json(run.folder / "contamination.json", _contamination(run))
     made_from = {"made_from": run.scores_made_from}

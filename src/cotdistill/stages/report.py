@@ -1,270 +1,336 @@
-"""Report: the scores as one self-contained page, as Markdown, and as a table in the terminal.
+"""Report: the scores as one self-contained page, as Markdown, and as tables in the terminal.
 
-Every output is a pure function of `ReportData`, which `report.json` keeps; the run's own text (questions, model output) is
-escaped in the page and fenced in Markdown. Left out: figures of the training runs; the training log has them.
+Reads `scores.json`, `contamination.json` and the metadata of the stages' artifacts; writes
+`report.html` and `report.md`. Left out: curves of the training runs; the training log has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
+from cotdistill.errors import UserError
+from cotdistill.evaluation.grid import MAJORITY, Scored, ScoreRow
+from cotdistill.evaluation.published import Configuration, load_published, matching
+from cotdistill.prompting.parts import question_block
+from cotdistill.records import Answer
+from cotdistill.runs.run import Run
+from cotdistill.stages._job import StageJob
+from cotdistill.stages._rendering import Section, Transcription, markdown, page, terminal_table
+from cotdistill.util.files import read_json, read_records, write_text
 
-from cotdistill.records import Record
-from cotdistill.util.files import write_json, write_text
+__all__ = ["jobs", "report", "score_section"]
 
-__all__ = [
-    "Block",
-    "Figure",
-    "ReportData",
-    "Row",
-    "Trace",
-    "markdown",
-    "page",
-    "terminal_tables",
-    "write_report",
-]
+TRANSCRIPTIONS_PER_CELL = 3
 
 
-@dataclass(frozen=True)
-class Figure(Record):
-    """One accuracy: a share over `n` questions and `seeds` seeds, its 95 % interval, and the paired comparison with the baseline.
+def jobs(run: Run) -> Iterator[StageJob]:
+    """Yield one job: the report of the whole grid."""
+    yield StageJob(run, report)
 
-    `difference` (in shares) and `p` (corrected for the whole grid) are None where there is no baseline to compare with.
+
+def report(run: Run) -> None:
+    """Write report.html and report.md of an evaluated run, and print its main tables.
+
+    Raises:
+        UserError: the scores are not those of this recipe.
     """
-
-    accuracy: float
-    low: float
-    high: float
-    n: int
-    seeds: int
-    no_answer: float
-    tokens: float
-    difference: float | None = None
-    p: float | None = None
-    guide_tokens: float = 0.0
-    leaks: float = 0.0
-
-    @property
-    def text(self) -> str:
-        return f"{100 * self.accuracy:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+    path = run.folder / "scores.json"
+    scores = read_json(path) if path.exists() else {}
+    if scores.get("made_from") != run.scores_made_from:
+        raise UserError(f"{path}: not the scores of this recipe; run the stage evaluate first")
+    rows = [ScoreRow.from_json(row) for row in scores["rows"]]
+    sections = [one for one in _sections(run, rows, scores["by_group"]) if one.rows]
+    content = (run.recipe.name, sections, list(_notes(run, rows)), list(_transcriptions(run)))
+    write_text(run.folder / "report.md", markdown(*content))
+    write_text(run.folder / "report.html", page(*content))
+    for section in sections:
+        if section.prominent:
+            run.progress.show(terminal_table(section))
+    run.progress.log(f"report: {run.folder / 'report.html'}")
 
 
-@dataclass(frozen=True)
-class Row(Record):
-    """One method (with its student and strategy) and its figure by task."""
-
-    label: str
-    figures: dict[str, Figure]
-
-
-@dataclass(frozen=True)
-class Block(Record):
-    """One table: a split, its tasks as columns, the methods as rows."""
-
-    split: str
-    tasks: tuple[str, ...]
-    rows: tuple[Row, ...]
-    baseline: str
-
-
-@dataclass(frozen=True)
-class Trace(Record):
-    """One answered question, whole."""
-
-    task: str
-    label: str
-    question: str
-    gold: str
-    verdict: str
-    answer: str
-    text: str
+def _sections(
+    run: Run, rows: Sequence[ScoreRow], by_group: Sequence[Mapping[str, Any]]
+) -> Iterator[Section]:
+    labels = [_label(run, row) for row in rows]
+    for (task, split), found in itertools.groupby(
+        sorted(zip(rows, labels, strict=True), key=lambda one: _place(run, one[0])),
+        key=lambda one: (one[0].task, one[0].split),
+    ):
+        yield score_section(f"{task}: accuracy in %, {split} split", list(found), run.baseline)
+    yield _failures(rows, labels)
+    yield _curation(run)
+    yield _spent(run)
+    yield _time(run)
+    for name in ("steps", "length", "operation"):
+        yield _by_group(name, run.recipe.evaluate_on[0], rows, labels, by_group)
+    yield _published(run, rows)
+    yield _setup(run)
 
 
-@dataclass(frozen=True)
-class ReportData(Record):
-    """Everything the report says."""
-
-    name: str
-    blocks: tuple[Block, ...]
-    curation: tuple[dict[str, Any], ...] = ()
-    spent: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-    by_steps: tuple[tuple[str, ...], ...] = ()
-    """A table, its header first: accuracy by number of gold steps."""
-    published: tuple[tuple[str, ...], ...] = ()
-    """A table, its header first: published figures and ours for the same task, split and student."""
-    traces: tuple[Trace, ...] = ()
-    environment: dict[str, Any] = field(default_factory=dict)
+def _place(run: Run, row: ScoreRow) -> tuple[int, int]:
+    tasks = [task.label for task in run.recipe.tasks]
+    return run.recipe.evaluate_on.index(row.split), tasks.index(row.task)
 
 
-def write_report(data: ReportData, folder: Path) -> None:
-    """Write `report.json`, `report.md` and `report.html` into a run folder."""
-    write_json(folder / "report.json", data.to_json())
-    write_text(folder / "report.md", markdown(data))
-    write_text(folder / "report.html", page(data))
+def _label(run: Run, row: ScoreRow) -> str:
+    student = [row.student] if len(run.recipe.students) > 1 and row.student else []
+    strategy = [row.strategy] if len(run.recipe.strategies) > 1 and row.strategy else []
+    oracle = ["selected on the test split"] if row.selection == "oracle_test" else []
+    extra = ", ".join([*student, *strategy, *oracle])
+    return f"{row.method} ({extra})" if extra else row.method
 
 
-def terminal_tables(data: ReportData) -> list[Table]:
-    """The tables of accuracies and of curation for a terminal. Labels are shown as they are: brackets are no markup."""
-    tables = []
-    for block in data.blocks:
-        table = _terminal_table(f"{data.name}: accuracy in %, {block.split} split, 95 % intervals")
-        for index, column in enumerate(_header(block)):
-            table.add_column(Text(column), justify="right" if index else "left", no_wrap=True)
-        for cells in _cells(block):
-            table.add_row(*map(Text, cells))
-        tables.append(table)
-    if data.curation:
-        table = _terminal_table("rationales")
-        for column in _CURATION:
-            table.add_column(column, overflow="fold")
-        for one in data.curation:
-            table.add_row(*map(Text, _curation_cells(one)))
-        tables.append(table)
-    return tables
-
-
-def _terminal_table(title: str) -> Table:
-    return Table(title=Text(title, style="table.title"), title_justify="left")
-
-
-def markdown(data: ReportData) -> str:
-    """The report in Markdown."""
-    parts = [f"# {_md(data.name)}", ""]
-    for block in data.blocks:
-        parts += [f"## Accuracy in %, {block.split} split, 95 % intervals", ""]
-        parts += [*_md_table(_header(block), _cells(block)), "", _md(_baseline_note(block)), ""]
-    if data.curation:
-        parts += [
-            "## Rationales kept and dropped",
-            "",
-            *_md_table(_CURATION, map(_curation_cells, data.curation)),
-            "",
-        ]
-    if data.spent:
-        parts += ["## What it cost", "", *_md_table(("what", "how much"), data.spent), ""]
-    for title, table in _further(data):
-        parts += [f"## {title}", "", *_md_table(table[0], table[1:]), ""]
-    if data.notes:
-        parts += ["## Notes", "", *(f"- {_md(note)}" for note in data.notes), ""]
-    if data.traces:
-        parts += ["## Some answers", ""]
-        for trace in data.traces:
-            parts += [
-                f"**{_md(trace.task)}, {_md(trace.label)}: {trace.verdict}** (gold {_md(trace.gold)})",
-                "",
-            ]
-            parts += [_fenced(trace.question), "", _fenced(trace.text), ""]
-    return "\n".join(parts)
-
-
-def page(data: ReportData) -> str:
-    """The report as one HTML page without any outside reference; all text is escaped."""
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    template = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    return template.get_template("report.html.jinja").render(
-        data=data,
-        tables=[
-            (block, _header(block), list(_cells(block)), _baseline_note(block))
-            for block in data.blocks
-        ],
-        further=_further(data),
-        curation_header=_CURATION,
-        curation=[_curation_cells(one) for one in data.curation],
-    )
-
-
-def _further(data: ReportData) -> list[tuple[str, tuple[tuple[str, ...], ...]]]:
-    tables = [
-        ("Accuracy in % by number of steps", data.by_steps),
-        ("Published and ours", data.published),
-    ]
-    return [(title, table) for title, table in tables if table]
-
-
-_CURATION = (
-    "task",
-    "method",
-    "questions",
-    "candidates",
-    "kept",
-    "questions kept",
-    "dropped because",
-    "failed because",
-)
-
-
-def _curation_cells(one: Mapping[str, Any]) -> tuple[str, ...]:
-    def reasons(counts: Mapping[str, int]) -> str:
-        return ", ".join(f"{reason} {count}" for reason, count in counts.items()) or "–"
-
-    numbers = (str(one[key]) for key in ("questions", "candidates", "kept", "questions_kept"))
-    return (one["task"], one["method"], *numbers, reasons(one["dropped"]), reasons(one["failed"]))
-
-
-def _header(block: Block) -> tuple[str, ...]:
-    columns = ["method"]
-    for task in block.tasks:
-        columns += [task, "n", "vs. baseline", "tokens"]
-    return tuple(columns)
-
-
-def _cells(block: Block) -> Iterable[tuple[str, ...]]:
-    for row in block.rows:
-        cells = [row.label]
-        for task in block.tasks:
-            figure = row.figures.get(task)
-            cells += _figure_cells(figure) if figure else ["not run", "", "", ""]
-        yield tuple(cells)
-
-
-def _figure_cells(figure: Figure) -> list[str]:
-    seeds = f"{figure.n}×{figure.seeds}" if figure.seeds > 1 else str(figure.n)
-    compared = "–"
-    if figure.difference is not None and figure.p is not None:
-        p = "p<0.001" if figure.p < 0.001 else f"p={figure.p:.3f}"
-        compared = f"{100 * figure.difference:+.1f} ({p})"
-    guide = f" + {figure.guide_tokens:.0f}" if figure.guide_tokens else ""
-    leaks = f" ({100 * figure.leaks:.0f} % leak)" if figure.leaks else ""
-    return [figure.text, seeds, compared, f"{figure.tokens:.0f}{guide}{leaks}"]
-
-
-def _baseline_note(block: Block) -> str:
-    guided = any(figure.guide_tokens for row in block.rows for figure in row.figures.values())
+def score_section(title: str, rows: Sequence[tuple[ScoreRow, str]], baseline: str) -> Section:
+    """Return the table of one task and split, from its rows and their labels."""
     guide = (
-        "; behind the plus a guide's, and for how many questions its step holds the gold answer"
-        if guided
+        "; after the plus those of a guide, and for how many questions it gave the answer away"
+        if any(row.guide_tokens for row, _ in rows)
         else ""
     )
-    return (
-        f"n: questions × seeds. vs. baseline: difference in points from {block.baseline} on the same questions, paired test, "
-        f"p corrected for all comparisons of the table (Holm). tokens: written per question{guide}."
+    return Section(
+        title,
+        ("method", "accuracy", "n", f"vs. {baseline}", f"vs. {MAJORITY}", "no answer %", "tokens"),
+        tuple((label, *_cells(row)) for row, label in rows),
+        "Accuracies with 95 % intervals; n: questions × seeds. Differences in points on the same "
+        "questions, paired tests, p corrected for all comparisons of the run (Holm). The majority "
+        "answer is the most common one of the training split. Tokens: written per question"
+        f"{guide}.",
+        tuple((row.accuracy, row.low, row.high) for row, _ in rows),
+        prominent=True,
     )
 
 
-def _md(text: str) -> str:
-    escaped = "".join(
-        "\\" + sign if sign in "\\`*_{}<>#|" else sign for sign in text.replace("\n", " ")
+def _cells(row: ScoreRow) -> Iterator[str]:
+    total = row.n * len(row.seeds)
+    failed = f"; {row.failed} of {total} questions failed" if row.failed else ""
+    yield f"{_percent(row.accuracy)} [{_percent(row.low)}, {_percent(row.high)}]{failed}"
+    yield f"{row.n}×{len(row.seeds)}" if len(row.seeds) > 1 else str(row.n)
+    yield _difference(row.difference, row.p_corrected)
+    yield _difference(row.over_majority, row.p_over_majority)
+    cut = f" ({row.cut} cut at the length limit)" if row.cut else ""
+    yield f"{_percent(row.no_answer)}{cut}" if row.no_answer else "–"
+    guide = f" + {row.guide_tokens:.0f}" if row.guide_tokens else ""
+    leaks = f" ({100 * row.leaks:.0f} % leak)" if row.leaks else ""
+    yield f"{row.tokens:.0f}{guide}{leaks}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _difference(difference: float | None, p: float | None) -> str:
+    if difference is None or p is None:
+        return "–"
+    return f"{100 * difference:+.1f} ({'p<0.001' if p < 0.001 else f'p={p:.3f}'})"
+
+
+def _failures(rows: Sequence[ScoreRow], labels: Sequence[str]) -> Section:
+    lines = (
+        (row.task, row.split, label, reason, str(count))
+        for row, label in zip(rows, labels, strict=True)
+        for reason, count in row.failures.items()
     )
-    return escaped.replace("](", "]\\(")
+    header = ("task", "split", "method", "reason and first message", "questions")
+    note = "They count as questions without a right answer."
+    return Section("Failed questions", header, tuple(lines), note, prominent=True)
 
 
-def _md_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [map(_md, header), ["---"] * len(header), *(map(_md, row) for row in rows)]
-    return ["| " + " | ".join(line) + " |" for line in lines]
+def _curation(run: Run) -> Section:
+    lines = []
+    for task, method in run.trained():
+        found = run.curate_artifact(task, method).metadata
+        if found is not None:
+            words = (run.generate_artifact(task, method).metadata or {}).get("messages", {})
+            numbers = (found[key] for key in ("questions", "candidates", "kept", "questions_kept"))
+            reasons = (_reasons(found["dropped"]), _reasons(found["failed"], words))
+            lines.append((task.label, method.label, *map(str, numbers), *reasons))
+    header = ("task", "method", "questions", "candidates", "kept", "questions kept")
+    why = ("dropped because", "failed because")
+    return Section("Rationales kept and dropped", (*header, *why), tuple(lines), prominent=True)
 
 
-def _fenced(text: str) -> str:
-    """A fence longer than any run of backticks in the text, so that the text cannot end it."""
-    longest = max(
-        (len(run) for run in "".join(c if c == "`" else " " for c in text).split()), default=0
+def _reasons(counts: Mapping[str, int], words: Mapping[str, str] | None = None) -> str:
+    said = words or {}
+    lines = (
+        f"{reason} {count}" + (f" ({said[reason]})" if reason in said else "")
+        for reason, count in counts.items()
     )
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{text}\n{fence}"
+    return ", ".join(lines) or "–"
+
+
+def _spent(run: Run) -> Section:
+    lines = []
+    for role in ("teacher", "guide"):
+        sessions = [one["roles"][role] for one in run.sessions() if role in one["roles"]]
+        if sessions:
+            total = {key: sum(one[key] or 0 for one in sessions) for key in sessions[0]}
+            kinds = ("completions", "from_log", "prompt_tokens", "completion_tokens")
+            priced = any(one["money"] is not None for one in sessions)
+            money = f"${total['money']:.4f}" if priced else "–"
+            lines.append((role, *(f"{total[kind]:,}" for kind in kinds), money))
+    header = ("model", "completions", "more from the log", "prompt tokens", "completion tokens")
+    return Section("Cost", (*header, "money"), tuple(lines))
+
+
+def _time(run: Run) -> Section:
+    """Seconds by stage: what each took when it was done, not the time of a rerun."""
+    seconds: dict[tuple[str, str], list[float]] = {}
+
+    def add(task: Any, method: Any, stage: int, metadata: Mapping[str, Any] | None) -> None:
+        row = seconds.setdefault((task.label, method.label), [0.0, 0.0, 0.0])
+        row[stage] += (metadata or {}).get("seconds", 0.0)
+
+    for task, method in run.trained():
+        add(task, method, 0, run.generate_artifact(task, method).metadata)
+    for cell in run.cells():
+        if cell.method.plugin.rounds:
+            add(cell.task, cell.method, 1, run.train_artifact(cell).metadata)
+    for cell, split, strategy in run.answered():
+        add(cell.task, cell.method, 2, run.infer_artifact(cell, split, strategy).metadata)
+    lines = tuple((*key, *(f"{one:,.0f}" for one in row)) for key, row in seconds.items())
+    return Section("Time in seconds", ("task", "method", "generate", "train", "infer"), lines)
+
+
+def _by_group(
+    name: str,
+    split: str,
+    rows: Sequence[ScoreRow],
+    labels: Sequence[str],
+    by_group: Sequence[Mapping[str, Any]],
+) -> Section:
+    """Accuracy by group of questions; nothing where all questions of a task are in one group."""
+    lines: list[tuple[str, dict[Any, Any]]] = []
+    for row, label, groups in zip(rows, labels, by_group, strict=True):
+        found = {one["group"]: one for one in groups[name]}
+        if row.split == split and len(found) > 1:
+            lines.append((f"{row.task}, {label}", found))
+    keys = {key for _, found in lines for key in found}
+    order = sorted(keys, key=lambda key: (isinstance(key, str), key))
+    cells = (
+        (label, *(_share(found[key]) if key in found else "" for key in order))
+        for label, found in lines
+    )
+    return Section(f"Accuracy in % by {name}", ("", *map(str, order)), tuple(cells))
+
+
+def _share(figure: Mapping[str, float]) -> str:
+    return f"{100 * figure['accuracy']:.0f} (n={figure['n']})"
+
+
+def _published(run: Run, rows: Sequence[ScoreRow]) -> Section:
+    """Published accuracies and ours, where task, split, student, method and samples are the same."""
+    tasks = {task.label: task for task in run.recipe.tasks}
+    students = {student.label: student for student in run.recipe.students}
+    methods = {method.label: method for method in run.recipe.methods}
+    ours = []
+    for row in rows:
+        if row.method in methods and row.student in students:
+            task, method = tasks[row.task], methods[row.method]
+            split = str(task.settings.get("split", "default"))
+            model = str(students[row.student].settings.model)
+            samples = str(method.settings.get("samples", ""))
+            ours.append((row, Configuration(task.name, split, model, method.name, samples)))
+    lines = (
+        (
+            f"{figure.source}, {figure.table}: {figure.task}, {figure.student}, {figure.method}",
+            f"{figure.value:.1f} ({figure.label})",
+            f"{_percent(row.accuracy)} [{_percent(row.low)}, {_percent(row.high)}]",
+        )
+        for figure, row in matching(ours, load_published())
+    )
+    return Section("Published and ours", ("figure", "published", "ours"), tuple(lines))
+
+
+def _setup(run: Run) -> Section:
+    recipe, environment = run.recipe, read_json(run.folder / "environment.json")
+    packages = environment["packages"]
+    lines = [
+        (f"task {task.label}", ", ".join(f"{split} {run.digest(task.label, split)[1]}"
+                                         for split in ("train", "validation", *recipe.evaluate_on)))
+        for task in recipe.tasks
+    ]  # fmt: skip
+    for role, entry in (("teacher", recipe.teacher), ("guide", recipe.guide)):
+        if entry is not None:
+            known = (
+                str(entry.settings[key]) for key in ("model", "base_url") if key in entry.settings
+            )
+            lines.append((role, " ".join([entry.name, *known])))
+    lines += [(f"student {one.label}", str(one.settings.model)) for one in recipe.students]
+    lines.append(("seeds", ", ".join(map(str, recipe.seeds))))
+    versions = (f"{name} {packages[name]}" for name in packages)
+    lines.append(("versions", ", ".join([f"python {environment['python']}", *versions])))
+    lines.append(("machine", f"{environment['machine']}, {environment['cores']} cores"))
+    return Section("Set-up", ("what", "which"), tuple(lines))
+
+
+def _notes(run: Run, rows: Iterable[ScoreRow]) -> Iterator[str]:
+    limit = run.recipe.limit
+    if limit.test is not None and any(
+        run.digest(task.label, "test")[1] == limit.test for task in run.recipe.tasks
+    ):
+        yield f"Scored on the first {limit.test} questions of the split, the same for every row."
+    for task, looks in read_json(run.folder / "contamination.json").items():
+        found = {name: f"{len(look['ids'])}/{look['total']}" for name, look in looks.items()
+                 if name != "notes" and look is not None}  # fmt: skip
+        near = f"{found['near']} nearly the same text, " if "near" in found else ""
+        yield (
+            f"Contamination, {task}: test questions with a twin in the training split: "
+            f"{found['exact']} the same text, {found['template']} the same template, {near}"
+            f"{found['rationales']} quoted by a rationale."
+        )
+        yield from looks["notes"]
+    yield from _selections(run)
+    for cell, split, strategy in run.answered():
+        transient = (run.infer_artifact(cell, split, strategy).metadata or {}).get("transient")
+        if transient:
+            yield (
+                f"{cell.label}, {split}, {strategy.label}: {transient} questions failed for now "
+                "and count as wrong; the same command asks them again."
+            )
+
+
+_SELECTIONS = {
+    "accuracy": "the one with the best accuracy on the validation split (the last one where that "
+    "is empty)",
+    "loss": "the one with the lowest loss on the validation split's gold rationales",
+    "last": "the last one",
+    "oracle_test": "the one with the best accuracy on the TEST split, which no honest figure is",
+}
+
+
+def _selections(run: Run) -> Iterator[str]:
+    """Yield how each method's checkpoint was selected, and whether the test split was used."""
+    methods: dict[str, list[str]] = {}
+    for method in run.recipe.methods:
+        if method.plugin.rounds:
+            methods.setdefault(method.train.selection, []).append(method.label)
+    for selection, labels in methods.items():
+        of = f" of {', '.join(labels)}" if len(methods) > 1 else ""
+        yield f"The epoch kept{of} is {_SELECTIONS[selection]}."
+    if "oracle_test" not in methods:
+        yield "The test split was scored once."
+
+
+def _transcriptions(run: Run) -> Iterator[Transcription]:
+    for cell, split, strategy in run.answered():
+        if split != run.recipe.evaluate_on[0] or cell.seed != run.recipe.seeds[0]:
+            continue
+        folder = run.infer_artifact(cell, split, strategy).folder
+        triples = zip(
+            run.questions(cell.task, split),
+            read_records(folder / "answers.jsonl", Answer),
+            read_records(folder / "scored.jsonl", Scored),
+            strict=True,
+        )
+        for question, answer, scored in itertools.islice(triples, TRANSCRIPTIONS_PER_CELL):
+            yield Transcription(
+                label=", ".join([cell.task.label, cell.method.label, cell.student.label]),
+                verdict=scored.verdict.value,
+                question=question_block(question),
+                gold=str(question.answer),
+                answer=str(answer.answer),
+                text=answer.text,
+            )
