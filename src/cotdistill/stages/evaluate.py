@@ -42,7 +42,7 @@ def evaluate(run: Run) -> None:
             run.questions(cell.task, split), answers, cell.task.plugin.answer_type
         )
         write_jsonl(artifact.folder / "scored.jsonl", (one.to_json() for one in verdicts))
-        where = {
+        where: dict[str, Any] = {
             "task": cell.task.label,
             "method": cell.method.label,
             "strategy": strategy.label,
