@@ -17,7 +17,7 @@ import transformers
 
 from cotdistill.contracts import Task
 from cotdistill.engines.transformers import TransformersEngine
-from cotdistill.lab import teacher_path
+from cotdistill.checkpoints.bundled import locate
 from cotdistill.plugins import build
 from cotdistill.records import Request
 
@@ -67,7 +67,7 @@ def transformers_generate(checkpoint: str, prompts: list[str], samples: int) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--checkpoint", default=str(teacher_path()))
+    parser.add_argument("--checkpoint", default=str(locate("lab-teacher")))
     parser.add_argument("--samples", type=int, default=1)
     parser.add_argument("--questions", type=int, default=128)
     options = parser.parse_args()

@@ -13,11 +13,13 @@ from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, runtime_ch
 
 from pydantic import BaseModel, ConfigDict
 
+from cotdistill.errors import QuestionFailed
 from cotdistill.records import Answer, Completion, Example, Prompt, Question, Rationale, Request
 
 __all__ = [
     "AnswerType",
     "Ask",
+    "Decoding",
     "Engine",
     "EnginePlugin",
     "Executor",
@@ -30,6 +32,7 @@ __all__ = [
     "Solve",
     "Split",
     "Strategy",
+    "StreamingEngine",
     "Task",
     "Teacher",
     "TokenRule",
@@ -254,24 +257,67 @@ class TokenRule(Protocol):
         ...
 
 
-@runtime_checkable
 class Engine(Protocol):
     """What answers fast: a loaded checkpoint that completes a batch at once. Synchronous; a batcher feeds it."""
 
-    def identity(self) -> Mapping[str, Any]: ...
+    def identity(self) -> Mapping[str, Any]:
+        """What determines a completion besides the request: checkpoint, number format, prompt format."""
+        ...
 
-    def generate(self, batch: Sequence[tuple[Request, int]]) -> list[Completion]:
-        """One completion per (request, sample index). A row's result never depends on its neighbours."""
+    def generate(
+        self, batch: Sequence[tuple[Request, int]]
+    ) -> Sequence[Completion | QuestionFailed]:
+        """Return one completion per (request, sample index), in order, or why that request cannot have one.
+
+        A row's result never depends on its neighbours. What stops every row (no memory, no chat template) is raised.
+        """
+        ...
+
+
+class Decoding(Protocol):
+    """Rows under way on one engine; they may be added at any time and finish one by one."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether any row is not finished."""
+        ...
+
+    def add(self, batch: Sequence[tuple[int, Request, int]]) -> None:
+        """Add rows: (the caller's number of the row, request, sample index)."""
+        ...
+
+    def step(self) -> Sequence[tuple[int, Completion | QuestionFailed]]:
+        """Go on for a moment and return what finished, by the caller's numbers."""
+        ...
+
+
+@runtime_checkable
+class StreamingEngine(Engine, Protocol):
+    """An engine that lets rows join while others run, and that knows token rules."""
+
+    def decoding(self, rules: Sequence[TokenRule] = ()) -> Decoding:
+        """Return a loop without rows; `rules` are applied to every completion."""
         ...
 
 
 class EnginePlugin(Plugin):
-    """Settings of an engine; `load` reads a checkpoint folder or hub id."""
+    """Settings of an engine; `load` reads a checkpoint."""
 
     def load(
-        self, checkpoint: str | Path, *, prompt_end: str = "", target_begin: str = ""
+        self,
+        checkpoint: str | Path,
+        *,
+        prompt_end: str = "",
+        target_begin: str = "",
+        chat: bool = False,
     ) -> Engine:
-        """`prompt_end` is added after every prompt and `target_begin` before every `begin`: the student's own format."""
+        """Load a checkpoint folder, GGUF file, hub id or short name (see `checkpoints.loading.resolve`).
+
+        Args:
+            prompt_end: added after every prompt: the student's own format, as is `target_begin`.
+            target_begin: added before every completion; no part of the returned text.
+            chat: put plain prompts through the tokenizer's chat template as one user message.
+        """
         raise NotImplementedError
 
 

@@ -266,7 +266,7 @@ def test_smollm2_cuts_every_digit_as_it_was_trained(converted: Path) -> None:
 def test_smollm2_writes_what_transformers_writes_from_the_same_file(
     smollm2: Path, converted: Path
 ) -> None:
-    engine: Any = TransformersEngine(device="cpu", dtype="float32", chat=True).load(converted)
+    engine: Any = TransformersEngine(device="cpu", dtype="float32").load(converted, chat=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(
         smollm2.parent, gguf_file=smollm2.name, dtype=torch.float32
     ).eval()

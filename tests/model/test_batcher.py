@@ -27,14 +27,17 @@ class CountingEngine:
     def identity(self) -> Mapping[str, Any]:
         return {"engine": "counting"}
 
-    def generate(self, batch: Sequence[tuple[Request, int]]) -> list[Completion]:
+    def generate(self, batch: Sequence[tuple[Request, int]]) -> list[Completion | QuestionFailed]:
         self.threads.add(threading.current_thread().name)
-        if any("long" in str(request.prompt) for request, _ in batch):
-            raise QuestionFailed("too long", reason="prompt too long")
         if any("crash" in str(request.prompt) for request, _ in batch):
             raise RuntimeError("out of memory")
         self.batches.append(len(batch))
-        return [Completion(str(request.prompt).upper(), index) for request, index in batch]
+        return [
+            QuestionFailed("too long", reason="prompt too long")
+            if "long" in str(request.prompt)
+            else Completion(str(request.prompt).upper(), index)
+            for request, index in batch
+        ]
 
 
 def test_what_is_asked_at_the_same_moment_is_one_batch() -> None:

@@ -7,14 +7,14 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from cotdistill.lab import student_path
+from cotdistill.checkpoints.bundled import locate
 from cotdistill.lab.problem import NAMES, templates
 from recipes.lab.train import SETTINGS, new_model
 
 
 @pytest.mark.parametrize("link", ["", " has"])
 def test_what_stood_behind_a_name_is_found_again(link: str) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(student_path())
+    tokenizer = AutoTokenizer.from_pretrained(locate("lab"))
     model = new_model(replace(SETTINGS["teacher"], layers=2), len(tokenizer), tokenizer)
     found = []
     for number in range(40):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from cotdistill.lab import student_path
+from cotdistill.checkpoints.bundled import locate
 from recipes.lab.measure import language
 
 
 def test_the_shipped_base_adds_up_looks_words_up_and_holds_options_against_a_word() -> None:
-    model = AutoModelForCausalLM.from_pretrained(student_path(), dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(locate("lab"), dtype=torch.float32).eval()
     with torch.inference_mode():
-        measured = language(model, AutoTokenizer.from_pretrained(student_path()), 3)
+        measured = language(model, AutoTokenizer.from_pretrained(locate("lab")), 3)
     assert set(measured) == {"sums", "words", "options"}
     for right, asked in measured.values():
         assert asked >= 6

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from cotdistill.lab import student_path, teacher_path
+from cotdistill.checkpoints.bundled import locate
 from cotdistill.lab.generated import DRAWS
 from cotdistill.lab.problem import question_at
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    return AutoTokenizer.from_pretrained(student_path())
+    return AutoTokenizer.from_pretrained(locate("lab"))
 
 
 @given(st.text())
@@ -38,6 +38,6 @@ def test_words_of_the_lab_are_one_token(tokenizer: Any, task: str) -> None:
 
 
 def test_both_models_share_it_and_keep_end_and_padding_apart(tokenizer: Any) -> None:
-    assert AutoTokenizer.from_pretrained(teacher_path()).get_vocab() == tokenizer.get_vocab()
+    assert AutoTokenizer.from_pretrained(locate("lab-teacher")).get_vocab() == tokenizer.get_vocab()
     assert tokenizer.eos_token == "<|end|>" and tokenizer.pad_token == "<|pad|>"
     assert tokenizer.eos_token_id != tokenizer.pad_token_id

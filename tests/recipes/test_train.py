@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from cotdistill.lab import student_path
+from cotdistill.checkpoints.bundled import locate
 from recipes.lab.documents import Segment
 from recipes.lab.train import IGNORED, SETTINGS, Row, batches, encode, rate_factor, train
 
@@ -28,7 +28,7 @@ TINY = dataclasses.replace(
 
 
 def test_a_learned_segment_is_followed_by_the_end_also_when_text_goes_on() -> None:
-    tokenizer = AutoTokenizer.from_pretrained(student_path())
+    tokenizer = AutoTokenizer.from_pretrained(locate("lab"))
     document = (Segment("Q: Ana"), Segment(" has 3.", True), Segment("\nA:"), Segment(" 3", True))
     (row,) = encode([document], tokenizer)
     end = tokenizer.eos_token_id
@@ -55,7 +55,7 @@ def test_rate_rises_stays_and_falls() -> None:
 
 def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     for part in ("whole", "parts"):
-        AutoTokenizer.from_pretrained(student_path()).save_pretrained(tmp_path / part)
+        AutoTokenizer.from_pretrained(locate("lab")).save_pretrained(tmp_path / part)
     train("base", tmp_path / "whole", TINY, save_minutes=60)
     stopped = dataclasses.replace(TINY, tokens=6_000, decay_part=1e-9)
     train("base", tmp_path / "parts", stopped, save_minutes=60)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from cotdistill import lab
+from cotdistill.checkpoints.bundled import BUNDLED
 from cotdistill.errors import UserError
 from cotdistill.records import Completion, Request
 from cotdistill.teachers.lab import LabTeacher
@@ -30,9 +30,8 @@ def test_it_writes_a_rationale_and_ends_it() -> None:
     assert all(c.text == c.text.strip() and c.text.endswith(".") for c in completions)
 
 
-def test_missing_weights_are_one_clear_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lab, "teacher_path", lambda: tmp_path)
-    with pytest.raises(UserError, match=r"weights are missing"):
+def test_missing_weights_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = replace(BUNDLED["lab-teacher"], file="lab/weights/absent/model.safetensors")
+    monkeypatch.setitem(BUNDLED, "lab-teacher", absent)
+    with pytest.raises(UserError, match=r"^lab-teacher: [^\n]* is missing; install [^\n]*$"):
         LabTeacher().open()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from cotdistill import lab
+from cotdistill.checkpoints.bundled import locate
 from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.errors import FatalTeacherError
@@ -42,12 +42,9 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """`transformers serve` with the lab teacher (or a tiny random model where its weights are not built yet)."""
+    """`transformers serve` with the lab teacher."""
     folder = tmp_path_factory.mktemp("served") / "model"
-    if (lab.teacher_path() / "model.safetensors").exists():
-        shutil.copytree(lab.teacher_path(), folder)
-    else:
-        tiny_checkpoint(folder, "llama", seed=1)
+    shutil.copytree(locate("lab-teacher"), folder)
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings["chat_template"] = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))

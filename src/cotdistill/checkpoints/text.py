@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from cotdistill.errors import FatalTeacherError
+from cotdistill.errors import FatalTeacherError, QuestionFailed
 from cotdistill.records import Prompt
 
 __all__ = ["GrowingText", "TextCodec"]
@@ -66,6 +66,21 @@ class TextCodec:
             if not ids:
                 ids = [self._start_id]
         return ids
+
+    @staticmethod
+    def open_end(prefill: str) -> str:
+        """Return a prefill without its last space: most tokenizers write it into the next word, so the model chooses that token."""
+        single = prefill.endswith(" ") and not prefill.endswith("  ") and prefill != " "
+        return prefill[:-1] if single else prefill
+
+    def too_long(self, prompt: Prompt, tokens: int, limit: int) -> QuestionFailed:
+        """Return the failure of a prompt (with its prefill) that leaves no room in a model's context."""
+        return QuestionFailed(
+            f"a prompt of {tokens} tokens leaves no room in the model's {limit}: "
+            "shorten it, ask with fewer exemplars, or use a model with a longer context "
+            f"(it begins {self.prompt_text(prompt)[:60]!r})",
+            reason="prompt too long",
+        )
 
     def target_lead(self, prompt: Prompt) -> str:
         """What stands between prompt and target: the format's `target_begin`, but no second white space."""

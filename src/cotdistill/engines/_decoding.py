@@ -82,6 +82,7 @@ class Decoder:
         self._end_ids, self._context_limit = end_ids, context_limit
         self._batch_size, self._max_batch_tokens = batch_size, max_batch_tokens
         self._waiting: deque[Row] = deque()
+        self._refused: list[tuple[int, QuestionFailed]] = []
         self._running: list[Row] = []
         self._steps_waited = 0
         self._space_V: torch.Tensor | None = None
@@ -89,30 +90,27 @@ class Decoder:
     @property
     def busy(self) -> bool:
         """Whether any row waits or runs."""
-        return bool(self._waiting or self._running)
+        return bool(self._waiting or self._running or self._refused)
 
     def add(self, batch: Sequence[tuple[int, Request, int]]) -> None:
-        """Adds rows: (slot, request, sample index). Nothing is computed yet, so a refused row costs nothing.
-
-        Raises:
-            QuestionFailed: a prompt leaves no room in the model's context; no row of the batch was added.
-        """
+        """Add rows: (slot, request, sample index). Nothing is computed yet, so a refused row costs nothing."""
         prompts = {
             prompt: self._codec.prompt_ids(prompt)
             for prompt in {request.prompt for _, request, _ in batch}
         }
-        rows = [
-            self._row(slot, request, index, prompts[request.prompt])
-            for slot, request, index in batch
-        ]
-        self._waiting = deque(
-            sorted([*self._waiting, *rows], key=lambda row: (-len(row.prompt), row.prompt))
-        )
+        for slot, request, index in batch:
+            try:
+                self._waiting.append(self._row(slot, request, index, prompts[request.prompt]))
+            except QuestionFailed as error:
+                self._refused.append((slot, error))
+        # The longest wait first; equal prompts come together.
+        self._waiting = deque(sorted(self._waiting, key=lambda row: (-len(row.prompt), row.prompt)))
 
     @torch.inference_mode()
-    def step(self) -> list[tuple[int, Completion]]:
-        """Moves every running row one token on, after letting waiting rows join; returns what finished, by slot."""
-        done = self._admit()
+    def step(self) -> list[tuple[int, Completion | QuestionFailed]]:
+        """Move every running row one token on, after letting waiting rows join; return what finished, by slot."""
+        done: list[tuple[int, Completion | QuestionFailed]] = [*self._refused, *self._admit()]
+        self._refused.clear()
         if self._running:
             logits_BV = self._runner.step([row.tokens[-1] for row in self._running])
             live = [place for place, row in enumerate(self._running) if not row.done]
@@ -274,24 +272,14 @@ class Decoder:
 
     def _row(self, slot: int, request: Request, sample_index: int, prompt: list[int]) -> Row:
         codec = self._codec
-        # A last space of `begin` is left to the first token, since most tokenizers write it into the next word.
-        heal = (
-            request.prefill.endswith(" ")
-            and not request.prefill.endswith("  ")
-            and request.prefill != " "
-        )
-        prefill = request.prefill[:-1] if heal else request.prefill
+        prefill = codec.open_end(request.prefill)
+        heal = prefill != request.prefill
         given = codec.target_ids(request.prompt, prefill) if prefill else []
         limit = request.max_tokens
         if self._context_limit is not None:
             room = self._context_limit - (0 if codec.encoder_decoder else len(prompt)) - len(given)
             if room < 1 or len(prompt) > self._context_limit:
-                raise QuestionFailed(
-                    f"a prompt of {len(prompt) + len(given)} tokens leaves no room in the model's {self._context_limit}: "
-                    f"shorten it, ask with fewer exemplars, or use a model with a longer context "
-                    f"(it begins {codec.prompt_text(request.prompt)[:60]!r})",
-                    reason="prompt too long",
-                )
+                raise codec.too_long(request.prompt, len(prompt) + len(given), self._context_limit)
             limit = min(limit, room)
         row = Row(
             slot=slot,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from cotdistill.contracts import Engine, EnginePlugin, TokenRule
+from cotdistill.errors import QuestionFailed
 from cotdistill.records import Completion, Request
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class ModelEngine:
     def identity(self) -> Mapping[str, Any]:
         return self._identity
 
-    def decoder(self, rules: Sequence[TokenRule] = ()) -> Decoder:
-        """A decoding loop that rows can be added to while it runs; the batcher drives it."""
+    def decoding(self, rules: Sequence[TokenRule] = ()) -> Decoder:
+        """Return a decoding loop that rows can be added to while it runs; the batcher drives it."""
         from cotdistill.checkpoints.loading import context_limit, end_ids
         from cotdistill.engines._decoding import Decoder
         from cotdistill.engines._running import runner_for
@@ -67,15 +68,11 @@ class ModelEngine:
 
     def generate(
         self, batch: Sequence[tuple[Request, int]], rules: Sequence[TokenRule] = ()
-    ) -> list[Completion]:
-        """One completion per (request, sample index), in order.
-
-        Raises:
-            QuestionFailed: a prompt is longer than the model's context; nothing was computed.
-        """
-        decoder = self.decoder(rules)
+    ) -> list[Completion | QuestionFailed]:
+        """Return what comes of each (request, sample index), in order."""
+        decoder = self.decoding(rules)
         decoder.add([(slot, request, index) for slot, (request, index) in enumerate(batch)])
-        done: dict[int, Completion] = {}
+        done: dict[int, Completion | QuestionFailed] = {}
         while decoder.busy:
             done.update(decoder.step())
         return [done[slot] for slot in range(len(batch))]
@@ -93,13 +90,16 @@ class TransformersEngine(EnginePlugin):
     max_batch_tokens: int = Field(default=65_536, ge=1)
     prefix_megabytes: int = Field(default=512, ge=0)
     """Memory for what was computed for finished rows: prompts that begin alike, as those of later turns do, go on from it."""
-    chat: bool = False
-    """Put every prompt through the tokenizer's chat template as one user message."""
 
     def load(
-        self, checkpoint: str | Path, *, prompt_end: str = "", target_begin: str = ""
+        self,
+        checkpoint: str | Path,
+        *,
+        prompt_end: str = "",
+        target_begin: str = "",
+        chat: bool = False,
     ) -> Engine:
-        """Loads the checkpoint.
+        """Load the checkpoint.
 
         Raises:
             UserError: no usable checkpoint there.
@@ -115,7 +115,7 @@ class TransformersEngine(EnginePlugin):
             tokenizer,
             prompt_end,
             target_begin,
-            chat=self.chat,
+            chat=chat,
             encoder_decoder=model.config.is_encoder_decoder,
         )
         identity = {
@@ -124,7 +124,7 @@ class TransformersEngine(EnginePlugin):
             "dtype": str(dtype).removeprefix("torch."),
             "prompt_end": prompt_end,
             "target_begin": target_begin,
-            "chat": self.chat,
+            "chat": chat,
         }
         return ModelEngine(
             model,

@@ -2,7 +2,7 @@
 
 Methods are written one question at a time (`solve` asks, reads, asks again). Everything that all questions ask at the same
 moment is collected here and answered as one batch in a worker thread; what is asked meanwhile joins the running batch as
-soon as there is room (where the engine offers a decoding loop), or is the next batch.
+soon as there is room (where the engine lets rows join), or is the next batch.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from cotdistill.contracts import Engine, TokenRule
+from cotdistill.contracts import Decoding, Engine, StreamingEngine, TokenRule
 from cotdistill.errors import QuestionFailed
 from cotdistill.records import Completion, Request
 
@@ -22,20 +22,6 @@ __all__ = ["BatchedModel"]
 
 _QUIET_SECONDS = 0.002
 """A batch starts when nothing was asked for this long: the event loop has run everything that was ready."""
-
-
-class _Decoder(Protocol):
-    @property
-    def busy(self) -> bool: ...
-    def add(self, batch: Sequence[tuple[int, Request, int]]) -> None: ...
-    def step(self) -> list[tuple[int, Completion]]: ...
-
-
-@runtime_checkable
-class _LiveEngine(Protocol):
-    """An engine whose decoding loop accepts rows while it runs."""
-
-    def decoder(self, rules: Sequence[TokenRule] = ()) -> _Decoder: ...
 
 
 @dataclass(frozen=True)
@@ -48,16 +34,15 @@ class _Wanted:
 class BatchedModel:
     """A `Model` over an engine.
 
-    `rules` are applied to every completion (see `contracts.TokenRule`) where the engine has a decoding loop of ours; other
+    `rules` are applied to every completion (see `contracts.TokenRule`) where the engine is a `StreamingEngine`; other
     engines know no rules, and a strategy that brings some has to put right what they write.
     """
 
     def __init__(self, engine: Engine, *, rules: Sequence[TokenRule] = ()) -> None:
         self._engine = engine
         self._rules = tuple(rules)
-        self._pending: deque[_Wanted] = (
-            deque()
-        )  # filled by the event loop, emptied by the worker: append and popleft only
+        # Filled by the event loop, emptied by the worker: append and popleft only, which are atomic.
+        self._pending: deque[_Wanted] = deque()
         self._taken: list[_Wanted] = []
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -67,7 +52,7 @@ class BatchedModel:
         return self._engine.identity()
 
     async def complete(self, request: Request, sample_indices: Sequence[int]) -> list[Completion]:
-        """One completion per sample index.
+        """Return one completion per sample index.
 
         Raises:
             QuestionFailed: the engine refused this request; others of its batch are answered.
@@ -87,7 +72,7 @@ class BatchedModel:
         return [result for result in results if isinstance(result, Completion)]
 
     async def close(self) -> None:
-        """Ends the worker thread after the step it is at; what someone still waits for is cancelled (Ctrl-C)."""
+        """End the worker thread after the step it is at; what someone still waits for is cancelled (Ctrl-C)."""
         self._closing = True
         if self._task is not None:
             await self._task
@@ -97,14 +82,13 @@ class BatchedModel:
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        answer = self._answer_live if isinstance(self._engine, _LiveEngine) else self._answer
         while self._pending and not self._closing:
             count = -1
             while count != len(self._pending):
                 count = len(self._pending)
                 await asyncio.sleep(_QUIET_SECONDS)
             self._taken = []
-            batch = loop.run_in_executor(self._thread, answer, loop)
+            batch = loop.run_in_executor(self._thread, self._answer, loop)
             try:
                 await asyncio.wait([batch])
             except asyncio.CancelledError:
@@ -112,73 +96,54 @@ class BatchedModel:
                 raise
             error = batch.exception()
             if error is not None:  # whatever the engine raised belongs to those who wait
-                _fail(self._taken, error)
-
-    def _take(self) -> list[_Wanted]:
-        batch = [self._pending.popleft() for _ in range(len(self._pending))]
-        batch = [one for one in batch if not one.future.done()]
-        self._taken += batch
-        return batch
+                _resolve([(one.future, error) for one in self._taken])
 
     def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._answer_all(loop, self._take())
-
-    def _answer_all(self, loop: asyncio.AbstractEventLoop, batch: list[_Wanted]) -> None:
-        """Answers a batch; a refused request is found by halving, so that it fails alone."""
-        if not batch:
-            return
-        try:
-            completions = self._engine.generate([(one.request, one.sample_index) for one in batch])
-        except QuestionFailed as error:
-            if len(batch) == 1:
-                loop.call_soon_threadsafe(_fail, batch, error)
-                return
-            middle = len(batch) // 2
-            self._answer_all(loop, batch[:middle])
-            self._answer_all(loop, batch[middle:])
-            return
-        futures = [one.future for one in batch]
-        loop.call_soon_threadsafe(_resolve, list(zip(futures, completions, strict=True)))
-
-    def _answer_live(self, loop: asyncio.AbstractEventLoop) -> None:
-        assert isinstance(self._engine, _LiveEngine)
-        decoder = self._engine.decoder(self._rules)
-        self._add(loop, decoder, self._take(), 0)
-        while decoder.busy and not self._closing:
-            done = [(self._taken[slot].future, completion) for slot, completion in decoder.step()]
+        """Answer what is pending, in the worker thread, until nothing is under way."""
+        engine = self._engine
+        decoding: Decoding = (
+            engine.decoding(self._rules)
+            if isinstance(engine, StreamingEngine)
+            else _WholeBatches(engine)
+        )
+        while not self._closing:
+            if self._pending:
+                first = len(self._taken)
+                new = [self._pending.popleft() for _ in range(len(self._pending))]
+                self._taken += [one for one in new if not one.future.done()]
+                joining = enumerate(self._taken[first:], first)
+                decoding.add([(place, one.request, one.sample_index) for place, one in joining])
+            done = [(self._taken[place].future, result) for place, result in decoding.step()]
             if done:
                 loop.call_soon_threadsafe(_resolve, done)
-            if self._pending:
-                first_slot = len(self._taken)
-                self._add(loop, decoder, self._take(), first_slot)
-
-    def _add(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        decoder: _Decoder,
-        batch: list[_Wanted],
-        first_slot: int,
-    ) -> None:
-        try:
-            decoder.add(
-                [(first_slot + i, one.request, one.sample_index) for i, one in enumerate(batch)]
-            )
-        except QuestionFailed as error:
-            if len(batch) == 1:
-                loop.call_soon_threadsafe(_fail, batch, error)
+            if not decoding.busy:
                 return
-            middle = len(batch) // 2
-            self._add(loop, decoder, batch[:middle], first_slot)
-            self._add(loop, decoder, batch[middle:], first_slot + middle)
 
 
-def _fail(batch: Sequence[_Wanted], error: BaseException) -> None:
-    for one in batch:
-        if not one.future.done():
-            one.future.set_exception(error)
+class _WholeBatches:
+    """The loop of an engine that lets nobody join: what was added is one batch."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._rows: list[tuple[int, Request, int]] = []
+        self.busy = False
+
+    def add(self, batch: Sequence[tuple[int, Request, int]]) -> None:
+        self._rows += batch
+
+    def step(self) -> list[tuple[int, Completion | QuestionFailed]]:
+        rows, self._rows = self._rows, []
+        results = self._engine.generate([row[1:] for row in rows])
+        return [(row[0], result) for row, result in zip(rows, results, strict=True)]
 
 
-def _resolve(answered: Sequence[tuple[asyncio.Future[Completion], Completion]]) -> None:
-    for future, completion in answered:
-        if not future.done():
-            future.set_result(completion)
+def _resolve(
+    answered: Sequence[tuple[asyncio.Future[Completion], Completion | BaseException]],
+) -> None:
+    for future, result in answered:
+        if future.done():
+            continue
+        if isinstance(result, Completion):
+            future.set_result(result)
+        else:
+            future.set_exception(result)

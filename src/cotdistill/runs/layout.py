@@ -10,6 +10,7 @@ from cotdistill.recipe import Entry, MethodEntry, Recipe
 from cotdistill.runs.fingerprints import checkpoint_stamp, identity, source
 from cotdistill.runs.grid import Cell, Grid
 from cotdistill.runs.store import Artifact
+from cotdistill.teachers.local import LocalTeacher
 from cotdistill.util.naming import fingerprint, folder_name
 
 __all__ = ["Layout"]
@@ -90,4 +91,4 @@ def _with_source(plugin: Any) -> dict[str, Any]:
 
 
 def _teacher_checkpoint(teacher: Entry) -> str | Path | None:
-    return "lab-teacher" if teacher.name == "lab" else teacher.settings.get("model")
+    return teacher.plugin.model if isinstance(teacher.plugin, LocalTeacher) else None

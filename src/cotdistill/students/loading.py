@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,23 +39,16 @@ def load_base(engine: EnginePlugin, student: StudentSettings, seed: int = 0) -> 
     """The student before any training behind an engine."""
     if student.model is not None:
         return _load(engine, student, student.model)
-    if not isinstance(engine, TransformersEngine):
-        raise UserError(
-            "a student made from `config` has no checkpoint before training: use the engine `transformers`"
-        )
     model, tokenizer = build_base(student, seed)
-    return engine_over(
-        model,
-        codec_for(student, tokenizer, encoder_decoder=model.config.is_encoder_decoder),
-        engine,
-    )
+    with tempfile.TemporaryDirectory() as folder:  # every engine loads from there
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return _load(engine, student, folder)
 
 
-def engine_over(
-    model: Any, codec: TextCodec, settings: TransformersEngine | None = None
-) -> ModelEngine:
-    """An engine over a model in memory: random, or in training."""
-    settings = settings or TransformersEngine()
+def engine_over(model: Any, codec: TextCodec) -> ModelEngine:
+    """An engine over a model in memory: in training."""
+    settings = TransformersEngine()
     return ModelEngine(
         model.eval(),
         codec,
@@ -142,10 +136,7 @@ def _format(student: StudentSettings, *, encoder_decoder: bool) -> tuple[str, st
 def _load(engine: EnginePlugin, student: StudentSettings, checkpoint: str | Path) -> Engine:
     from cotdistill.checkpoints.loading import load_config
 
-    if student.format == "chat":
-        if not isinstance(engine, TransformersEngine):
-            raise UserError("a student in chat format is answered by the engine `transformers`")
-        engine = engine.model_copy(update={"chat": True})
     config = load_config(checkpoint)
     end, begin = _format(student, encoder_decoder=config.is_encoder_decoder)
-    return engine.load(checkpoint, prompt_end=end, target_begin=begin)
+    chat = student.format == "chat"
+    return engine.load(checkpoint, prompt_end=end, target_begin=begin, chat=chat)

@@ -10,7 +10,7 @@ import pytest
 from cotdistill import plugins
 from cotdistill.contracts import Teacher
 from cotdistill.records import Completion, Request
-from cotdistill.teachers.transformers import TransformersTeacher
+from cotdistill.teachers.local import LocalTeacher
 from cotdistill.testing.tiny import Family, tiny_checkpoint
 
 PROMPT = "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?\nA: Let's think step by step."
@@ -28,7 +28,7 @@ def ask(teacher: Teacher, request: Request, samples: int) -> list[Completion]:
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "t5"])
 def test_samples_differ_and_come_again(tmp_path: Path, family: Family) -> None:
-    teacher = TransformersTeacher(model=str(tiny_checkpoint(tmp_path, family)))
+    teacher = LocalTeacher(model=str(tiny_checkpoint(tmp_path, family)))
     request = Request(PROMPT, temperature=0.7, max_tokens=20)
     first = ask(teacher, request, 4)
     assert [c.sample_index for c in first] == [0, 1, 2, 3]
@@ -40,7 +40,13 @@ def test_samples_differ_and_come_again(tmp_path: Path, family: Family) -> None:
 def test_a_recipe_entry_makes_it_and_its_identity_has_no_path(tmp_path: Path) -> None:
     folder = tiny_checkpoint(tmp_path, "gpt2")
     teacher = plugins.build(
-        "teachers", {"name": "transformers", "model": str(folder), "batch_size": 4}, Teacher
+        "teachers",
+        {
+            "name": "local",
+            "model": str(folder),
+            "engine": {"name": "transformers", "batch_size": 4},
+        },
+        Teacher,
     )
     identity = teacher.open().identity()
     assert str(tmp_path) not in str(identity)
@@ -52,8 +58,6 @@ def test_chat_puts_the_prompt_through_the_template(tmp_path: Path) -> None:
     (folder / "chat_template.jinja").write_text(
         "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}", "utf-8"
     )
-    plain = ask(TransformersTeacher(model=str(folder)), Request("Is it?", max_tokens=4), 1)[0]
-    chat = ask(
-        TransformersTeacher(model=str(folder), chat=True), Request("Is it?", max_tokens=4), 1
-    )[0]
+    plain = ask(LocalTeacher(model=str(folder)), Request("Is it?", max_tokens=4), 1)[0]
+    chat = ask(LocalTeacher(model=str(folder), chat=True), Request("Is it?", max_tokens=4), 1)[0]
     assert chat.prompt_tokens > plain.prompt_tokens

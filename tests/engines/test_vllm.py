@@ -1,6 +1,6 @@
-"""The vllm teacher against a fake `vllm` module: vLLM itself needs a GPU and is not run by these tests.
+"""The vllm engine against a fake `vllm` module: vLLM itself needs a GPU and is not run by these tests.
 
-The fake has the parts of vLLM's public interface that the teacher uses and a real tokenizer, and notes down what it is given.
+The fake has the parts of vLLM's public interface that the engine uses and a real tokenizer, and notes down what it is given.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pytest
 import transformers
 
 from cotdistill import plugins
-from cotdistill.contracts import Teacher
+from cotdistill.contracts import EnginePlugin, Teacher
 from cotdistill.errors import MissingExtra, PluginError, QuestionFailed, UserError
 from cotdistill.model.batcher import BatchedModel
 from cotdistill.records import Completion, Message, Request
-from cotdistill.teachers.vllm import VllmTeacher
+from cotdistill.teachers.local import LocalTeacher
 from cotdistill.testing.tiny import Family, tiny_checkpoint
 
 PROMPT = "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?\nA: Let's think step by step."
@@ -90,6 +90,10 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     return made
 
 
+def vllm(model: str, *, chat: bool = False, **settings: Any) -> LocalTeacher:
+    return LocalTeacher(model=model, chat=chat, engine={"name": "vllm", **settings})
+
+
 def ask(teacher: Teacher, *requests: Request, samples: int = 1) -> list[list[Completion]]:
     async def run() -> list[list[Completion]]:
         model = teacher.open()
@@ -112,7 +116,7 @@ def chat_checkpoint(folder: Path, family: Family = "qwen2") -> str:
 def test_what_is_asked_at_once_is_one_batch_with_the_sampling_of_each(
     fake: Fake, tmp_path: Path
 ) -> None:
-    teacher = VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2")))
+    teacher = vllm(str(tiny_checkpoint(tmp_path, "gpt2")))
     first = Request(PROMPT, temperature=0.7, top_p=0.9, max_tokens=20, stop=("\n\n", "Q:"))
     second = Request("Q: Is it?", max_tokens=5)
     completions, _ = ask(teacher, first, second, samples=2)
@@ -147,9 +151,9 @@ def test_what_is_asked_at_once_is_one_batch_with_the_sampling_of_each(
 
 def test_a_sample_has_the_same_seed_however_many_are_asked_for(fake: Fake, tmp_path: Path) -> None:
     folder = str(tiny_checkpoint(tmp_path, "gpt2"))
-    ask(VllmTeacher(model=folder), Request(PROMPT), samples=4)
-    ask(VllmTeacher(model=folder), Request("Q: other"), Request(PROMPT), samples=2)
-    ask(VllmTeacher(model=folder, seed=1), Request(PROMPT), samples=2)
+    ask(vllm(folder), Request(PROMPT), samples=4)
+    ask(vllm(folder), Request("Q: other"), Request(PROMPT), samples=2)
+    ask(vllm(folder, seed=1), Request(PROMPT), samples=2)
     four, two, other = ([one["seed"] for one in sampling] for _, sampling in fake.calls)
     assert two[2:] == four[:2]
     assert len({*four, *two, *other}) == 4 + 2 + 2
@@ -171,7 +175,7 @@ def test_the_text_starts_with_begin(
 ) -> None:
     fake.reply = reply
     ((completion,),) = ask(
-        VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2"))), Request(PROMPT, prefill=prefill)
+        vllm(str(tiny_checkpoint(tmp_path, "gpt2"))), Request(PROMPT, prefill=prefill)
     )
     assert fake.calls[0][0] == [sent]
     assert completion.text == expected
@@ -193,7 +197,7 @@ def test_chat_puts_the_prompt_through_the_template(
     fake: Fake, tmp_path: Path, chat: bool, prompt: Any, sent: str
 ) -> None:
     fake.reply = " yes"
-    ((completion,),) = ask(VllmTeacher(model=chat_checkpoint(tmp_path), chat=chat), Request(prompt))
+    ((completion,),) = ask(vllm(chat_checkpoint(tmp_path), chat=chat), Request(prompt))
     assert fake.calls[0][0] == [sent]
     assert completion.text == (" yes" if chat else "yes")
 
@@ -201,7 +205,7 @@ def test_chat_puts_the_prompt_through_the_template(
 def test_special_tokens_come_once(fake: Fake, tmp_path: Path) -> None:
     folder = chat_checkpoint(tmp_path, "llama")
     for chat in (False, True):
-        ask(VllmTeacher(model=folder, chat=chat), Request("Is it?"))
+        ask(vllm(folder, chat=chat), Request("Is it?"))
     plain, chatted = (prompts[0] for prompts, _ in fake.calls)
     assert plain.count(fake.tokenizer.bos_token) == 1
     assert chatted.count(fake.tokenizer.bos_token) == 0  # a template writes its own
@@ -209,16 +213,14 @@ def test_special_tokens_come_once(fake: Fake, tmp_path: Path) -> None:
 
 def test_a_cut_off_reply_and_a_shared_prompt_are_told(fake: Fake, tmp_path: Path) -> None:
     fake.finish_reason, fake.cached = "length", 16
-    ((completion,),) = ask(
-        VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2"))), Request(PROMPT)
-    )
+    ((completion,),) = ask(vllm(str(tiny_checkpoint(tmp_path, "gpt2"))), Request(PROMPT))
     assert completion.finish_reason == "length"
     assert completion.cached_prompt_tokens == 16
 
 
 def test_a_prompt_that_is_too_long_fails_alone(fake: Fake, tmp_path: Path) -> None:
     async def run() -> list[Any]:
-        model = VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2")), max_model_len=24).open()
+        model = vllm(str(tiny_checkpoint(tmp_path, "gpt2")), max_model_len=24).open()
         short, long = Request("Q: Is it?"), Request(PROMPT * 3)
         results = await asyncio.gather(
             *(model.complete(request, [0]) for request in (short, long, short)),
@@ -237,10 +239,13 @@ def test_the_engine_is_told_what_the_recipe_says_and_nothing_unsafe(
 ) -> None:
     folder = tiny_checkpoint(tmp_path, "gpt2")
     entry = {
-        "name": "vllm",
+        "name": "local",
         "model": str(folder),
-        "tensor_parallel_size": 2,
-        "engine_args": {"quantization": "fp8"},
+        "engine": {
+            "name": "vllm",
+            "tensor_parallel_size": 2,
+            "engine_args": {"quantization": "fp8"},
+        },
     }
     identity = plugins.build("teachers", entry, Teacher).open().identity()
     assert fake.made_with == {
@@ -260,31 +265,27 @@ def test_the_engine_is_told_what_the_recipe_says_and_nothing_unsafe(
 
 
 def test_it_goes_through_the_batcher(fake: Fake, tmp_path: Path) -> None:
-    assert isinstance(
-        VllmTeacher(model=str(tiny_checkpoint(tmp_path, "gpt2"))).open(), BatchedModel
-    )
+    assert isinstance(vllm(str(tiny_checkpoint(tmp_path, "gpt2"))).open(), BatchedModel)
 
 
 def test_without_vllm_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(
         MissingExtra,
-        match=r"^teacher vllm needs vLLM and a GPU: pip install 'cotdistill\[vllm\]' [^\n]*$",
+        match=r"^engine vllm needs vLLM and a GPU: pip install 'cotdistill\[vllm\]' [^\n]*$",
     ):
-        VllmTeacher(model="m").open()
+        vllm("m").open()
 
 
 def test_a_checkpoint_that_cannot_be_loaded_is_one_line(fake: Fake) -> None:
     with pytest.raises(
-        UserError, match=r"^teacher vllm: cannot load too-large: CUDA out of memory\.$"
+        UserError, match=r"^engine vllm: cannot load too-large: CUDA out of memory\.$"
     ):
-        VllmTeacher(model="too-large").open()
+        vllm("too-large").open()
 
 
 def test_arguments_that_are_not_the_users_are_refused() -> None:
     with pytest.raises(PluginError, match="trust_remote_code"):
         plugins.build(
-            "teachers",
-            {"name": "vllm", "model": "m", "engine_args": {"trust_remote_code": True}},
-            Teacher,
+            "engines", {"name": "vllm", "engine_args": {"trust_remote_code": True}}, EnginePlugin
         )
