@@ -15,9 +15,9 @@ from itertools import islice
 import torch
 import transformers
 
+from cotdistill.checkpoints.bundled import locate
 from cotdistill.contracts import Task
 from cotdistill.engines.transformers import TransformersEngine
-from cotdistill.checkpoints.bundled import locate
 from cotdistill.plugins import build
 from cotdistill.records import Request
 

@@ -26,7 +26,6 @@ from cotdistill.model.completion_log import CompletionLog
 from cotdistill.records import Completion, Message, Question, Rationale, Request
 from cotdistill.stages.generate import generate_rationales
 from cotdistill.teachers.openai import OpenAI
-from cotdistill.testing.tiny import tiny_checkpoint
 
 PROMPTS = [
     "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?\nA: Let's think step by step.",
