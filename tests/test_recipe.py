@@ -51,7 +51,8 @@ def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
     path.write_text(resolved_yaml(recipe))
     again = load_recipe(path)
     assert resolved_yaml(again) == resolved_yaml(recipe)
-    assert again.methods[0].identity() == recipe.methods[0].identity()
+    assert again.methods[0].plugin == recipe.methods[0].plugin
+    assert again.methods[0].train == recipe.methods[0].train
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,14 @@ def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
         ({"train": {"epoch": 3}}, "train: unknown setting 'epoch'; did you mean 'epochs'?"),
         ({"train": 3}, "`train` must be a mapping"),
         ({"limit": {"train": 0}}, "limit.train"),
-        ({"limit": {"tran": 5}}, "unknown setting 'limit.tran'"),
+        ({"limit": {"tran": 5}}, "unknown setting 'limit.tran'; did you mean 'train'?"),
+        ({"studnet": "lab", "methods": None}, "unknown key 'studnet'; did you mean 'student'?"),
+        (
+            {"limit": {"validation": 0}},
+            "methods answer_only: `train.selection: accuracy` needs validation questions",
+        ),
+        ({"limit": {"validation": 0}, "train": {"selection": "loss"}}, "selection: loss` needs"),
+        ({"executor": "locall"}, "executors: no 'locall'; did you mean 'local'?"),
         ({"seeds": "many"}, "seeds"),
         ({"seeds": []}, "seeds: "),
         ({"seeds": [0, 1, 0]}, "seeds: 0 is there more than once; give each once"),
@@ -93,6 +101,18 @@ def test_wrong_recipes_are_explained(change: dict[str, object], message: str) ->
         parse_recipe({**SMALL, **change})
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_no_validation_is_needed_where_nothing_selects_by_it() -> None:
+    last = {"limit": {"validation": 0}, "train": {"selection": "last"}}
+    assert parse_recipe({**SMALL, **last}).limit.of("validation") == 0
+    prompted = {"methods": [{"name": "zero_shot", "role": "teacher"}]}
+    assert parse_recipe({**SMALL, **prompted, "limit": {"validation": 0}}).methods
+
+
+def test_a_key_without_a_value_has_its_default() -> None:
+    empty = dict.fromkeys(("guide", "teacher", "train", "filters", "limit", "exemplars"))
+    assert parse_recipe({**SMALL, **empty}) == parse_recipe(SMALL)
 
 
 def test_a_student_does_not_share_the_folder_of_a_stage() -> None:
@@ -176,6 +196,11 @@ def test_overrides(tmp_path: Path) -> None:
         ("[" * 3000, "recipe.yaml: not valid YAML: nested too deeply"),
         ("- a\n- b\n", "a recipe is a mapping"),
         ("task: word_problems\n", "`methods` must be a list"),
+        (
+            "task: word_problems\nlimit: {test: 3}\nmethods: [answer_only]\nlimit: {test: 4}\n",
+            "recipe.yaml:4: not valid YAML: the key 'limit' is given twice; give it once",
+        ),
+        ("task: {name: gsm8k, name: aqua}\n", "recipe.yaml:1: not valid YAML: the key 'name'"),
     ],
 )
 def test_malformed_files_are_named(tmp_path: Path, text: str, message: str) -> None:

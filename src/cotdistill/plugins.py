@@ -1,12 +1,14 @@
-"""Finds a plug-in by its file name, or by another package's entry point. There is no registry and no list to keep.
+"""Finds a plug-in by its file name, or by another package's entry point. There is no list to keep.
 
-`methods/fine_tune_cot.py` holds the method `fine_tune_cot`: the one public class of that file which derives from the
-contract of its folder. Another package offers one by an entry point of the group "cotdistill.methods":
+`methods/fine_tune_cot.py` holds the method `fine_tune_cot`: the one public class of that file which
+derives from the contract of its folder. Another package offers one by an entry point of the group
+"cotdistill.methods":
 
     [project.entry-points."cotdistill.methods"]
     my_method = "my_package.my_method:MyMethod"
 
-A recipe may also name a class directly as "my_package.my_module:MyMethod". Listing reads docstrings without importing.
+A recipe may also name a class directly as "my_package.my_module:MyMethod": a recipe is code.
+Listing reads docstrings without importing.
 """
 
 from __future__ import annotations
@@ -17,16 +19,16 @@ import importlib
 import importlib.metadata
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cotdistill import contracts
-from cotdistill.errors import PluginError
+from cotdistill.errors import PluginError, UserError
 
-__all__ = ["KINDS", "build", "find", "names", "settings_error", "summary"]
+__all__ = ["KINDS", "build", "checked", "find", "hint", "names", "settings_error", "summary"]
 
 KINDS: dict[str, type[contracts.Plugin]] = {
     "tasks": contracts.Task,
@@ -41,10 +43,11 @@ KINDS: dict[str, type[contracts.Plugin]] = {
 """Folder of each kind of plug-in and the contract its classes derive from."""
 
 _Plugin = TypeVar("_Plugin", bound=contracts.Plugin)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def names(kind: str) -> list[str]:
-    """Names of all plug-ins of a kind, sorted: files of the folder without a leading underscore, and entry points."""
+    """Return the names of all plug-ins of a kind, sorted: files of its folder, and entry points."""
     own = [
         module.name
         for module in pkgutil.iter_modules([str(_folder(kind))])
@@ -54,7 +57,7 @@ def names(kind: str) -> list[str]:
 
 
 def summary(kind: str, name: str) -> str:
-    """First line of the docstring of a plug-in's class, read without importing this package's own files."""
+    """Return the first line of a plug-in's docstring, without importing this package's files."""
     path = _folder(kind) / f"{name}.py"
     if not path.exists():
         return (inspect.getdoc(find(kind, name)) or "").split("\n")[0]
@@ -66,10 +69,11 @@ def summary(kind: str, name: str) -> str:
 
 
 def find(kind: str, name: str) -> type[contracts.Plugin]:
-    """The class of a plug-in.
+    """Return the class of a plug-in.
 
     Raises:
-        PluginError: there is none of that name (the message offers the nearest), or its file holds no such class.
+        PluginError: there is none of that name (the message offers the nearest), or its file holds
+            no such class.
     """
     base = KINDS[kind]
     if ":" in name:
@@ -79,9 +83,10 @@ def find(kind: str, name: str) -> type[contracts.Plugin]:
         return _checked(points[name].load(), base, f"entry point {name} of cotdistill.{kind}")
     known = names(kind)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        raise PluginError(f"{kind}: no {name!r}; {hint} (`cotdistill list {kind}` shows all)")
+        raise PluginError(
+            f"{kind}: no {name!r}; {hint(name, known, 'there are')} "
+            f"(`cotdistill list {kind}` shows all)"
+        )
     module = importlib.import_module(f"cotdistill.{kind}.{name}")
     found = [
         member
@@ -97,7 +102,7 @@ def find(kind: str, name: str) -> type[contracts.Plugin]:
 
 
 def build(kind: str, entry: str | Mapping[str, Any], expected: type[_Plugin]) -> _Plugin:
-    """A plug-in with its settings from a recipe entry: a bare name, or a mapping with `name` and settings.
+    """Return a plug-in of a recipe entry: a bare name, or a mapping with `name` and settings.
 
     Raises:
         PluginError: unknown name or refused settings; the message names the field and the remedy.
@@ -108,34 +113,49 @@ def build(kind: str, entry: str | Mapping[str, Any], expected: type[_Plugin]) ->
         raise PluginError(
             f"{kind}: {dict(settings)!r} needs a `name`; one of {', '.join(names(kind))}"
         )
-    cls = find(kind, name)
+    plugin = checked(f"{kind} {name}", find(kind, name), settings)
+    assert isinstance(plugin, expected), f"{plugin!r} is no {expected.__name__}"
+    return plugin
+
+
+def checked(place: str, model: type[_Model], settings: Mapping[str, Any]) -> _Model:
+    """Return a model with its settings.
+
+    Raises:
+        PluginError: it refuses them; the message begins with `place` and names field and remedy.
+    """
     try:
-        plugin = cls(**settings)
+        return model(**settings)
     except ValidationError as error:
-        raise PluginError(settings_error(f"{kind} {name}", error, cls)) from error
+        raise PluginError(settings_error(place, error, model)) from error
     except TypeError as error:
-        raise PluginError(f"{kind} {name}: setting names must be text; {error}") from error
-    return cast(_Plugin, _instance(plugin, expected))
+        raise PluginError(f"{place}: setting names must be text; {error}") from error
 
 
-def settings_error(place: str, error: ValidationError, model: type[Any]) -> str:
-    """One line for pydantic's complaint: place, field, what is wrong, and the nearest known field for a misspelt one."""
-    first = error.errors()[0]
+def settings_error(place: str, error: ValidationError, model: type[BaseModel]) -> str:
+    """Return one line for pydantic's complaint: place, field, what is wrong, nearest known field."""
+    errors = error.errors()
+    # A misspelt key comes first: it is the cause where another one is said to be missing.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, UserError):
+        return str(cause)
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
+        for part in first["loc"][:-1]:
+            inner = model.model_fields[str(part)].annotation if part in model.model_fields else None
+            model = inner if inspect.isclass(inner) and issubclass(inner, BaseModel) else model
         known = sorted(model.model_fields)
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        hint = (
-            f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'no settings'}"
-        )
-        return f"{place}: unknown setting {field!r}; {hint}"
+        near = hint(str(first["loc"][-1]), known, "it has") if known else "it has no settings"
+        return f"{place}: unknown setting {field!r}; {near}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{place}: {field + ': ' if field else ''}{message}"
 
 
-def _instance(plugin: contracts.Plugin, expected: type[_Plugin]) -> contracts.Plugin:
-    assert isinstance(plugin, expected), f"{plugin!r} is no {expected.__name__}"
-    return plugin
+def hint(word: str, known: Sequence[str], otherwise: str) -> str:
+    """Return "did you mean" with the nearest known word, or all of them after `otherwise`."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"{otherwise} {', '.join(known)}"
 
 
 def _folder(kind: str) -> Path:

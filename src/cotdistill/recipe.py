@@ -1,4 +1,4 @@
-"""The recipe: one YAML file that says everything about a run, as pydantic models; an unknown key is an error.
+"""The recipe: one YAML file that says everything about a run; an unknown key is an error.
 
     name: my-run
     task: {name: custom, path: questions.jsonl, answer: number}
@@ -6,33 +6,31 @@
     student: {model: HuggingFaceTB/SmolLM2-135M}
     methods: [answer_only, {name: fine_tune_cot, samples: 8}]
 
-A run is the grid of tasks × methods × students × seeds × strategies. `task`, `student` and `strategy` may be given as
-`tasks`, `students` and `strategies`. Every plug-in entry is a bare name or a mapping of `name` and settings; entries
-that would be told apart only by their settings take their `label` from them.
+A run is the grid of tasks × methods × students × seeds × strategies. `task`, `student` and
+`strategy` may be given as `tasks`, `students` and `strategies`. Every plug-in entry is a bare name
+or a mapping of `name` and settings; entries of one name take their `label` from their settings.
+`filters` and `train` hold for every method that has none of its own.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from cotdistill import plugins
-from cotdistill.contracts import (
-    EnginePlugin,
-    Executor,
-    Filter,
-    Method,
-    Plugin,
-    Split,
-    Strategy,
-    Task,
-    Teacher,
-)
+from cotdistill.contracts import Operational, Split
 from cotdistill.errors import PluginError, RecipeError
 from cotdistill.students.settings import StudentSettings, TrainSettings
 from cotdistill.util.naming import fingerprint, folder_name
@@ -50,10 +48,25 @@ __all__ = [
     "resolved_yaml",
 ]
 
-_Kind = TypeVar("_Kind", bound=Plugin)
-
 _Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """NumPy's generators take no other."""
+
+_DEFAULTS: dict[str, Any] = {
+    "tasks": None,
+    "teacher": "lab",
+    "students": ["lab"],
+    "methods": None,
+    "filters": ["answer_match", "duplicates"],
+    "train": {},
+    "strategies": ["greedy"],
+    "engine": "transformers",
+    "executor": "local",
+}
+
+_SINGULAR = {"task": "tasks", "student": "students", "strategy": "strategies"}
+
+_KINDS = {"teacher": "teachers", "guide": "teachers", "engine": "engines", "executor": "executors"}
+"""Kind of plug-in of each key that holds one entry."""
 
 
 class _Strict(BaseModel):
@@ -61,23 +74,33 @@ class _Strict(BaseModel):
 
 
 class Entry(_Strict):
-    """A plug-in of the grid with the label it goes by in folders and tables, and the settings it was given."""
+    """A plug-in with its label in folders and tables, and the settings it was given."""
 
     label: str
     name: str
     settings: dict[str, Any]
     plugin: Any
 
-    def identity(self) -> dict[str, Any]:
-        """What the plug-in is, for fingerprints: all its settings, defaults included."""
-        return {"name": self.name, **self.plugin.model_dump(mode="json")}
+    @model_serializer
+    def resolved(self) -> dict[str, Any]:
+        """Return the entry as a recipe has it, with every default."""
+        return {"label": self.label, "name": self.name, **self.plugin.model_dump(mode="json")}
 
 
 class MethodEntry(Entry):
-    """A method of the grid; it may have its own filters and training settings."""
+    """A method of the grid with its filters and training settings."""
 
     filters: tuple[Entry, ...]
     train: TrainSettings
+
+    @model_serializer
+    def resolved(self) -> dict[str, Any]:
+        filters = [entry.resolved() for entry in self.filters]
+        return {
+            **super().resolved(),
+            "filters": filters,
+            "train": self.train.model_dump(mode="json"),
+        }
 
 
 class StudentEntry(_Strict):
@@ -85,6 +108,11 @@ class StudentEntry(_Strict):
 
     label: str
     settings: StudentSettings
+
+    @model_serializer
+    def resolved(self) -> dict[str, Any]:
+        """Return the entry as a recipe has it, with every default."""
+        return {"label": self.label, **self.settings.model_dump(mode="json")}
 
 
 class Limits(_Strict):
@@ -96,16 +124,13 @@ class Limits(_Strict):
     ood: int | None = Field(None, ge=1)
 
     def of(self, split: Split) -> int | None:
-        return {
-            "train": self.train,
-            "validation": self.validation,
-            "test": self.test,
-            "ood": self.ood,
-        }[split]
+        """Return the limit of a split."""
+        found: int | None = dict(self)[split]
+        return found
 
 
 class Budget(_Strict):
-    """What the teacher may cost in this run; the run stops cleanly when it is spent and a later run goes on."""
+    """What the teacher may cost in this run; the run stops cleanly and a later one continues."""
 
     usd: float | None = Field(None, gt=0)
     tokens: int | None = Field(None, gt=0)
@@ -115,7 +140,7 @@ class Recipe(_Strict):
     """A whole run, checked: every plug-in exists and accepts its settings."""
 
     name: str
-    output: Path = Path("runs")
+    output: Annotated[Path, Operational()] = Path("runs")
     tasks: tuple[Entry, ...]
     teacher: Entry
     guide: Entry | None = None
@@ -123,14 +148,39 @@ class Recipe(_Strict):
     methods: tuple[MethodEntry, ...]
     strategies: tuple[Entry, ...]
     engine: Entry
-    executor: Entry
+    executor: Annotated[Entry, Operational()]
     seeds: tuple[_Seed, ...] = Field((0,), min_length=1)
     evaluate_on: tuple[Literal["validation", "test", "ood"], ...] = Field(("test",), min_length=1)
     limit: Limits = Limits()
     exemplars: Path | None = None
-    completions: Path | None = None
-    budget: Budget = Budget()
-    max_concurrency: int = Field(512, ge=1)
+    completions: Annotated[Path | None, Operational()] = None
+    budget: Annotated[Budget, Operational()] = Budget()
+    max_concurrency: Annotated[int, Operational()] = Field(512, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _entries(cls, data: dict[Any, Any]) -> dict[Any, Any]:
+        known = sorted({*cls.model_fields, *_SINGULAR, *_DEFAULTS})
+        for key in data:
+            if key not in known:
+                hint = plugins.hint(str(key), known, "a recipe has")
+                raise ValueError(f"unknown key {key!r}; {hint}")
+        for one, many in _SINGULAR.items():
+            if one in data and many in data:
+                raise ValueError(f"give `{one}` or `{many}`, not both")
+        given = {**_DEFAULTS}
+        for key, value in data.items():
+            if value is not None:
+                given[_SINGULAR.get(key, key)] = [value] if key in _SINGULAR else value
+        shared = {"filters": given.pop("filters"), "train": given.pop("train")}
+        for key in ("tasks", "strategies"):
+            given[key] = [_entry(key, item) for item in _listed(given[key], key)]
+        given["students"] = [_student(item) for item in _listed(given["students"], "students")]
+        given["methods"] = [
+            _method(item, **shared) for item in _listed(given["methods"], "methods")
+        ]
+        entries = {key: _entry(kind, given[key]) for key, kind in _KINDS.items() if key in given}
+        return {**given, **entries}
 
     @field_validator("name")
     @classmethod
@@ -150,26 +200,27 @@ class Recipe(_Strict):
         return values
 
     @model_validator(mode="after")
-    def _prompted_roles_exist(self) -> Recipe:
+    def _methods_can_run(self) -> Recipe:
         known = ["teacher", "base", *(["guide"] if self.guide else [])]
         for method in self.methods:
-            role = method.plugin.prompted_role
+            role, selection = method.plugin.prompted_role, method.train.selection
             if role is not None and role not in known:
                 raise ValueError(
-                    f"methods {method.label}: no role {role!r} to prompt; this run has {', '.join(known)}"
+                    f"methods {method.label}: no role {role!r} to prompt; "
+                    f"this run has {', '.join(known)}"
+                )
+            selects = method.plugin.rounds and selection in ("accuracy", "loss")
+            if selects and self.limit.validation == 0:
+                raise ValueError(
+                    f"methods {method.label}: `train.selection: {selection}` needs validation "
+                    "questions and `limit.validation` is 0; raise it or select: last"
                 )
         return self
 
     @model_validator(mode="after")
     def _labels_are_unique(self) -> Recipe:
-        groups: dict[str, Sequence[Any]] = {
-            "tasks": self.tasks,
-            "students": self.students,
-            "methods": self.methods,
-            "strategies": self.strategies,
-        }
-        for place, entries in groups.items():
-            _refuse_shared_folders(place, [entry.label for entry in entries])
+        for place in ("tasks", "students", "methods", "strategies"):
+            _refuse_shared_folders(place, [entry.label for entry in dict(self)[place]])
         return self
 
     @property
@@ -192,26 +243,30 @@ def _refuse_shared_folders(place: str, labels: Sequence[str]) -> None:
             raise ValueError(f"{place}: {error}") from error
         if place == "students" and folder in _STAGES_BESIDE_STUDENTS:
             raise ValueError(
-                f"students: {label!r} would share the folder of the stage {folder!r}; give another `label`"
+                f"students: {label!r} would share the folder of the stage {folder!r}; "
+                "give another `label`"
             )
         other = owners.get(folder)
         if other == label:
             raise ValueError(f"{place}: two entries are called {label!r}; give one a `label`")
         if other is not None:
             raise ValueError(
-                f"{place}: {other!r} and {label!r} would share the folder {folder!r}; change a `label`"
+                f"{place}: {other!r} and {label!r} would share the folder {folder!r}; "
+                "change a `label`"
             )
         owners[folder] = label
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in a YAML file; `overrides` are "a.b=value" settings laid over it.
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read the recipe in a YAML file; `overrides` are "a.b=value" settings laid over it.
 
     Relative paths in a recipe mean what they mean where the command runs.
 
     Raises:
-        RecipeError: the file is missing, no YAML, or no valid recipe; the message names file, line or field, and remedy.
+        RecipeError: the file is missing, no YAML, or no valid recipe; the message names file, line
+            or field, and remedy.
     """
+    path = Path(path)
     try:
         text = path.read_text("utf-8")
     except OSError as error:
@@ -222,7 +277,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     data = _yaml(text, path)
     if not isinstance(data, dict):
         raise RecipeError(
-            f"{path}: a recipe is a mapping of keys such as `task` and `methods`; `cotdistill init` writes one"
+            f"{path}: a recipe is a mapping of keys such as `task` and `methods`; "
+            "`cotdistill init` writes one"
         )
     for override in overrides:
         _override(data, override)
@@ -234,172 +290,87 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def refuse_missing_students(path: Path, recipe: Recipe) -> None:
-    """Notice a student's wrong path before a teacher is paid; "a/b" may be a hub id and is left to the loader.
+    """Notice a student's wrong path before a teacher is paid; "a/b" may be a hub id and passes.
 
     Raises:
         RecipeError: model, config or tokenizer of a student is a path where nothing is.
     """
     for student in recipe.students:
         for field in ("model", "config", "tokenizer"):
-            value = getattr(student.settings, field)
-            if (
-                isinstance(value, str)
-                and value.startswith((".", "/", "~"))
-                and not Path(value).exists()
-            ):
+            value = dict(student.settings)[field]
+            local = isinstance(value, str) and value.startswith((".", "/", "~"))
+            if local and not Path(value).exists():
                 raise RecipeError(
-                    f"{path}: student {student.label}: {field}: {value} does not exist; correct the path"
+                    f"{path}: student {student.label}: {field}: {value} does not exist; "
+                    "correct the path"
                 )
 
 
 def parse_recipe(data: Mapping[str, Any]) -> Recipe:
-    """The recipe a mapping describes.
+    """Return the recipe that a mapping describes.
 
     Raises:
-        RecipeError: an unknown key, a missing one or a wrong value; the message names it and the remedy.
+        RecipeError: an unknown key, a missing one or a wrong value; the message names the remedy.
         PluginError: the same for a plug-in.
     """
-    rest = dict(data)
-    known = {*Recipe.model_fields, "task", "student", "strategy", "filters", "train"}
-    for key in rest:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), sorted(known), n=1)
-            hint = (
-                f"did you mean {near[0]!r}?" if near else f"a recipe has {', '.join(sorted(known))}"
-            )
-            raise RecipeError(f"unknown key {key!r}; {hint}")
-    train = _settings("train", rest.pop("train", {}), TrainSettings)
-    filters = _listed(rest.pop("filters", ["answer_match", "duplicates"]), "filters")
-    fields: dict[str, Any] = {
-        "tasks": [_entry("tasks", item, Task) for item in _grid(rest, "task", "tasks", None)],
-        "teacher": _entry("teachers", rest.pop("teacher", "lab"), Teacher),
-        "guide": _entry("teachers", rest.pop("guide"), Teacher)
-        if rest.get("guide") is not None
-        else rest.pop("guide", None),
-        "students": [_student(item) for item in _grid(rest, "student", "students", "lab")],
-        "methods": [
-            _method(item, filters, train) for item in _listed(rest.pop("methods", None), "methods")
-        ],
-        "strategies": [
-            _entry("strategies", item, Strategy)
-            for item in _grid(rest, "strategy", "strategies", "greedy")
-        ],
-        "engine": _entry("engines", rest.pop("engine", "transformers"), EnginePlugin),
-        "executor": _entry("executors", rest.pop("executor", "local"), Executor),
-    }
-    rest = {key: value for key, value in rest.items() if value is not None}
     try:
-        return Recipe(**fields, **rest)
+        return Recipe.model_validate(data)
     except ValidationError as error:
         raise RecipeError(plugins.settings_error("recipe", error, Recipe)) from error
 
 
 def resolved_yaml(recipe: Recipe) -> str:
-    """The recipe with every default written out, as YAML that `load_recipe` reads again."""
-    data = {
-        "name": recipe.name,
-        "output": str(recipe.output),
-        "tasks": [_dump(entry) for entry in recipe.tasks],
-        "teacher": _dump(recipe.teacher, label=False),
-        "guide": _dump(recipe.guide, label=False) if recipe.guide else None,
-        "students": [
-            {"label": entry.label, **entry.settings.model_dump(mode="json")}
-            for entry in recipe.students
-        ],
-        "methods": [
-            {
-                **_dump(entry),
-                "filters": [_dump(item, label=False) for item in entry.filters],
-                "train": entry.train.model_dump(mode="json"),
-            }
-            for entry in recipe.methods
-        ],
-        "strategies": [_dump(entry) for entry in recipe.strategies],
-        "engine": _dump(recipe.engine, label=False),
-        "executor": _dump(recipe.executor, label=False),
-        **recipe.model_dump(
-            mode="json",
-            include={
-                "seeds",
-                "evaluate_on",
-                "limit",
-                "exemplars",
-                "completions",
-                "budget",
-                "max_concurrency",
-            },
-        ),
-    }
+    """Return the recipe with every default as YAML that `load_recipe` reads again."""
+    data = recipe.model_dump(mode="json")
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
-
-
-def _dump(entry: Entry, *, label: bool = True) -> dict[str, Any]:
-    return {**({"label": entry.label} if label else {}), **entry.identity()}
-
-
-def _grid(rest: dict[str, Any], one: str, many: str, default: str | None) -> list[Any]:
-    if one in rest and many in rest:
-        raise RecipeError(f"give `{one}` or `{many}`, not both")
-    if one in rest:
-        return [rest.pop(one)]
-    return _listed(rest.pop(many, [default] if default else None), many)
 
 
 def _listed(value: Any, key: str) -> list[Any]:
     if not isinstance(value, list | tuple) or (not value and key != "filters"):
-        kind = key if key in plugins.KINDS else "methods"
-        known = f": one or more of {', '.join(plugins.names(kind))}" if kind == key else ""
+        known = f": one or more of {', '.join(plugins.names(key))}" if key in plugins.KINDS else ""
         raise RecipeError(f"`{key}` must be a list{known}")
     return list(value)
 
 
-def _entry(
-    kind: str, value: Any, expected: type[_Kind], reserved: Mapping[str, Any] | None = None
-) -> Any:
+def _entry(kind: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, str | Mapping):
         raise RecipeError(f"{kind}: {value!r} is neither a name nor a mapping with a `name`")
-    settings = {} if isinstance(value, str) else dict(value)
-    name = value if isinstance(value, str) else settings.pop("name", None)
+    settings = {"name": value} if isinstance(value, str) else dict(value)
+    name = settings.get("name")
     label = _own_label(f"{kind} {name}", settings)
-    plugin = plugins.build(kind, {"name": name, **settings}, expected)
-    made = {
-        "label": label or _label(str(name), settings),
-        "name": name,
-        "settings": settings,
-        "plugin": plugin,
-    }
-    return MethodEntry(**made, **reserved) if reserved is not None else Entry(**made)
+    plugin = plugins.build(kind, settings, plugins.KINDS[kind])
+    del settings["name"]
+    label = label or _label(str(name), settings)
+    return {"label": label, "name": name, "settings": settings, "plugin": plugin}
 
 
-def _method(value: Any, filters: list[Any], train: TrainSettings) -> MethodEntry:
+def _method(value: Any, filters: Any, train: Any) -> dict[str, Any]:
     settings = dict(value) if isinstance(value, Mapping) else {"name": value}
-    own_filters = _listed(settings.pop("filters", filters), "filters")
-    own_train = settings.pop("train", {})
-    if not isinstance(own_train, Mapping):
+    own = settings.pop("train", {})
+    if not isinstance(own, Mapping):
         raise RecipeError(
             f"methods {settings.get('name')}: `train` must be a mapping of training settings"
         )
-    merged = _settings(
-        "train", {**train.model_dump(exclude_unset=True), **own_train}, TrainSettings
-    )
-    entries = tuple(_entry("filters", item, Filter) for item in own_filters)
-    made: MethodEntry = _entry("methods", settings, Method, {"filters": entries, "train": merged})
-    return made
+    shared = _settings("train", train, TrainSettings).model_dump(exclude_unset=True)
+    filters = _listed(settings.pop("filters", filters), "filters")
+    return {
+        "filters": [_entry("filters", item) for item in filters],
+        "train": _settings("train", {**shared, **own}, TrainSettings),
+        **_entry("methods", settings),
+    }
 
 
-def _student(value: Any) -> StudentEntry:
+def _student(value: Any) -> dict[str, Any]:
     if not isinstance(value, str | Mapping):
         raise RecipeError(
             f"students: {value!r} is neither a model nor a mapping of settings such as `model`"
         )
     settings = {"model": value} if isinstance(value, str) else dict(value)
     label = _own_label("students", settings)
-    student = _settings("student", settings, StudentSettings)
     name = Path(str(settings.get("model") or settings.get("config") or "student")).name
-    return StudentEntry(
-        label=label or _label(name, {k: v for k, v in settings.items() if k == "lora"}),
-        settings=student,
-    )
+    lora = {key: value for key, value in settings.items() if key == "lora"}
+    student = _settings("student", settings, StudentSettings)
+    return {"label": label or _label(name, lora), "settings": student}
 
 
 def _own_label(place: str, settings: dict[str, Any]) -> str | None:
@@ -419,12 +390,7 @@ def _settings(place: str, value: Any, model: type[_Settings]) -> _Settings:
         raise RecipeError(
             f"`{place}` must be a mapping with any of {', '.join(sorted(model.model_fields))}"
         )
-    try:
-        return model(**value)
-    except TypeError as error:
-        raise RecipeError(f"{place}: setting names must be text; {error}") from error
-    except ValidationError as error:
-        raise RecipeError(plugins.settings_error(place, error, model)) from error
+    return plugins.checked(place, model, value)
 
 
 def _label(name: str, settings: Mapping[str, Any]) -> str:
@@ -442,14 +408,30 @@ def _label(name: str, settings: Mapping[str, Any]) -> str:
     return " ".join([name.rpartition(":")[2], *short, *tag])
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that a mapping has twice, where YAML would take the last without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {name!r} is given twice; give it once",
+                    problem_mark=key.start_mark,
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
 def _yaml(text: str, place: str | Path) -> Any:
-    """The value of a YAML text; `place` is its file, whose lines are then named, or where else it stands."""
+    """Return the value of a YAML text; `place` is its file, whose lines are then named."""
 
     def at(index: int) -> str:
         return f"{place}:{index + 1}" if isinstance(place, Path) else place
 
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line if error.problem_mark else 0
         raise RecipeError(f"{at(line)}: not valid YAML: {error.problem}") from error
@@ -460,7 +442,8 @@ def _yaml(text: str, place: str | Path) -> Any:
         ) from error
     except ValueError as error:
         raise RecipeError(
-            f"{place}: not valid YAML: {error}; put quotes around text that looks like a date or number"
+            f"{place}: not valid YAML: {error}; "
+            "put quotes around text that looks like a date or number"
         ) from error
     except RecursionError as error:
         raise RecipeError(f"{place}: not valid YAML: nested too deeply") from error

@@ -1,0 +1,148 @@
+"""What is done again when a recipe, a prompt or a setting changes, and what is not."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cotdistill.errors import FatalTeacherError
+from cotdistill.pipeline import run_recipe
+from cotdistill.recipe import parse_recipe
+from cotdistill.runs import fingerprints
+from cotdistill.runs.run import Run
+from cotdistill.testing.tiny import tiny_checkpoint
+from cotdistill.util.files import read_jsonl
+
+METHOD = """
+    from cotdistill.contracts import Method
+    from cotdistill.records import Example, Rationale
+
+    class Mine(Method):
+        '''Asks twice.'''
+
+        async def annotate(self, question, ask, answer_type):
+            (thought,) = await ask("Think: " + question.text)
+            (reply,) = await ask("Answer: " + question.text)
+            return [Rationale(question.id, thought.text, answer_type.extract(reply.text))]
+
+        def examples(self, question, rationale):
+            yield Example("student", question.text, rationale.text)
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> dict[str, Any]:
+    rows = [{"question": f"{n} + 1?", "answer": "7"} for n in range(30)]
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = {"name": "custom", "path": str(tmp_path / "questions.jsonl"), "answer": "number"}
+    return {
+        "name": "r",
+        "output": str(tmp_path),
+        "task": {**task, "label": "sums"},
+        "teacher": {"name": "scripted", "replies": " The answer is 7."},
+        "methods": [{"name": "fine_tune_cot", "student_max_tokens": 8, "label": "cot"}],
+        "limit": {"train": 6, "validation": 2, "test": 4},
+        "train": {"epochs": 1, "batch_size": 3},
+    }
+
+
+@pytest.fixture
+def method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The file of a user's own method, `mine:Mine`."""
+    path = tmp_path / "mine.py"
+    path.write_text(textwrap.dedent(METHOD))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # edits come faster than a clock's tick
+    yield path
+    sys.modules.pop("mine", None)
+
+
+def again(recipe: dict[str, Any], *stages: str, **changes: Any) -> Run:
+    """The recipe in what is as good as a new process."""
+    sys.modules.pop("mine", None)
+    fingerprints._source.cache_clear()
+    return run_recipe(parse_recipe({**recipe, **changes}), None, stages or None)
+
+
+def asked(run: Run) -> tuple[int, int]:
+    """Completions that the teacher wrote, and that came from the log, in this call."""
+    teacher = run.ledger.roles.get("teacher")
+    return (teacher.completions, teacher.from_log) if teacher else (0, 0)
+
+
+def test_settings_that_change_no_result_do_nothing_on_a_finished_run(
+    recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    student = {"model": str(tiny_checkpoint(tmp_path / "base", "gpt2")), "label": "tiny"}
+    run = again(recipe, student=student)
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("done.json")}
+    assert len(before) == 5
+    changed = again(
+        recipe,
+        student=student,
+        teacher={**recipe["teacher"], "latency_s": 0.001},
+        train={**recipe["train"], "save_minutes": 3, "report_to": []},
+        max_concurrency=3,
+        budget={"usd": 9},
+    )
+    assert asked(changed) == (0, 0)
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("done.json")} == before
+
+
+def test_an_edited_prompt_is_asked_anew_and_the_rest_comes_from_the_log(
+    recipe: dict[str, Any], method: Path
+) -> None:
+    recipe = {**recipe, "methods": ["mine:Mine"]}
+    assert asked(again(recipe, "generate", "curate")) == (12, 0)
+    assert asked(again(recipe, "generate", "curate")) == (0, 0)
+    method.write_text(method.read_text().replace("Think:", "Think hard:"))
+    assert asked(again(recipe, "generate", "curate")) == (6, 6)
+    method.write_text("# Only a remark.\n" + method.read_text())
+    assert asked(again(recipe, "generate", "curate")) == (0, 0)
+
+
+def test_old_rationales_stay_until_new_ones_are_whole(recipe: dict[str, Any], method: Path) -> None:
+    recipe = {**recipe, "methods": ["mine:Mine"]}
+    old = method.read_text()
+    again(recipe, "generate")
+    method.write_text(old.replace("Think:", "Think hard:"))
+    faults = {"Think hard: 2": "fatal"}
+    with pytest.raises(FatalTeacherError):
+        again(recipe, "generate", teacher={**recipe["teacher"], "faults": faults})
+    method.write_text(old)
+    run = again(recipe, "generate")
+    assert asked(run) == (0, 0)
+    ((task, entry),) = run.trained()
+    rows = list(read_jsonl(run.generate_artifact(task, entry).folder / "rationales.jsonl"))
+    assert len(rows) == 6
+
+
+def test_an_edited_filter_curates_anew(
+    recipe: dict[str, Any], tmp_path: Path, method: Path
+) -> None:
+    method.write_text(
+        method.read_text()
+        + textwrap.dedent("""
+        from cotdistill.contracts import Filter
+
+        class Drop(Filter):
+            '''Drops what begins with a text.'''
+
+            def apply(self, candidates, answer_type):
+                for question, rationale in candidates:
+                    yield question, rationale, None
+        """)
+    )
+    run = again(recipe, "generate", "curate", filters=["mine:Drop"])
+    assert len(list(run.rationales())) == 6
+    assert {row["dropped_by"] for row in run.rationales()} == {None}
+    method.write_text(method.read_text().replace("rationale, None", "rationale, 'no'"))
+    run = again(recipe, "generate", "curate", filters=["mine:Drop"])
+    assert asked(run) == (0, 0)
+    assert {row["reason"] for row in run.rationales()} == {"no"}
