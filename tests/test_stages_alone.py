@@ -32,7 +32,7 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
             "answer": "number",
             "label": "sums",
         },
-        "teacher": {"name": "scripted", "replies": " The answer is 7."},
+        "teacher": {"name": "scripted", "replies": " So it is. The answer is 7."},
         "student": {"model": str(tiny_checkpoint(tmp_path / "base", "gpt2")), "label": "tiny"},
         "methods": [
             {"name": "answer_only", "student_max_tokens": 4},

@@ -45,7 +45,7 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
         "name": "r",
         "output": str(tmp_path),
         "task": {**task, "label": "sums"},
-        "teacher": {"name": "scripted", "replies": " The answer is 7."},
+        "teacher": {"name": "scripted", "replies": " So it is. The answer is 7."},
         "methods": [{"name": "fine_tune_cot", "student_max_tokens": 8, "label": "cot"}],
         "limit": {"train": 6, "validation": 2, "test": 4},
         "train": {"epochs": 1, "batch_size": 3},
