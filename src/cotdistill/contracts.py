@@ -6,15 +6,38 @@ Nothing here imports torch, a client library or any plug-in.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    Self,
+    TypeAlias,
+    runtime_checkable,
+)
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cotdistill.errors import QuestionFailed
-from cotdistill.records import Answer, Completion, Example, Prompt, Question, Rationale, Request
+from cotdistill.records import (
+    Answer,
+    Completion,
+    Example,
+    Prompt,
+    Question,
+    Rationale,
+    Record,
+    Request,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "AnswerType",
@@ -27,15 +50,21 @@ __all__ = [
     "Job",
     "Method",
     "Model",
+    "Objective",
     "Operational",
     "Plugin",
     "Solve",
     "Split",
     "Strategy",
     "StreamingEngine",
+    "Student",
+    "TargetBatch",
     "Task",
     "Teacher",
     "TokenRule",
+    "TrainResult",
+    "TrainSettings",
+    "silent",
 ]
 
 Split: TypeAlias = Literal["train", "validation", "test", "ood"]
@@ -208,6 +237,10 @@ class Method(Plugin):
         """Training examples of one kept rationale, each with its role. Prompts are plain: the student adds its format."""
         return ()
 
+    def objective(self, round: int) -> str | dict[str, Any]:
+        """Return the recipe entry of what round `round` learns; `train.objective` replaces it."""
+        return "cross_entropy"
+
     async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         """Answer one question at test time, asking only roles this method trains (or prompts)."""
         raise NotImplementedError
@@ -349,3 +382,203 @@ class Executor(Plugin):
             CotdistillError: whatever a job raises; what other jobs finished is kept.
         """
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class TargetBatch:
+    """The targets of some examples as a model scores them, for an `Objective`.
+
+    Shapes: M examples; N targets, those of one example beside each other; K target tokens of all
+    targets in order, padding left out; V vocabulary.
+    """
+
+    examples: Sequence[Example]
+    """The M examples."""
+    weights: Tensor
+    """(M,) weight of each example, float32; 0 for an example that only fills a batch up."""
+    target_of: Tensor
+    """(K,) place among the N targets that each token belongs to."""
+    lengths: Tensor
+    """(N,) tokens of each target, end token included, float32."""
+    tokens: Tensor
+    """(K,) token ids."""
+    logits: Tensor
+    """(K, V) what the model says of each token, in its own precision."""
+    nll: Tensor
+    """(K,) negative log-likelihood of each token in nats, float32."""
+    reference_nll: Tensor
+    """(K,) the same under the reference model; zeros unless `Objective.uses_reference`."""
+
+    def per_target(self, values: Tensor) -> Tensor:
+        """Return (N,) sums of a (K,) tensor over the tokens of each target."""
+        return values.new_zeros(len(self.lengths)).index_add(0, self.target_of, values)
+
+
+class Objective(Plugin):
+    """What is learnt from an example: the loss of a batch. Its own data travels in `Example.extra`.
+
+    The loss of a training step is `loss` summed over its examples, divided by their `size`.
+    """
+
+    uses_reference: ClassVar[bool] = False
+    """Whether the loss compares with a frozen model: the student as it is before this training.
+
+    A role trained in an earlier round is then trained further instead of anew from the base.
+    """
+
+    def targets(self, example: Example) -> tuple[str, ...]:
+        """Return the texts to score behind the example's prompt, as many for every example.
+
+        Raises:
+            DataError: the example lacks what this objective needs.
+        """
+        return (example.target,)
+
+    def size(self, lengths: Sequence[int]) -> int:
+        """Return what an example adds to the divisor, from the token counts of its targets."""
+        raise NotImplementedError
+
+    def loss(self, batch: TargetBatch) -> Tensor:
+        """Return the sum of the weighted losses of the batch's examples, a scalar."""
+        raise NotImplementedError
+
+
+class TrainSettings(BaseModel):
+    """How a student is trained: the recipe's `train`.
+
+    The defaults are those of Fine-tune-CoT (Ho et al. 2023) for pretrained checkpoints.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    objective: str | dict[str, Any] | None = None
+    """What is learnt from an example, a plug-in's entry; by default what the method says."""
+    epochs: int = Field(20, ge=1)
+    max_steps: int | None = Field(None, ge=1)
+    """Stop after this many optimizer steps, whatever `epochs` says."""
+    batch_size: int = Field(8, ge=1)
+    """Examples computed at once, over all processes."""
+    gradient_accumulation: int = Field(1, ge=1)
+    learning_rate: float = Field(3e-4, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: float = Field(0.0, ge=0)
+    """Steps of linear warm-up, or below 1 the share of all steps."""
+    weight_decay: float = Field(0.01, ge=0)
+    max_grad_norm: float = Field(1.0, ge=0)
+    max_prompt_tokens: int = Field(512, ge=1)
+    """Examples with a longer prompt are left out and counted: a question is never cut."""
+    max_target_tokens: int = Field(512, ge=1)
+    """A longer target is cut (and then has no end token) and counted."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """bfloat16 is mixed precision; auto takes it on accelerators that have it."""
+    selection: Literal["accuracy", "loss", "last", "oracle_test"] = "accuracy"
+    """Which epoch is kept: by validation accuracy, by the loss on validation examples, or the last.
+
+    "oracle_test" selects on the test split, as published tables did; every table names it, and no
+    other use is honest.
+    """
+    share_prompts: bool = True
+    """Compute a prompt once for all its targets in the same batch."""
+    gradient_checkpointing: bool = False
+    processes: int = Field(1, ge=1)
+    """Processes that share each batch, started by torchrun on this machine: one for each GPU."""
+    save_minutes: Annotated[float, Field(gt=0), Operational()] = 10.0
+    """Besides each epoch's end, a checkpoint to resume from is written this often."""
+    report_to: Annotated[tuple[str, ...], Operational()] = ()
+    """Trackers of the transformers Trainer: tensorboard, wandb, trackio, ..."""
+
+    @model_validator(mode="after")
+    def _several_processes(self) -> TrainSettings:
+        if self.processes > 1 and self.selection not in ("loss", "last"):
+            raise ValueError(
+                f"processes: {self.processes} processes cannot answer questions between epochs; "
+                "set `selection` to loss or last"
+            )
+        if self.processes > self.batch_size:
+            raise ValueError(
+                f"processes: {self.processes} processes share a batch of {self.batch_size}; "
+                "raise `batch_size`"
+            )
+        return self
+
+    def steps(self, examples: int) -> int:
+        """Return how many optimizer steps so many examples take."""
+        batches = math.ceil(examples / self.batch_size)
+        return self.max_steps or math.ceil(batches / self.gradient_accumulation) * self.epochs
+
+
+@dataclass(frozen=True)
+class TrainResult(Record):
+    """What a training did; `training.json` beside the checkpoint holds it.
+
+    `epoch` is the one kept. `history` has one entry per epoch ("step", "epoch", and "accuracy" or
+    "validation_loss") and the training losses between ("step", "loss").
+    """
+
+    epoch: int
+    steps: int
+    examples: int
+    tokens: int = 0
+    seconds: float = 0.0
+    parameters: int = 0
+    trained_parameters: int = 0
+    padding: float = 0.0
+    left_out: int = 0
+    cut: int = 0
+    out_of_vocabulary: dict[str, int] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def silent(*_: Any) -> None:
+    """Report nothing: the default of `on_progress` and `log`."""
+
+
+class Student(Plugin):
+    """What learns: a model with its prompt format in one training framework."""
+
+    @property
+    def checkpoint(self) -> str | Path | None:
+        """The checkpoint it starts from; None for one that has none yet."""
+        return None
+
+    def train(
+        self,
+        examples: Path,
+        out: Path,
+        *,
+        objective: Objective,
+        settings: TrainSettings,
+        seed: int = 0,
+        start: Path | None = None,
+        validation: Path | None = None,
+        score: Callable[[Engine], float] | None = None,
+        on_progress: Callable[[int, str], None] = silent,
+        log: Callable[[str], None] = silent,
+    ) -> TrainResult:
+        """Train on the examples and write the checkpoint of the best epoch to the folder `out`.
+
+        A second call after a kill continues the first one where it stopped.
+
+        Args:
+            examples: JSON Lines of `Example` records.
+            start: a checkpoint to continue from instead of the student's own.
+            validation: examples whose loss selects the epoch where `settings.selection` is "loss".
+            score: accuracy of the model in training behind an engine; selects the epoch.
+            on_progress: called with a number of optimizer steps and a note of step, epoch and loss.
+            log: called with one line for everything the user should know before training starts.
+
+        Raises:
+            UserError: model, examples or settings cannot be trained; the message has the remedy.
+        """
+        raise NotImplementedError
+
+    def engine(self, checkpoint: Path | None, engine: EnginePlugin, *, seed: int = 0) -> Engine:
+        """Load a trained checkpoint, asked in the format it was trained in, into an engine.
+
+        With None it is the student before any training, which is asked with plain prompts.
+        """
+        raise NotImplementedError
+
+    def preview(self, examples: Sequence[Example], settings: TrainSettings, count: int = 3) -> str:
+        """Return the first examples as the student will learn from them, for the terminal."""
+        return "\n\n".join(f"{item.prompt}\n  → {item.target}" for item in examples[:count])

@@ -39,6 +39,8 @@ KINDS: dict[str, type[contracts.Plugin]] = {
     "strategies": contracts.Strategy,
     "engines": contracts.EnginePlugin,
     "executors": contracts.Executor,
+    "objectives": contracts.Objective,
+    "students": contracts.Student,
 }
 """Folder of each kind of plug-in and the contract its classes derive from."""
 

@@ -30,9 +30,8 @@ from pydantic import (
 )
 
 from cotdistill import plugins
-from cotdistill.contracts import Operational, Split
+from cotdistill.contracts import Objective, Operational, Split, TrainSettings
 from cotdistill.errors import PluginError, RecipeError
-from cotdistill.students.settings import StudentSettings, TrainSettings
 from cotdistill.util.naming import fingerprint, folder_name
 
 __all__ = [
@@ -41,7 +40,6 @@ __all__ = [
     "Limits",
     "MethodEntry",
     "Recipe",
-    "StudentEntry",
     "load_recipe",
     "parse_recipe",
     "refuse_missing_students",
@@ -102,17 +100,11 @@ class MethodEntry(Entry):
             "train": self.train.model_dump(mode="json"),
         }
 
-
-class StudentEntry(_Strict):
-    """A student of the grid."""
-
-    label: str
-    settings: StudentSettings
-
-    @model_serializer
-    def resolved(self) -> dict[str, Any]:
-        """Return the entry as a recipe has it, with every default."""
-        return {"label": self.label, **self.settings.model_dump(mode="json")}
+    @property
+    def objectives(self) -> list[Objective]:
+        """What each round learns: the recipe's objective, or else the method's own."""
+        own = [self.plugin.objective(round) for round in range(len(self.plugin.rounds))]
+        return [plugins.build("objectives", self.train.objective or one, Objective) for one in own]
 
 
 class Limits(_Strict):
@@ -144,7 +136,7 @@ class Recipe(_Strict):
     tasks: tuple[Entry, ...]
     teacher: Entry
     guide: Entry | None = None
-    students: tuple[StudentEntry, ...]
+    students: tuple[Entry, ...]
     methods: tuple[MethodEntry, ...]
     strategies: tuple[Entry, ...]
     engine: Entry
@@ -203,6 +195,7 @@ class Recipe(_Strict):
     def _methods_can_run(self) -> Recipe:
         known = ["teacher", "base", *(["guide"] if self.guide else [])]
         for method in self.methods:
+            _ = method.objectives  # one that does not exist is refused here
             role, selection = method.plugin.prompted_role, method.train.selection
             if role is not None and role not in known:
                 raise ValueError(
@@ -297,9 +290,10 @@ def refuse_missing_students(path: Path, recipe: Recipe) -> None:
     """
     for student in recipe.students:
         for field in ("model", "config", "tokenizer"):
-            value = dict(student.settings)[field]
-            local = isinstance(value, str) and value.startswith((".", "/", "~"))
-            if local and not Path(value).exists():
+            value = student.settings.get(field)
+            if not isinstance(value, str) or not value.startswith((".", "/", "~")):
+                continue
+            if not Path(value).exists():
                 raise RecipeError(
                     f"{path}: student {student.label}: {field}: {value} does not exist; "
                     "correct the path"
@@ -369,8 +363,8 @@ def _student(value: Any) -> dict[str, Any]:
     label = _own_label("students", settings)
     name = Path(str(settings.get("model") or settings.get("config") or "student")).name
     lora = {key: value for key, value in settings.items() if key == "lora"}
-    student = _settings("student", settings, StudentSettings)
-    return {"label": label or _label(name, lora), "settings": student}
+    settings = {"name": "transformers", "label": label or _label(name, lora), **settings}
+    return _entry("students", settings)
 
 
 def _own_label(place: str, settings: dict[str, Any]) -> str | None:

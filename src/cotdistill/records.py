@@ -227,10 +227,10 @@ class Rationale(Record):
 
 @dataclass(frozen=True, slots=True)
 class Example(Record):
-    """One training example for one model role. Examples of one `group` share their prompt; `weight` scales the loss.
+    """One training example for one model role; `weight` scales its loss, `group` names its question.
 
-    The loss is the mean over all target tokens, so a long target counts for more than a short one; with `by_mean` it is
-    the mean over examples of each one's mean over its tokens. All examples of a role should say the same.
+    `extra` holds what an objective needs besides (JSON-able): "rejected", a target to prefer
+    `target` over; a teacher's log-probabilities.
     """
 
     role: str
@@ -238,16 +238,7 @@ class Example(Record):
     target: str
     group: str = ""
     weight: float = 1.0
-    by_mean: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        # Without the default of `by_mean`: trainings begun before the field existed keep their fingerprint.
-        row = Record.to_json(self)
-        return (
-            row
-            if self.by_mean
-            else {name: value for name, value in row.items() if name != "by_mean"}
-        )
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

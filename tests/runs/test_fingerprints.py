@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cotdistill.contracts import Teacher
+from cotdistill.contracts import Teacher, TrainSettings
 from cotdistill.plugins import KINDS, build, find, names
 from cotdistill.runs import fingerprints
 from cotdistill.runs.fingerprints import checkpoint_stamp, identity, source
-from cotdistill.students.settings import TrainSettings
 
 METHOD = '''
 from cotdistill.methods.fine_tune_cot import FineTuneCot

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cotdistill.answers.number import Number
-from cotdistill.contracts import Ask
+from cotdistill.contracts import Ask, TrainSettings
 from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.model.batcher import BatchedModel
@@ -15,10 +15,8 @@ from cotdistill.model.client import Asker
 from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Completion, Example, Question, Request
 from cotdistill.strategies.calculator import Calculator, CompletesEquations
-from cotdistill.students.loading import load_student
-from cotdistill.students.settings import StudentSettings, TrainSettings
-from cotdistill.students.train import train_role
-from cotdistill.testing.tiny import tiny_checkpoint
+from cotdistill.students.transformers import TransformersStudent
+from cotdistill.testing.tiny import tiny_checkpoint, train_on
 from cotdistill.text.arithmetic import find_equations
 
 Run = Callable[..., Answer]
@@ -116,11 +114,11 @@ def test_engines_get_the_rule_only_for_decoding() -> None:
 @pytest.mark.parametrize("family", ["qwen2", "t5"])
 def test_a_real_student_calculates_while_it_writes(run: Run, tmp_path: Path, family: Any) -> None:
     """A student that has learnt one wrong sum by heart: the engine writes the right result into its sentence."""
-    student = StudentSettings(model=str(tiny_checkpoint(tmp_path / "base", family)))
+    student = TransformersStudent(model=str(tiny_checkpoint(tmp_path / "base", family)))
     examples = [Example("student", "Ana", "3 + 8 = 99. --> 99", group=str(i)) for i in range(32)]
     settings = TrainSettings(epochs=48, learning_rate=5e-3, selection="last")
-    train_role(examples, student, settings, tmp_path / "student", seed=0)
-    engine = load_student(TransformersEngine(), student, tmp_path / "student")
+    train_on(examples, student, settings, tmp_path / "student")
+    engine = student.engine(tmp_path / "student", TransformersEngine())
 
     def solve_with(strategy: Calculator) -> tuple[str, list[str]]:
         written: list[str] = []

@@ -35,7 +35,6 @@ def register(app: typer.Typer) -> None:
         """Show training examples as tokens: what is read, what is learnt. Run `curate` first."""
         from cotdistill.recipe import load_recipe
         from cotdistill.runs.run import Run
-        from cotdistill.students.showing import show_examples
         from cotdistill.util.progress import SilentProgress
 
         run = Run(load_recipe(recipe, set or []), SilentProgress())
@@ -51,8 +50,7 @@ def register(app: typer.Typer) -> None:
                         f"== {cell.task.label} · {cell.method.label} · {cell.student.label} · {role}"
                     )
                     typer.echo(
-                        show_examples(examples, cell.student.settings, cell.method.train, count)
-                        + "\n"
+                        cell.student.plugin.preview(examples, cell.method.train, count) + "\n"
                     )
 
 

@@ -59,7 +59,7 @@ class StepByStep(FewShotMethod):
     def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
         block = question_block(question)
         label, group = student_target(question), f"{question.id} predict"
-        yield Example("student", f"predict: {block}", label, group, by_mean=True)
+        yield Example("student", f"predict: {block}", label, group)
         if self.rationale_weight > 0:
             group = f"{question.id} explain"
             yield Example(
@@ -68,8 +68,10 @@ class StepByStep(FewShotMethod):
                 rationale.text,
                 group,
                 self.rationale_weight,
-                by_mean=True,
             )
+
+    def objective(self, round: int) -> str:
+        return "per_example"
 
     async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask)

@@ -24,8 +24,8 @@ from cotdistill.contracts import Operational
 
 __all__ = ["checkpoint_stamp", "identity", "source"]
 
-_PROMPTING = ("answers", "filters", "methods", "prompting", "strategies", "text")
-"""Folders of this package that make prompts, read replies or decide what is kept."""
+_PROMPTING = ("answers", "filters", "methods", "objectives", "prompting", "strategies", "text")
+"""Folders of this package that make prompts, read replies, or decide what is kept and learnt."""
 
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 

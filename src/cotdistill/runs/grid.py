@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cotdistill.contracts import Filter, Method, Split
 from cotdistill.errors import DataError, RecipeError
 from cotdistill.prompting.exemplars import draw_exemplars, refuse_test_exemplars
-from cotdistill.recipe import Entry, MethodEntry, Recipe, StudentEntry
+from cotdistill.recipe import Entry, MethodEntry, Recipe
 from cotdistill.records import Question
 from cotdistill.util.files import read_records
 
@@ -25,7 +25,7 @@ class Cell:
 
     task: Entry
     method: MethodEntry
-    student: StudentEntry
+    student: Entry
     seed: int
 
     @property

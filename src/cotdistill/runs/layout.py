@@ -51,9 +51,10 @@ class Layout(Grid):
         made_from = {
             "curate": self.curate_artifact(cell.task, cell.method).fingerprint,
             "validation": self.digest(cell.task.label, self.selection_split(cell.method)),
-            "student": identity(cell.student.settings),
-            "student_files": checkpoint_stamp(cell.student.settings.model),
+            "student": _entry(cell.student),
+            "student_files": checkpoint_stamp(cell.student.plugin.checkpoint),
             "train": identity(cell.method.train),
+            "objectives": [_with_source(one) for one in cell.method.objectives],
             "seed": cell.seed,
         }
         return Artifact(self._cell_folder(cell) / "train", made_from)

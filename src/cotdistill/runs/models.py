@@ -12,22 +12,22 @@ from cotdistill.model.batcher import BatchedModel
 from cotdistill.model.client import Asker
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.model.ledger import Budget
-from cotdistill.recipe import StudentEntry
+from cotdistill.recipe import Entry
 from cotdistill.records import Completion, Prompt
 from cotdistill.runs.run import Run
-from cotdistill.students.loading import load_base, load_student
 
 __all__ = ["load_role", "open_ask", "trained_roles"]
 
 
-def load_role(run: Run, student: StudentEntry, checkpoint: Path) -> Engine:
+def load_role(run: Run, student: Entry, checkpoint: Path) -> Engine:
     """Load a trained checkpoint of the student, asked in the student's own prompt format."""
-    return load_student(run.recipe.engine.plugin, student.settings, checkpoint)
+    engine: Engine = student.plugin.engine(checkpoint, run.recipe.engine.plugin)
+    return engine
 
 
 def trained_roles(
     run: Run,
-    student: StudentEntry,
+    student: Entry,
     checkpoints: Mapping[str, Path],
     rules: Sequence[TokenRule] = (),
 ) -> dict[str, Model]:
@@ -40,7 +40,7 @@ def trained_roles(
 
 @asynccontextmanager
 async def open_ask(
-    run: Run, models: Mapping[str, Model] | None = None, student: StudentEntry | None = None
+    run: Run, models: Mapping[str, Model] | None = None, student: Entry | None = None
 ) -> AsyncIterator[Ask]:
     """Open an `Ask` of the given models; teacher, guide and base are opened when first asked."""
     recipe = run.recipe
@@ -48,8 +48,8 @@ async def open_ask(
     if recipe.guide is not None:
         waiting["guide"] = recipe.guide.plugin.open
     if student is not None:
-        untrained = student.settings.model_copy(update={"prompt_end": "", "target_begin": ""})
-        waiting["base"] = lambda: BatchedModel(load_base(recipe.engine.plugin, untrained))
+        base = student.plugin
+        waiting["base"] = lambda: BatchedModel(base.engine(None, recipe.engine.plugin))
     budget = Budget(money=recipe.budget.usd, tokens=recipe.budget.tokens)
     with CompletionLog(recipe.completions or run.folder / "completions.sqlite") as log:
         async with Asker(models or {}, log, ledger=run.ledger, budget=budget) as asker:

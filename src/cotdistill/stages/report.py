@@ -230,7 +230,7 @@ def _published(run: Run, rows: Sequence[ScoreRow]) -> Section:
         if row.method in methods and row.student in students:
             task, method = tasks[row.task], methods[row.method]
             split = str(task.settings.get("split", "default"))
-            model = str(students[row.student].settings.model)
+            model = str(students[row.student].plugin.checkpoint)
             samples = str(method.settings.get("samples", ""))
             ours.append((row, Configuration(task.name, split, model, method.name, samples)))
     lines = (
@@ -258,7 +258,7 @@ def _setup(run: Run) -> Section:
                 str(entry.settings[key]) for key in ("model", "base_url") if key in entry.settings
             )
             lines.append((role, " ".join([entry.name, *known])))
-    lines += [(f"student {one.label}", str(one.settings.model)) for one in recipe.students]
+    lines += [(f"student {one.label}", str(one.plugin.checkpoint)) for one in recipe.students]
     lines.append(("seeds", ", ".join(map(str, recipe.seeds))))
     versions = (f"{name} {packages[name]}" for name in packages)
     lines.append(("versions", ", ".join([f"python {environment['python']}", *versions])))

@@ -8,7 +8,7 @@ Every role can be selected by its loss.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,9 @@ def train(run: Run, cell: Cell) -> None:
             if trained.metadata is None:
                 last = index == len(rounds) - 1 and role == roles[-1]
                 out = trained.start() / "checkpoint"
-                trained.complete(_train_role(run, cell, role, kept, checkpoints, out, last=last))
+                trained.complete(
+                    _train_role(run, cell, index, role, kept, checkpoints, out, last=last)
+                )
             checkpoints[role] = trained.folder / "checkpoint"
             note = role if len(rounds) == 1 else f"{role} (round {index})"
             notes[note] = trained.metadata
@@ -82,6 +84,7 @@ def _read_kept(questions: Mapping[str, Question], path: Path) -> Kept:
 def _train_role(
     run: Run,
     cell: Cell,
+    index: int,
     role: str,
     kept: Kept,
     earlier: Mapping[str, Path],
@@ -89,17 +92,21 @@ def _train_role(
     *,
     last: bool,
 ) -> dict[str, Any]:
-    from cotdistill.students.train import train_role
-
     method, settings = run.method(cell.task, cell.method), cell.method.train
+    objective = cell.method.objectives[index]
     validation = list(run.questions(cell.task, run.selection_split(cell.method)))
-    examples = [one for pair in kept for one in method.examples(*pair) if one.role == role]
-    if not examples:
+    examples, held_out = out.with_name("examples.jsonl"), None
+    count = _write_examples(
+        examples, role, (one for pair in kept for one in method.examples(*pair))
+    )
+    if not count:
         raise DataError(
             f"{cell.label}: no rationale is left to train {role!r} on; curate/dropped.jsonl has "
             "the reasons: loosen the filters, raise `samples` or `limit.train`"
         )
-    held_out = _held_out(run, cell, validation, kept) if settings.selection == "loss" else []
+    if settings.selection == "loss" and not objective.uses_reference:  # gold has nothing to compare
+        held_out = out.with_name("validation.jsonl")
+        _write_examples(held_out, role, _held_out(run, cell, validation, kept))
 
     def score(engine: Engine) -> float:
         paths = {name: path for name, path in earlier.items() if name != role}
@@ -107,20 +114,26 @@ def _train_role(
         return run_async(_accuracy(run, cell, validation, models))
 
     by_accuracy = last and settings.selection in ("accuracy", "oracle_test") and validation
-    steps = settings.steps(len(examples))
+    steps = settings.steps(count)
     with run.progress.task(f"train {cell.label} · {role}", steps) as advance:
-        result = train_role(
+        result = cell.student.plugin.train(
             examples,
-            cell.student.settings,
-            settings,
             out,
-            cell.seed,
+            objective=objective,
+            settings=settings,
+            seed=cell.seed,
+            start=earlier.get(role) if objective.uses_reference else None,
+            validation=held_out,
             score=score if by_accuracy else None,
-            validation_examples=[one for one in held_out if one.role == role],
             on_progress=advance,
             log=run.progress.log,
         )
-    return result.to_json()
+    note: dict[str, Any] = result.to_json()
+    return note
+
+
+def _write_examples(path: Path, role: str, examples: Iterable[Example]) -> int:
+    return write_jsonl(path, (one.to_json() for one in examples if one.role == role))
 
 
 def _held_out(run: Run, cell: Cell, validation: Sequence[Question], kept: Kept) -> list[Example]:

@@ -1,1 +1,1 @@
-"""What learns: loading a base, training it on examples (`train.train_role`), and answering with what came out."""
+"""What learns: one training framework per file; modules that begin with `_` are parts of `transformers`."""

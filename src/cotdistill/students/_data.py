@@ -1,67 +1,63 @@
-# ruff: noqa: N806 - tensor names carry their shape
-"""Training examples as tokens, in batches without waste whose order is the same in every run and after every kill.
+"""Training examples as tokens, in batches whose order is the same in every run.
 
-Examples of one group share their prompt. They are kept together in packs, so that the trainer computes a prompt once
-for all targets of a pack. Batches hold examples of similar length and always `batch_size` of them.
-
-Shapes: N examples of a batch, U different prompts among them, P prompt columns (left padding), T target columns.
+Shapes: M examples of a batch, N targets of them, U different prompts among them, P prompt columns
+(left padding), T target columns.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 
 from cotdistill.checkpoints.text import TextCodec
+from cotdistill.contracts import Objective, TrainSettings
 from cotdistill.errors import DataError
 from cotdistill.records import Example
 
-__all__ = ["Batches", "Collator", "Prepared", "Tokens", "prepare", "vanishing"]
+__all__ = ["Batches", "Collator", "Prepared", "Row", "Rows", "out_of_vocabulary", "prepare"]
 
 IGNORED = -100
 """Label of a column that is not learnt from (the convention of torch's cross entropy)."""
 _WINDOW = 50
-"""Batches among which examples are sorted by length: enough against padding, little against randomness."""
+"""Batches among which examples are sorted by length: enough against padding, little against
+randomness."""
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """One example as token ids; `key` is equal for examples that share their prompt, `by_mean` is that of `Example`."""
+class Row:
+    """One example as token ids. `size` is what it adds to the loss's divisor.
 
+    `reference` holds the negative log-likelihoods of its target tokens under the reference model.
+    """
+
+    example: Example
     prompt: tuple[int, ...]
-    target: tuple[int, ...]
+    targets: tuple[tuple[int, ...], ...]
     weight: float
-    key: int
-    by_mean: bool = False
+    size: int
+    reference: tuple[float, ...] = ()
+
+    @property
+    def learnt(self) -> int:
+        return sum(map(len, self.targets))
 
     @property
     def length(self) -> int:
-        return len(self.prompt) + len(self.target)
-
-    @property
-    def token_weight(self) -> float:
-        """What the loss of each target token is multiplied by before all are added up."""
-        return self.weight / len(self.target) if self.by_mean else self.weight
-
-    @property
-    def counts(self) -> int:
-        """What the example adds to the number that the sum of losses is divided by."""
-        return 1 if self.by_mean else len(self.target)
+        return len(self.prompt) + self.learnt
 
 
 @dataclass(frozen=True)
 class Prepared:
     """Tokenised examples and what had to be done to them."""
 
-    rows: list[Tokens]
+    rows: list[Row]
     left_out: int = 0
     cut: int = 0
 
@@ -73,64 +69,61 @@ class Prepared:
 def prepare(
     examples: Iterable[Example],
     codec: TextCodec,
-    *,
-    max_prompt: int,
-    max_target: int,
-    context: int | None,
+    objective: Objective,
+    settings: TrainSettings,
+    context: int | None = None,
 ) -> Prepared:
     """Tokenise examples in their student's format; the end token is learnt.
 
-    An example whose prompt is too long is left out; a target that is too long is cut and then has no end token.
+    An example whose prompt is too long is left out; a target that is too long is cut and then has
+    no end token. `context` is the number of positions that the model has, None for any number.
 
     Raises:
-        DataError: no example is left, an empty target, or no end token in the tokenizer; the message has the remedy.
+        DataError: no example is left, an empty target, or no end token in the tokenizer; the
+            message has the remedy.
     """
     end = codec.tokenizer.eos_token_id
     if end is None:
         raise DataError(
-            "the student's tokenizer has no end token: the student could never learn to stop"
+            "the student's tokenizer has no end token, so the student could never learn to stop: "
+            "set `eos_token` in its tokenizer_config.json"
         )
-    rows: list[Tokens] = []
-    keys: dict[tuple[str, str], int] = {}
+    rows: list[Row] = []
     cut = left_out = 0
     last: str | None = None
     prompt: list[int] = []
     for number, example in enumerate(examples):
-        if not example.target.strip():
+        texts = objective.targets(example)
+        if not all(text.strip() for text in texts):
             raise DataError(
                 f"training example {number} has an empty target (prompt {example.prompt[:60]!r})"
             )
         if example.prompt != last:  # the examples of a question usually follow each other
             last, prompt = example.prompt, codec.prompt_ids(example.prompt)
-        target = [*codec.target_ids(example.prompt, example.target), end]
-        room = (
-            max_target
-            if context is None or codec.encoder_decoder
-            else min(max_target, context - len(prompt))
-        )
-        if len(prompt) > max_prompt or room < 1 or (context is not None and len(prompt) > context):
+        room = settings.max_target_tokens
+        if context is not None and not codec.encoder_decoder:
+            room = min(room, context - len(prompt))
+        too_long = context is not None and len(prompt) > context
+        if len(prompt) > settings.max_prompt_tokens or room < 1 or too_long:
             left_out += 1
             continue
-        cut += len(target) > room
-        key = (
-            keys.setdefault((example.group, example.prompt), len(keys))
-            if example.group
-            else -1 - number
-        )
-        rows.append(
-            Tokens(tuple(prompt), tuple(target[:room]), example.weight, key, example.by_mean)
-        )
+        whole = [(*codec.target_ids(example.prompt, text), end) for text in texts]
+        cut += sum(len(target) > room for target in whole)
+        targets = tuple(target[:room] for target in whole)
+        size = objective.size([len(target) for target in targets])
+        rows.append(Row(example, tuple(prompt), targets, example.weight, size))
     if not rows:
         raise DataError(
-            f"all {left_out} training examples have prompts over {max_prompt} tokens; raise `train.max_prompt_tokens`"
+            f"all {left_out} training examples have prompts over {settings.max_prompt_tokens} "
+            "tokens; raise `train.max_prompt_tokens`"
             if left_out
             else "no training examples"
         )
     return Prepared(rows, left_out, cut)
 
 
-def vanishing(texts: Iterable[str], codec: TextCodec) -> dict[str, int]:
-    """Characters that do not survive the tokenizer (T5 has no newline, `<` or `{`), with how often they occur."""
+def out_of_vocabulary(texts: Iterable[str], codec: TextCodec) -> dict[str, int]:
+    """Count the characters that do not survive the tokenizer (T5 has no newline, `<` or `{`)."""
     lost: Counter[str] = Counter()
     for text in texts:
         back = codec.decode(codec.continuation_ids("", text))
@@ -140,64 +133,84 @@ def vanishing(texts: Iterable[str], codec: TextCodec) -> dict[str, int]:
     return dict(lost.most_common())
 
 
+class Rows(Dataset[Row]):
+    """The rows by place; `~place` is the same row as a filler that nothing is learnt from."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: int) -> Row:
+        return self._rows[place] if place >= 0 else replace(self._rows[~place], weight=0.0, size=0)
+
+
 class Batches(Sampler[list[int]]):
-    """The batches of an epoch, as places in the rows; `rank` of `world` processes gets every world-th batch."""
+    """The batches of an epoch as places in the rows, for process `rank` of `world`.
+
+    A step is drawn as `accumulation` batches. Its examples are then spread over batches and
+    processes so that equal prompts meet: what a step holds depends on neither.
+    """
 
     def __init__(
         self,
-        rows: Sequence[Tokens],
+        rows: Sequence[Row],
         batch_size: int,
-        pack: int,
         seed: int,
         *,
+        accumulation: int = 1,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self._rows, self._batch_size, self._pack, self._seed = rows, batch_size, pack, seed
-        self._rank, self._world = rank, world
+        self._rows, self._batch_size, self._seed = rows, batch_size, seed
+        self._accumulation, self._rank, self._world = accumulation, rank, world
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return math.ceil(math.ceil(len(self._rows) / self._batch_size) / self._world)
+        return math.ceil(len(self._rows) / self._batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         draw = random.Random(f"{self._seed}/{self.epoch}")
-        packs = self._packs(draw)
-        draw.shuffle(packs)
-        order: list[int] = []
-        window: list[list[int]] = []
-        for pack in packs:
-            window.append(pack)
-            if sum(map(len, window)) >= _WINDOW * self._batch_size:
-                order += self._by_length(window)
-                window = []
-        order += self._by_length(window)
-        batches = [
-            order[start : start + self._batch_size]
-            for start in range(0, len(order), self._batch_size)
+        places = self._shuffled(draw)
+        window = _WINDOW * self._batch_size
+        order = [
+            place
+            for start in range(0, len(places), window)
+            for place in sorted(
+                places[start : start + window], key=lambda place: self._rows[place].length
+            )
         ]
+        size, steps = self._batch_size, self._accumulation
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
         draw.shuffle(batches)
-        batches += batches[: -len(batches) % self._world]  # every process takes as many steps
-        yield from batches[self._rank :: self._world]
+        for start in range(0, len(batches), steps):
+            yield from self._spread(batches[start : start + steps])
 
-    def _packs(self, draw: random.Random) -> list[list[int]]:
-        groups: dict[int, list[int]] = {}
+    def _shuffled(self, draw: random.Random) -> list[int]:
+        # Every figure in docs/ and recipes/ was drawn in this order: by prompt first, then all.
+        groups: dict[tuple[int, ...], list[int]] = {}
         for place, row in enumerate(self._rows):
-            groups.setdefault(row.key, []).append(place)
-        packs = []
+            groups.setdefault(row.prompt, []).append(place)
         for members in groups.values():
             draw.shuffle(members)
-            packs += [
-                members[start : start + self._pack] for start in range(0, len(members), self._pack)
-            ]
-        return packs
+        places = [place for members in groups.values() for place in members]
+        draw.shuffle(places)
+        return places
 
-    def _by_length(self, packs: list[list[int]]) -> list[int]:
-        packs.sort(key=lambda pack: max(self._rows[place].length for place in pack))
-        return [place for pack in packs for place in pack]
+    def _spread(self, batches: list[list[int]]) -> Iterator[list[int]]:
+        """Yield this process's part of every batch of a step."""
+        step = [place for batch in batches for place in batch]
+        parts = len(batches) * self._world
+        if parts > 1:
+            step.sort(key=lambda place: (len(self._rows[place].prompt), self._rows[place].prompt))
+        for part in range(self._rank, parts, self._world):
+            own = step[len(step) * part // parts : len(step) * (part + 1) // parts]
+            # Every process must take as many steps; the last batch may be smaller than their number.
+            yield own or [~step[0]]
 
 
 @dataclass
@@ -210,44 +223,31 @@ class Collator:
     slots: int = 0
     used: int = 0
 
-    def __call__(self, rows: Sequence[Tokens]) -> dict[str, Any]:
-        places: dict[Any, int] = {}
-        prompt_of = [
-            places.setdefault(row.prompt if self.share else i, len(places))
-            for i, row in enumerate(rows)
-        ]
-        unique = [
-            next(row.prompt for row, p in zip(rows, prompt_of, strict=True) if p == u)
-            for u in range(len(places))
-        ]
-        width, depth = max(map(len, unique)), max(len(row.target) for row in rows)
-        self.slots += width * len(unique) + depth * len(rows)
-        self.used += sum(map(len, unique)) + sum(len(row.target) for row in rows)
-        left, right = (0, 1) if self.end_padded else (1, 0)
-        prompts = [
-            [0] * (left * (width - len(ids))) + list(ids) + [0] * (right * (width - len(ids)))
-            for ids in unique
-        ]
-        masks = [
-            [0] * (left * (width - len(ids))) + [1] * len(ids) + [0] * (right * (width - len(ids)))
-            for ids in unique
-        ]
-        labels_NT = torch.tensor(
-            [[*row.target, *[IGNORED] * (depth - len(row.target))] for row in rows]
-        )
-        counted_NT = [
-            [*row.target[: row.counts], *[IGNORED] * (depth - row.counts)] for row in rows
-        ]
+    def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
+        prompts: dict[Any, tuple[int, ...]] = {}
+        keys: list[Any] = []
+        targets = [target for row in rows for target in row.targets]
+        for row in rows:
+            for _ in row.targets:
+                keys.append(row.prompt if self.share else len(keys))
+                prompts.setdefault(keys[-1], row.prompt)
+        place_of = {key: place for place, key in enumerate(prompts)}
+        width, depth = max(map(len, prompts.values())), max(map(len, targets))
+        self.slots += width * len(prompts) + depth * len(targets)
+        self.used += sum(map(len, prompts.values())) + sum(map(len, targets))
         return {
-            "input_ids": torch.tensor(prompts),
-            "attention_mask": torch.tensor(masks),
-            "prompt_of": torch.tensor(prompt_of),
-            "weights": torch.tensor([row.token_weight for row in rows]),
-            "labels": labels_NT,
-            "shift_labels": torch.tensor(counted_NT),  # where the Trainer counts what it divides by
+            "input_ids": self._padded(prompts.values(), width),
+            "attention_mask": self._padded(([1] * len(ids) for ids in prompts.values()), width),
+            "prompt_of": torch.tensor([place_of[key] for key in keys]),
+            "labels": torch.tensor([[*ids, *[IGNORED] * (depth - len(ids))] for ids in targets]),
+            "rows": list(rows),
         }
 
-
-def fingerprint_text(examples: Sequence[Example]) -> str:
-    """Examples as one text, for the fingerprint of a training."""
-    return "\n".join(json.dumps(example.to_json(), ensure_ascii=False) for example in examples)
+    def _padded(self, ids: Iterable[Sequence[int]], width: int) -> torch.Tensor:
+        left, right = (0, 1) if self.end_padded else (1, 0)
+        return torch.tensor(
+            [
+                [0] * (left * (width - len(row))) + [*row] + [0] * (right * (width - len(row)))
+                for row in ids
+            ]
+        )

@@ -1,4 +1,4 @@
-"""After every epoch: score the model, save a checkpoint to resume from, keep the best one and the last."""
+"""After every epoch: score the model, save a checkpoint to resume from, keep the best and the last."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from cotdistill.students._data import Tokens
+from cotdistill.errors import UserError
+from cotdistill.students._data import Row
 from cotdistill.students._trainer import TargetTrainer
-from cotdistill.util.progress import Advance
 
 __all__ = ["EpochKeeper"]
 
 
 class EpochKeeper(TrainerCallback):  # type: ignore[misc]
-    """Scores, saves and remembers; its memory is `history.json`, written before each checkpoint it belongs to."""
+    """Scores, saves and remembers in `history.json`, written before the checkpoint it belongs to."""
 
     def __init__(
         self,
@@ -30,18 +30,19 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
         *,
         save_seconds: float,
         score: Callable[[], float] | None,
-        validation: Sequence[Tokens],
-        on_progress: Advance | None,
+        validation: Sequence[Row],
+        on_progress: Callable[[int, str], None],
     ) -> None:
         self._trainer, self._work, self._save_seconds = trainer, work, save_seconds
         self._score, self._validation, self._on_progress = score, validation, on_progress
-        self._last_save = self._began = time.monotonic()
+        self._last_save = self._start = time.monotonic()
         self._loss = ""
         self.history: list[dict[str, Any]] = []
+        self.probes: dict[str, float] = {}
         self.earlier_seconds = 0.0
 
     def best(self) -> dict[str, Any]:
-        """The epoch to keep: the best score (the earlier of equals), or the last epoch where nothing was scored."""
+        """Return the epoch to keep: best score (the earlier of equals), or last if none is scored."""
         epochs = [entry for entry in self.history if "epoch" in entry]
         if self._score is not None:
             return max(epochs, key=lambda entry: float(entry["accuracy"]))
@@ -56,8 +57,9 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
             self.history = [
                 entry for entry in noted["history"] if entry["step"] <= state.global_step
             ]
+            self.probes = noted["probes"]
             self.earlier_seconds = noted["seconds"] if self.history else 0.0
-        if state.global_step and self._on_progress is not None:
+        if state.global_step:
             self._on_progress(state.global_step, "resumed")
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -68,15 +70,18 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if logs and "loss" in logs:
             loss = float(logs["loss"])
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"the training loss is {loss} at step {state.global_step}: lower "
+                    "`train.learning_rate`, or set `train.precision: float32`"
+                )
             self._loss = f", loss {loss:.3f}"
             self.history.append({"step": state.global_step, "loss": round(loss, 5)})
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._on_progress is not None:
-            self._on_progress(
-                1,
-                f"step {state.global_step}/{state.max_steps}, epoch {state.epoch:.1f}{self._loss}",
-            )
+        self._on_progress(
+            1, f"step {state.global_step}/{state.max_steps}, epoch {state.epoch:.1f}{self._loss}"
+        )
         if time.monotonic() - self._last_save > self._save_seconds:
             control.should_save = True
             self._note()
@@ -88,6 +93,7 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
         if self._validation:
             entry["validation_loss"] = round(self._validation_loss(), 6)
         self.history.append(entry)
+        self.probes[str(state.global_step)] = self._trainer.probe()
         control.should_save = True
         self._note()
 
@@ -105,24 +111,21 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
     def _note(self) -> None:
         if not self._trainer.is_world_process_zero():
             return
-        seconds = self.earlier_seconds + time.monotonic() - self._began
+        seconds = self.earlier_seconds + time.monotonic() - self._start
+        noted = {"seconds": seconds, "history": self.history, "probes": self.probes}
         partial = self._work / "history.json.partial"
-        partial.write_text(
-            json.dumps({"seconds": seconds, "history": self.history}), encoding="utf-8"
-        )
+        partial.write_text(json.dumps(noted), encoding="utf-8")
         partial.replace(self._work / "history.json")
 
     @torch.no_grad()
     def _validation_loss(self) -> float:
-        model, collate = self._trainer.model, self._trainer.collator
+        model, size = self._trainer.model, self._trainer.args.per_device_train_batch_size
         training = model.training
         model.eval()
-        total = count = 0.0
-        size = self._trainer.args.per_device_train_batch_size
+        total = 0.0
         for start in range(0, len(self._validation), size):
-            rows = self._validation[start : start + size]
-            inputs = {key: value.to(model.device) for key, value in collate(rows).items()}
-            total += float(self._trainer.compute_loss(model, inputs, num_items_in_batch=1))
-            count += sum(row.counts for row in rows)
+            inputs = self._trainer.collator(self._validation[start : start + size])
+            inputs = self._trainer._prepare_inputs(inputs)
+            total += float(self._trainer.summed_loss(model, inputs))
         model.train(training)
-        return total / count
+        return total / sum(row.size for row in self._validation)

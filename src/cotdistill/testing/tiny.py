@@ -1,14 +1,15 @@
-"""Tiny, randomly initialised checkpoints of every family we support: the public fakes for tests and dry runs.
+"""Tiny, randomly initialised checkpoints of every family: the public fakes for tests and dry runs.
 
-`tiny_checkpoint(folder, "gpt2")` writes a complete Hugging Face checkpoint (config, tokenizer trained on a few texts,
-safetensors) of about 50,000 parameters in a fraction of a second. Families differ where students differ: GPT-2 has no
-padding token and absolute positions, Llama adds a begin token and has grouped heads, Qwen2 has neither begin token nor
-padding equal to its end, T5 is an encoder-decoder whose tokenizer lacks newline, `<` and `{`.
+`tiny_checkpoint(folder, "gpt2")` writes a complete Hugging Face checkpoint (config, tokenizer
+trained on a few texts, safetensors) of about 50,000 parameters in a fraction of a second. Families
+differ where students differ: GPT-2 has no padding token and absolute positions, Llama adds a begin
+token and has grouped heads, Qwen2 has neither begin token nor padding equal to its end, T5 is an
+encoder-decoder whose tokenizer lacks newline, `<` and `{`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,22 +18,29 @@ import torch
 import transformers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-__all__ = ["Family", "tiny_checkpoint"]
+from cotdistill.contracts import Objective, Student, TrainResult, TrainSettings
+from cotdistill.objectives.cross_entropy import CrossEntropy
+from cotdistill.records import Example
+from cotdistill.util.files import write_jsonl
+
+__all__ = ["Family", "tiny_checkpoint", "train_on"]
 
 Family = Literal["gpt2", "llama", "qwen2", "t5"]
 
 _TEXTS = (
     "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?",
     "A: Let's think step by step. Ana starts with 3 apples. 3 + 8 = 11. The answer is 11.",
-    "Q: A coin is heads up. Ben flips the coin. Cleo does not flip the coin. Is the coin still heads up?",
-    "A: The coin was flipped once. So it is tails up. The answer is no. --> no ### 0 1 2 3 4 5 6 7 8 9",
+    "Q: A coin is heads up. Ben flips the coin. Cleo does not flip the coin. Is the coin still "
+    "heads up?",
+    "A: The coin was flipped once. So it is tails up. The answer is no. --> no ### 0 1 2 3 4 5 6 7 "
+    "8 9",
 )
 
 
 def tiny_checkpoint(
     folder: Path, family: Family, *, texts: Sequence[str] = (), seed: int = 0
 ) -> Path:
-    """Writes a checkpoint whose tokenizer is trained on `texts` (and a few of ours); returns the folder."""
+    """Write a checkpoint whose tokenizer is trained on `texts` (and a few of ours)."""
     transformers.utils.logging.disable_progress_bar()
     tokenizer = _tokenizer(family, [*_TEXTS, *texts])
     torch.manual_seed(seed)
@@ -48,8 +56,24 @@ def tiny_checkpoint(
     return folder
 
 
+def train_on(
+    examples: Iterable[Example],
+    student: Student,
+    settings: TrainSettings,
+    out: Path,
+    *,
+    objective: Objective | None = None,
+    **more: Any,
+) -> TrainResult:
+    """Train a student on examples in memory, which are written beside the checkpoint `out`."""
+    path = out.with_name(f"{out.name}-examples.jsonl")
+    write_jsonl(path, (example.to_json() for example in examples))
+    objective = objective or CrossEntropy()
+    return student.train(path, out, objective=objective, settings=settings, **more)
+
+
 def _enliven(model: Any, tokenizer: Any) -> None:
-    """Makes the answers differ: larger weights than the usual initial ones, and no bytes that are no text by themselves."""
+    """Make answers differ: weights larger than usual, and no bytes that are no text by themselves."""
     readable = [
         token.isascii() or token[0] in "Ġ▁"
         for token in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))

@@ -1,12 +1,12 @@
-"""What a user sees of the tokens before training."""
+"""The tokens a user sees before training."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from cotdistill.contracts import TrainSettings
 from cotdistill.records import Example
-from cotdistill.students.settings import StudentSettings, TrainSettings
-from cotdistill.students.showing import show_examples
+from cotdistill.students.transformers import TransformersStudent
 from cotdistill.testing.tiny import tiny_checkpoint
 
 EXAMPLES = [
@@ -16,8 +16,8 @@ EXAMPLES = [
 
 
 def test_read_and_learnt_tokens_are_told_apart(tmp_path: Path) -> None:
-    student = StudentSettings(model=str(tiny_checkpoint(tmp_path, "gpt2")))
-    text = show_examples(EXAMPLES, student, TrainSettings())
+    student = TransformersStudent(model=str(tiny_checkpoint(tmp_path, "gpt2")))
+    text = student.preview(EXAMPLES, TrainSettings())
     read, learnt = (line for line in text.splitlines()[1:3])
     assert read.replace("|", "").split("read")[1].strip() == "Q: Ana has 3 apples ###"
     assert learnt.replace("|", "").split("learnt")[1].strip() == "3 + 8 = 11. --> 11<endoftext>"
@@ -25,6 +25,6 @@ def test_read_and_learnt_tokens_are_told_apart(tmp_path: Path) -> None:
     assert "2 examples of 1 prompts" in text
 
 
-def test_what_the_vocabulary_lacks_is_counted(tmp_path: Path) -> None:
-    student = StudentSettings(model=str(tiny_checkpoint(tmp_path, "t5")))
-    assert "'<' ×1" in show_examples(EXAMPLES, student, TrainSettings())
+def test_characters_out_of_the_vocabulary_are_counted(tmp_path: Path) -> None:
+    student = TransformersStudent(model=str(tiny_checkpoint(tmp_path, "t5")))
+    assert "out of the vocabulary: '<' ×1" in student.preview(EXAMPLES, TrainSettings())

@@ -1,0 +1,1 @@
+"""What a student learns from an example: one objective per file."""

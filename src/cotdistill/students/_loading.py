@@ -1,0 +1,210 @@
+"""From a student's settings to a model: pretrained or random, with tokenizer, format and adapters.
+
+What cannot be trained is refused here, before any step is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cotdistill.checkpoints.loading import load_checkpoint, load_config, load_tokenizer
+from cotdistill.checkpoints.text import TextCodec
+from cotdistill.contracts import Engine, EnginePlugin
+from cotdistill.engines.transformers import ModelEngine, TransformersEngine
+from cotdistill.errors import MissingExtra, UserError
+from cotdistill.students._settings import TransformersSettings
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["adapted", "build_base", "codec_for", "engine_over", "load_engine"]
+
+DECODER_FORMAT = (" ###", " ")
+"""Prompt end and target begin of a decoder-only student (Ho et al. 2023, appendix)."""
+
+
+def build_base(
+    student: TransformersSettings,
+    seed: int = 0,
+    *,
+    start: Path | None = None,
+    dtype: torch.dtype | None = None,
+) -> tuple[Any, TextCodec]:
+    """Return the model to train (on the CPU, float32 unless `dtype` says otherwise) and its codec.
+
+    `start` is a checkpoint in place of the student's own.
+
+    Raises:
+        UserError: checkpoint, config or tokenizer cannot be used; the message says why.
+    """
+    import torch
+
+    checkpoint = start or student.checkpoint
+    if checkpoint is not None:
+        model, tokenizer = load_checkpoint(checkpoint, dtype or torch.float32)
+    else:
+        model, tokenizer = _random_model(student, seed)
+    return model, codec_for(
+        student, tokenizer, encoder_decoder=bool(model.config.is_encoder_decoder)
+    )
+
+
+def codec_for(student: TransformersSettings, tokenizer: Any, *, encoder_decoder: bool) -> TextCodec:
+    """Return the tokenizer with the student's format.
+
+    Raises:
+        UserError: the format is "chat" and the tokenizer has no chat template.
+    """
+    if student.format == "chat" and tokenizer.chat_template is None:
+        raise UserError(
+            f"student {student.model}: `format: chat` needs a chat template and its tokenizer has "
+            "none; take an instruction-tuned model, or `format: auto`"
+        )
+    end, begin = _format(student, encoder_decoder=encoder_decoder)
+    return TextCodec(
+        tokenizer, end, begin, chat=student.format == "chat", encoder_decoder=encoder_decoder
+    )
+
+
+def adapted(model: Any, student: TransformersSettings) -> Any:
+    """Return the model inside the student's adapters, or itself where it has none.
+
+    Raises:
+        MissingExtra: LoRA without peft.
+        UserError: the target modules are not in the model, or are its tied embeddings.
+    """
+    lora = student.lora
+    if lora is None:
+        return model
+    try:
+        import peft
+        from peft.tuners.tuners_utils import BaseTunerLayer
+    except ImportError as error:
+        raise MissingExtra("student `lora` needs peft: pip install 'cotdistill[lora]'") from error
+    embeddings = (model.get_input_embeddings(), model.get_output_embeddings())
+    tied = embeddings[1] is not None and embeddings[0].weight is embeddings[1].weight
+    modules = lora.target_modules
+    config = peft.LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=modules if isinstance(modules, str) else list(modules),
+        task_type=peft.TaskType.SEQ_2_SEQ_LM
+        if model.config.is_encoder_decoder
+        else peft.TaskType.CAUSAL_LM,
+    )
+    try:
+        with warnings.catch_warnings():
+            # peft reads a property that transformers renamed, and warns of what is refused below.
+            warnings.simplefilter("ignore")
+            wrapped = peft.get_peft_model(model, config)
+    except ValueError as error:
+        raise UserError(
+            f"student lora.target_modules {modules!r} do not fit {student.model}: "
+            f"{str(error).splitlines()[0]}; all-linear fits every model"
+        ) from error
+    now = (model.get_input_embeddings(), model.get_output_embeddings())
+    if tied and any(isinstance(module, BaseTunerLayer) for module in now):
+        # Merged, the adapter of one would change the other too.
+        raise UserError(
+            f"student lora.target_modules {modules!r}: {student.model} has one matrix for input and "
+            "output embeddings, and an adapter on it cannot be merged; leave it out, as all-linear does"
+        )
+    return wrapped
+
+
+def engine_over(model: Any, codec: TextCodec) -> ModelEngine:
+    """Return an engine over a model in training."""
+    settings = TransformersEngine()
+    return ModelEngine(
+        model.eval(),
+        codec,
+        identity={"engine": "transformers", "checkpoint": "in memory"},
+        batch_size=settings.batch_size,
+        max_batch_tokens=settings.max_batch_tokens,
+    )
+
+
+def load_engine(
+    student: TransformersSettings, checkpoint: Path | None, engine: EnginePlugin, seed: int = 0
+) -> Engine:
+    """Load a checkpoint, or without one the student's base, asked in the student's format."""
+    place = checkpoint or student.checkpoint
+    if place is None:
+        model, codec = build_base(student, seed)
+        with tempfile.TemporaryDirectory() as folder:  # every engine loads from there
+            model.save_pretrained(folder)
+            codec.tokenizer.save_pretrained(folder)
+            return load_engine(student, Path(folder), engine)
+    end, begin = _format(student, encoder_decoder=load_config(place).is_encoder_decoder)
+    chat = student.format == "chat"
+    return engine.load(place, prompt_end=end, target_begin=begin, chat=chat)
+
+
+def _random_model(student: TransformersSettings, seed: int) -> tuple[Any, Any]:
+    import torch
+    import transformers
+
+    assert student.tokenizer is not None
+    config = _config(student.config)
+    tokenizer = _new_tokenizer(student.tokenizer, config)
+    if config.vocab_size < len(tokenizer):
+        raise UserError(
+            f"student config: vocab_size {config.vocab_size} is below the tokenizer's "
+            f"{len(tokenizer)} tokens"
+        )
+    torch.manual_seed(seed)
+    family: Any = (
+        transformers.AutoModelForSeq2SeqLM
+        if config.is_encoder_decoder
+        else transformers.AutoModelForCausalLM
+    )
+    model = family.from_config(config)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    return model, tokenizer
+
+
+def _config(config: str | dict[str, Any] | None) -> Any:
+    import transformers
+
+    if isinstance(config, dict):
+        kind = config.get("model_type")
+        known = transformers.CONFIG_MAPPING
+        if kind not in known:
+            raise UserError(
+                f"student config: model_type {kind!r} is unknown to transformers "
+                "(t5, gpt2, llama, qwen2, ...)"
+            )
+        return known[kind](**{key: value for key, value in config.items() if key != "model_type"})
+    try:
+        return transformers.AutoConfig.from_pretrained(config, trust_remote_code=False)
+    except (OSError, ValueError, json.JSONDecodeError) as error:
+        raise UserError(f"student config {config}: {str(error).splitlines()[0]}") from error
+
+
+def _new_tokenizer(place: str, config: Any) -> Any:
+    import transformers
+
+    path = Path(place)
+    if path.suffix != ".model":
+        return load_tokenizer(place)
+    if config.model_type not in ("t5", "mt5", "umt5") or path.name != "spiece.model":
+        raise UserError(
+            f"tokenizer {place}: a bare SentencePiece file is read for T5 only, under the name "
+            "spiece.model"
+        )
+    if not path.is_file():
+        raise UserError(f"tokenizer {place}: no such file")
+    return transformers.T5Tokenizer.from_pretrained(path.parent)
+
+
+def _format(student: TransformersSettings, *, encoder_decoder: bool) -> tuple[str, str]:
+    plain = ("", "") if encoder_decoder or student.format == "chat" else DECODER_FORMAT
+    return (
+        plain[0] if student.prompt_end is None else student.prompt_end,
+        plain[1] if student.target_begin is None else student.target_begin,
+    )

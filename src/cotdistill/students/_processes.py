@@ -1,0 +1,132 @@
+"""Training on several processes of this machine: torchrun starts this module once for each.
+
+The examples are read from the same file, and `batch_size` counts over all processes, so that their
+number changes nothing of what is learnt. Process 0 reports in lines of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cotdistill import plugins
+from cotdistill.contracts import Objective, TrainResult, TrainSettings
+from cotdistill.errors import CotdistillError, StoreError, UserError
+from cotdistill.students._settings import TransformersSettings
+from cotdistill.students._training import TrainingJob, train, world
+from cotdistill.util.files import read_json, write_json
+
+__all__ = ["train_on_processes"]
+
+
+def train_on_processes(
+    job: TrainingJob, on_progress: Callable[[int, str], None], log: Callable[[str], None]
+) -> TrainResult:
+    """Train by `settings.processes` processes; on accelerators each has its own.
+
+    Raises:
+        UserError: as a training in this process would.
+        StoreError: a process died; the message names the file with what it said.
+    """
+    description = job.out.with_name(job.out.name + ".job.json")
+    write_json(description, _to_json(job))
+    errors = job.out.with_name(job.out.name + ".log")
+    count = str(job.settings.processes)
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count]
+    failure = ""
+    with (
+        errors.open("w", encoding="utf-8") as stderr,
+        subprocess.Popen(
+            [sys.executable, *command, "-m", "cotdistill.students._processes", str(description)],
+            env={"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as process,
+    ):
+        # Where this process dies, the pipe breaks and the others end at their next line.
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                told = json.loads(line) if line.startswith("{") else {}
+                if "steps" in told:
+                    on_progress(told["steps"], told["note"])
+                elif "line" in told:
+                    log(told["line"])
+                failure = told.get("error", failure)
+        except BaseException:
+            process.terminate()
+            raise
+    if failure:
+        raise UserError(failure)
+    if process.returncode != 0:
+        raise StoreError(f"training ended with status {process.returncode}; {errors} says why")
+    description.unlink()
+    errors.unlink()
+    return TrainResult.from_json(read_json(job.out / "training.json"))
+
+
+def _to_json(job: TrainingJob) -> dict[str, Any]:
+    kind = type(job.objective)
+    return {
+        "student": job.student.model_dump(mode="json"),
+        "objective": {"name": f"{kind.__module__}:{kind.__qualname__}"}
+        | job.objective.model_dump(mode="json"),
+        "settings": job.settings.model_dump(mode="json"),
+        "seed": job.seed,
+        **{
+            name: str(path) if path is not None else None
+            for name, path in {
+                "examples": job.examples,
+                "out": job.out,
+                "start": job.start,
+                "validation": job.validation,
+            }.items()
+        },
+    }
+
+
+def _from_json(data: dict[str, Any]) -> TrainingJob:
+    return TrainingJob(
+        student=TransformersSettings(**data["student"]),
+        objective=plugins.build("objectives", data["objective"], Objective),
+        settings=TrainSettings(**data["settings"]),
+        seed=data["seed"],
+        examples=Path(data["examples"]),
+        out=Path(data["out"]),
+        start=Path(data["start"]) if data["start"] else None,
+        validation=Path(data["validation"]) if data["validation"] else None,
+    )
+
+
+def _tell(**fields: Any) -> None:
+    if world()[0] == 0:
+        print(json.dumps(fields), flush=True)
+
+
+def main(description: Path) -> None:
+    """Train as the description says; run by torchrun."""
+    import torch
+
+    try:
+        train(
+            _from_json(read_json(description)),
+            None,
+            lambda steps, note: _tell(steps=steps, note=note),
+            lambda line: _tell(line=line),
+        )
+    except CotdistillError as error:
+        _tell(error=str(error))
+        raise
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,326 @@
+"""Trains a student on one role's examples: the transformers Trainer, resumed by itself after a kill.
+
+`out` becomes a Hugging Face checkpoint (config, tokenizer, safetensors) with `training.json` beside
+it. While training, `<out>.work` holds what a second call resumes from; it is removed at the end.
+After every epoch the model is scored and the best epoch is kept. The written checkpoint is loaded
+once and must compute what the model in training did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from cotdistill.checkpoints.hashes import seal
+from cotdistill.checkpoints.loading import context_limit, load_model
+from cotdistill.checkpoints.text import TextCodec
+from cotdistill.contracts import Engine, Objective, TrainResult, TrainSettings
+from cotdistill.errors import StoreError, UserError
+from cotdistill.records import Example
+from cotdistill.students._data import (
+    Batches,
+    Collator,
+    Prepared,
+    Row,
+    out_of_vocabulary,
+    prepare,
+)
+from cotdistill.students._epochs import EpochKeeper
+from cotdistill.students._loading import adapted, build_base, engine_over
+from cotdistill.students._scoring import Scorer, can_share
+from cotdistill.students._settings import TransformersSettings
+from cotdistill.students._trainer import TargetTrainer
+from cotdistill.util.files import read_records
+
+__all__ = ["TrainingJob", "train", "world"]
+
+_SAMPLE = 2_000
+"""Examples looked at for characters that the tokenizer loses."""
+_TOLERANCE = 0.02
+"""Nats per token by which a written checkpoint may differ: merging adapters in bfloat16 rounds."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Everything that decides what comes out of a training."""
+
+    student: TransformersSettings
+    examples: Path
+    out: Path
+    objective: Objective
+    settings: TrainSettings
+    seed: int
+    start: Path | None
+    validation: Path | None
+
+    @property
+    def work(self) -> Path:
+        return self.out.with_name(self.out.name + ".work")
+
+    def fingerprint(self) -> str:
+        parts = [
+            self.student.model_dump_json(),
+            f"{type(self.objective).__qualname__} {self.objective.model_dump_json()}",
+            self.settings.model_dump_json(exclude={"save_minutes", "report_to"}),
+            str(self.start),
+            str(self.seed),
+            hashlib.sha256(self.examples.read_bytes()).hexdigest(),
+        ]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def train(
+    job: TrainingJob,
+    score: Callable[[Engine], float] | None,
+    on_progress: Callable[[int, str], None],
+    log: Callable[[str], None],
+) -> TrainResult:
+    """Train as `Student.train` says, in this process or as one of torchrun's."""
+    started = time.monotonic()
+    transformers.set_seed(job.seed)
+    settings, objective = job.settings, job.objective
+    examples = list(read_records(job.examples, Example))
+    inner, codec = build_base(job.student, job.seed, start=job.start, dtype=_dtype(job))
+    limit = context_limit(inner)
+    data = prepare(examples, codec, objective, settings, limit)
+    texts = (text for item in examples[:_SAMPLE] for text in (item.prompt, item.target))
+    lost = out_of_vocabulary(texts, codec)
+    for line in _remarks(data, lost):
+        log(line)
+    validation: list[Row] = []
+    if job.validation is not None and settings.selection == "loss":
+        held_out = read_records(job.validation, Example)
+        validation = prepare(held_out, codec, objective, settings, limit).rows
+    model = adapted(inner, job.student)
+    trainer = _trainer(model, inner, data.rows, job)
+    if trainer.is_fsdp_enabled and settings.selection in ("accuracy", "oracle_test"):
+        raise UserError(
+            "a model sharded by FSDP cannot answer between epochs: set `train.selection` to loss or "
+            "last"
+        )
+    with trainer.args.main_process_first():
+        resume = _resumable(job)
+    keeper = EpochKeeper(
+        trainer,
+        job.work,
+        save_seconds=60 * settings.save_minutes,
+        score=_accuracy(inner, codec, score)
+        if score is not None and settings.selection in ("accuracy", "oracle_test")
+        else None,
+        validation=validation,
+        on_progress=on_progress,
+    )
+    trainer.add_callback(keeper)
+    try:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"out of memory: {str(error).splitlines()[0]} Lower `train.batch_size` and raise "
+            "`train.gradient_accumulation`, or set `train.gradient_checkpointing`"
+        ) from error
+    best, steps = keeper.best(), trainer.state.global_step
+    per_step = data.tokens / len(trainer.batches) * settings.gradient_accumulation
+    result = TrainResult(
+        epoch=best["epoch"],
+        steps=steps,
+        examples=len(data.rows),
+        tokens=round(per_step * steps),
+        seconds=round(keeper.earlier_seconds + time.monotonic() - started, 2),
+        parameters=sum(parameter.numel() for parameter in inner.parameters()),
+        trained_parameters=sum(
+            parameter.numel() for parameter in model.parameters() if parameter.requires_grad
+        ),
+        padding=round(1 - trainer.collator.used / max(1, trainer.collator.slots), 4),
+        left_out=data.left_out,
+        cut=data.cut,
+        out_of_vocabulary=lost,
+        history=keeper.history,
+    )
+    if trainer.is_world_process_zero():
+        _write(job, trainer, inner, codec, best["step"], keeper.probes, result)
+    trainer.accelerator.wait_for_everyone()
+    return result
+
+
+def world() -> tuple[int, int]:
+    """Return this process's rank and the number of processes, as torchrun and accelerate set them."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _dtype(job: TrainingJob) -> torch.dtype:
+    """Return float32, or bfloat16 where weights stay frozen under adapters on an accelerator."""
+    frozen = job.student.lora is not None and torch.accelerator.is_available()
+    return torch.bfloat16 if frozen and job.settings.precision != "float32" else torch.float32
+
+
+def _trainer(model: Any, inner: Any, rows: list[Row], job: TrainingJob) -> TargetTrainer:
+    settings = job.settings
+    rank, processes = world()
+    arguments = transformers.TrainingArguments(
+        output_dir=str(job.work),
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        per_device_train_batch_size=max(1, settings.batch_size // processes),
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule
+        if settings.warmup == 0 or settings.schedule != "constant"
+        else "constant_with_warmup",
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        use_cpu=not torch.accelerator.is_available(),
+        bf16=_mixed(settings),
+        activation_checkpointing=settings.gradient_checkpointing or None,
+        logging_steps=max(1, settings.steps(len(rows)) // 40),
+        # A batch with shared prompts takes two forward passes and another process's batch one, so no
+        # pass may wait for the others; what buffers hold (rotary frequencies) never changes.
+        ddp_broadcast_buffers=False,
+        logging_nan_inf_filter=False,  # EpochKeeper stops at a loss that is no number
+        save_strategy="no",  # EpochKeeper says when
+        eval_strategy="no",
+        report_to=list(settings.report_to),
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        seed=job.seed,
+        data_seed=job.seed,
+    )
+    share = settings.share_prompts and not settings.gradient_checkpointing and can_share(inner)
+    collator = Collator(share, end_padded=inner.config.is_encoder_decoder)
+    if job.objective.uses_reference:
+        model.to(arguments.device)
+        rows = Scorer(inner).with_reference(model, rows, collator, settings.batch_size)
+    trainer = TargetTrainer(
+        rows=rows,
+        batches=Batches(
+            rows,
+            settings.batch_size,
+            job.seed,
+            accumulation=settings.gradient_accumulation,
+            rank=rank,
+            world=processes,
+        ),
+        collator=collator,
+        objective=job.objective,
+        inner=inner,
+        model=model,
+        args=arguments,
+    )
+    if trainer.is_fsdp_enabled:
+        collator.share = False  # its forward passes wait for each other
+    trainer.remove_callback(transformers.PrinterCallback)
+    return trainer
+
+
+def _mixed(settings: TrainSettings) -> bool:
+    if settings.precision != "auto":
+        return settings.precision == "bfloat16"
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+
+
+def _accuracy(
+    inner: Any, codec: TextCodec, score: Callable[[Engine], float]
+) -> Callable[[], float]:
+    def accuracy() -> float:
+        training = inner.training
+        result = score(engine_over(inner, codec))
+        inner.train(training)
+        return result
+
+    return accuracy
+
+
+def _remarks(data: Prepared, lost: dict[str, int]) -> list[str]:
+    lines = []
+    if data.left_out:
+        lines.append(
+            f"{data.left_out} training examples are left out: their prompts exceed "
+            "`train.max_prompt_tokens`"
+        )
+    if data.cut:
+        lines.append(
+            f"{data.cut} training targets are cut at `train.max_target_tokens`: the student cannot "
+            "learn their end"
+        )
+    if lost:
+        counts = ", ".join(f"{character!r} ×{count}" for character, count in list(lost.items())[:8])
+        lines.append(
+            f"out of the vocabulary of the student's tokenizer: {counts}; its prompts and targets "
+            "lose these characters"
+        )
+    return lines
+
+
+def _resumable(job: TrainingJob) -> Path | None:
+    """Return the last whole checkpoint of a call with the same inputs; remove anything else."""
+    work, made_from = job.work, job.fingerprint()
+    note = work / "inputs.txt"
+    if work.exists() and (not note.exists() or note.read_text("utf-8") != made_from):
+        shutil.rmtree(work)
+    work.mkdir(parents=True, exist_ok=True)
+    note.write_text(made_from, encoding="utf-8")
+    whole = {}
+    for folder in work.glob("checkpoint-*"):
+        state = folder / "trainer_state.json"  # written last
+        try:
+            whole[int(json.loads(state.read_text("utf-8"))["global_step"])] = folder
+        except (OSError, ValueError):
+            shutil.rmtree(folder)
+    return whole[max(whole)] if whole else None
+
+
+def _write(
+    job: TrainingJob,
+    trainer: TargetTrainer,
+    inner: Any,
+    codec: TextCodec,
+    step: int,
+    probes: dict[str, float],
+    result: TrainResult,
+) -> None:
+    """Write the best epoch as a checkpoint folder that appears whole or not at all.
+
+    Raises:
+        StoreError: the written checkpoint does not compute what the trained model computed.
+    """
+    best, out, model = job.work / f"checkpoint-{step}", job.out, trainer.model
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    if model is inner:
+        for pattern in ("*.safetensors", "*.safetensors.index.json", "*config.json"):
+            for path in best.glob(pattern):
+                shutil.copy2(path, partial / path.name)
+    else:
+        import peft
+        from safetensors.torch import load_file
+
+        peft.set_peft_model_state_dict(model, load_file(best / "adapter_model.safetensors"))
+        model.save_pretrained(partial / "adapter")
+        model.merge_and_unload().save_pretrained(partial)
+    codec.tokenizer.save_pretrained(partial)
+    (partial / "training.json").write_text(
+        json.dumps(result.to_json(), indent=1, ensure_ascii=False), encoding="utf-8"
+    )
+    seal(partial)
+    written = trainer.probe(load_model(partial, _dtype(job), trainer.args.device))
+    trained = probes[str(step)]
+    if not abs(written - trained) <= _TOLERANCE * (1 + trained):
+        raise StoreError(
+            f"{partial}: the written checkpoint has a loss of {written:.3f} where the trained model "
+            f"had {trained:.3f}; it is not used. Train without `lora`, or with other target modules"
+        )
+    if out.exists():
+        shutil.rmtree(out)
+    partial.rename(out)
+    shutil.rmtree(job.work)

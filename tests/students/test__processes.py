@@ -1,0 +1,73 @@
+"""Training spread over two processes by torchrun, with gloo on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from cotdistill.contracts import TrainSettings
+from cotdistill.errors import UserError
+from cotdistill.records import Example
+from cotdistill.students.transformers import TransformersStudent
+from cotdistill.testing.tiny import Family, tiny_checkpoint, train_on
+
+EXAMPLES = [
+    Example("student", f"Is it {number}?", f"It is {number + 1 + way}. " * (1 + number % 3))
+    for number in range(7)
+    for way in range(3)
+]
+SETTINGS = TrainSettings(epochs=2, batch_size=4, learning_rate=1e-2, selection="last")
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.mark.parametrize(("family", "accumulation"), [("llama", 1), ("t5", 2)])
+def test_two_processes_learn_what_one_learns(
+    tmp_path: Path, family: Family, accumulation: int
+) -> None:
+    # Families without dropout, which every process would draw for itself.
+    student = TransformersStudent(model=str(tiny_checkpoint(tmp_path / "base", family)))
+    settings = SETTINGS.model_copy(update={"gradient_accumulation": accumulation})
+    alone = train_on(EXAMPLES, student, settings, tmp_path / "alone", seed=3)
+    steps: list[int] = []
+    both = train_on(
+        EXAMPLES,
+        student,
+        settings.model_copy(update={"processes": 2}),
+        tmp_path / "both",
+        seed=3,
+        on_progress=lambda count, _: steps.append(count),
+    )
+    assert both.steps == alone.steps == len(steps)
+    losses = [
+        [entry["loss"] for entry in result.history if "loss" in entry] for result in (alone, both)
+    ]
+    assert losses[1][0] == pytest.approx(losses[0][0], abs=2e-5)
+    assert losses[1] == pytest.approx(losses[0], abs=2e-3)  # rounding grows from step to step
+    ours = load_file(tmp_path / "both" / "model.safetensors")
+    for name, tensor in load_file(tmp_path / "alone" / "model.safetensors").items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-2, atol=1e-3)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"base", "alone", "both", "alone-examples.jsonl", "both-examples.jsonl"}
+
+
+def test_a_fault_of_a_process_is_one_line(tmp_path: Path) -> None:
+    student = TransformersStudent(model=str(tmp_path / "absent"))
+    settings = SETTINGS.model_copy(update={"processes": 2})
+    with pytest.raises(UserError, match="absent: no such folder"):
+        train_on(EXAMPLES, student, settings, tmp_path / "out")
+
+
+def test_settings_that_processes_cannot_share() -> None:
+    with pytest.raises(ValidationError, match="set `selection` to loss or last"):
+        TrainSettings(processes=2)
+    with pytest.raises(ValidationError, match="raise `batch_size`"):
+        TrainSettings(processes=4, batch_size=2, selection="last")
