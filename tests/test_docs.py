@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import json
 import re
+import runpy
 import tomllib
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+import yaml
 
+import cotdistill
 from cotdistill import plugins
 from cotdistill.answers.number import Number
 from cotdistill.contracts import Method, Split, Task
 from cotdistill.model.client import Asker
 from cotdistill.records import Example, Question
 from cotdistill.teachers.scripted import Scripted
+from cotdistill.testing.tiny import tiny_checkpoint
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -73,3 +79,51 @@ def test_the_guides_entry_points_are_of_groups_that_are_read() -> None:
     for text in blocks("adding-a-task.md", "toml"):
         (group,) = tomllib.loads(text)["project"]["entry-points"]
         assert group.removeprefix("cotdistill.") in plugins.KINDS
+
+
+def test_the_page_on_python_runs_top_to_bottom(
+    package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(package)
+    (package / "page.py").write_text("\n".join(blocks("python.md", "python")), "utf-8")
+    page = runpy.run_path(str(package / "page.py"))
+    assert len(page["scores"]) == 3 and set(page["answers"].verdict) <= set(cotdistill.Verdict)
+    assert len(page["rationales"]) >= 16 + 16
+    assert "kept" in capsys.readouterr().out
+    assert page["Patient"]().tries == 2 and page["Pool"]().processes == 2
+
+
+def test_the_readmes_recipe_and_python_run_as_they_stand(
+    package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(package)
+    (text,), (code,) = blocks("../README.md", "yaml"), blocks("../README.md", "python")
+    (package / "recipe.yaml").write_text(text, "utf-8")
+    recipe = cotdistill.load_recipe("recipe.yaml")
+    assert [entry.label for entry in recipe.students] == ["SmolLM2-135M"]
+    rows = [{"question": f"What is {n} + 1?", "answer": "7"} for n in range(30)]
+    (package / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    # What costs money or hours is replaced; methods, seeds and the rest stay as they stand.
+    small = {
+        "teacher": {"name": "scripted", "replies": " So it is. The answer is 7."},
+        "student": str(tiny_checkpoint(package / "base", "gpt2")),
+        "train": {"epochs": 1},
+        "limit": {"train": 6, "validation": 2, "test": 3},
+    }
+    (package / "recipe.yaml").write_text(yaml.safe_dump({**yaml.safe_load(text), **small}))
+    (package / "readme.py").write_text(code, "utf-8")
+    runpy.run_path(str(package / "readme.py"))
+    printed = capsys.readouterr().out
+    assert all(f"{entry.label}: " in printed for entry in recipe.methods)
+
+
+def test_the_public_names_are_there_and_documented() -> None:
+    page = (DOCS / "python.md").read_text("utf-8")
+    public = [name for name in dir(cotdistill) if not name.startswith("_")]
+    assert len(public) > 25
+    for name in public:
+        assert f"`{name}`" in page, name
+        home = cotdistill._homes()[name]
+        assert getattr(cotdistill, name) is getattr(importlib.import_module(home), name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        cotdistill.nothing  # type: ignore[attr-defined]  # noqa: B018
