@@ -28,6 +28,9 @@ class Shown(SilentProgress):
     def __init__(self) -> None:
         self.text = ""
 
+    def log(self, line: str) -> None:
+        self.text += line + "\n"
+
     def show(self, table: RenderableType) -> None:
         out = io.StringIO()
         Console(file=out, width=400).print(table)
@@ -98,11 +101,19 @@ def test_every_table_compares_with_answer_only_and_with_the_majority(
     assert "majority answer" in terminal and "answer_only" in terminal
 
 
+def test_the_first_sentence_names_the_best_student_and_the_teacher(
+    reported: tuple[str, str, str],
+) -> None:
+    for text in reported:
+        sentence = line(text, "is the best student with")
+        assert "the teacher reaches" in sentence and "sums, test split" in sentence
+
+
 def test_failed_questions_are_counted_beside_the_accuracy_and_by_reason(
     reported: tuple[str, str, str],
 ) -> None:
     for text in reported:
-        assert "of 9 questions failed" in line(text, "teacher", "questions failed")
+        assert "teacher" in line(text, "of 9 questions failed")
         assert "scripted fault: scripted teacher: told to fail at" in text
     failed = line(reported[1], "| sums | test | teacher | scripted fault")
     count = int(failed.split("|")[-2])
@@ -178,7 +189,7 @@ def test_cells_of_a_row(changes: dict[str, Any], cells: tuple[str, ...]) -> None
 
 def test_a_table_keeps_its_columns_whatever_the_cells_hold() -> None:
     section = Section(HOSTILE, ("a", HOSTILE), ((HOSTILE, BRACKETED),), HOSTILE)
-    text = markdown(HOSTILE, [section], [HOSTILE], [])
+    text = markdown(HOSTILE, [HOSTILE], [section], [HOSTILE], [])
     rows = [one for one in text.splitlines() if one.startswith("| ")]
     assert {one.replace("\\|", "").count("|") for one in rows} == {3}
     assert "[link]" not in text and "<script" not in text.replace("\\<", "")
@@ -195,5 +206,5 @@ def test_a_narrow_terminal_loses_no_word() -> None:
 def test_a_bar_stands_at_its_interval() -> None:
     section = Section("t", ("m",), (("cot",),), bars=((0.66, 0.6, 0.71),))
     answer = Transcription("l", "wrong", "q", "3", "4", "t")
-    html = page("r", [section], [], [answer])
+    html = page("r", [], [section], [], [answer])
     assert "width:66.0%" in html and "left:60.0%;width:11.0%" in html

@@ -50,7 +50,8 @@ def terminal_table(section: Section) -> TerminalTable:
     title = Text(section.title, style="table.title")
     table = TerminalTable(title=title, title_justify="left", caption_justify="left")
     for index, column in enumerate(section.header):
-        table.add_column(Text(column), overflow="fold", justify="right" if index else "left")
+        numeric = all(row[index][:1] in "0123456789+-–" for row in section.rows)
+        table.add_column(Text(column), overflow="fold", justify="right" if numeric else "left")
     for row in section.rows:
         table.add_row(*map(Text, row))
     return table
@@ -58,12 +59,13 @@ def terminal_table(section: Section) -> TerminalTable:
 
 def markdown(
     name: str,
+    summary: Sequence[str],
     sections: Iterable[Section],
     notes: Sequence[str],
     transcriptions: Sequence[Transcription],
 ) -> str:
     """Return the report in Markdown."""
-    parts = [f"# {_md(name)}", ""]
+    parts = [f"# {_md(name)}", "", *(f"- {_md(sentence)}" for sentence in summary), ""]
     for section in sections:
         lines = [section.header, ("---",) * len(section.header), *section.rows]
         cells = (map(_md, line) if index != 1 else line for index, line in enumerate(lines))
@@ -79,6 +81,7 @@ def markdown(
 
 def page(
     name: str,
+    summary: Sequence[str],
     sections: Iterable[Section],
     notes: Sequence[str],
     transcriptions: Sequence[Transcription],
@@ -91,7 +94,11 @@ def page(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     return environment.get_template("report.html.jinja").render(
-        name=name, sections=list(sections), notes=notes, transcriptions=transcriptions
+        name=name,
+        summary=summary,
+        sections=list(sections),
+        notes=notes,
+        transcriptions=transcriptions,
     )
 
 

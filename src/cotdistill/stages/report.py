@@ -41,38 +41,46 @@ def report(run: Run) -> None:
     if scores.get("made_from") != run.scores_made_from:
         raise UserError(f"{path}: not the scores of this recipe; run the stage evaluate first")
     rows = [ScoreRow.from_json(row) for row in scores["rows"]]
-    sections = [one for one in _sections(run, rows, scores["by_group"]) if one.rows]
-    content = (run.recipe.name, sections, list(_notes(run, rows)), list(_transcriptions(run)))
+    tables = _by_table(run, rows)
+    sections = [
+        score_section(f"{task}: accuracy in %, {split} split", found, run.baseline)
+        for (task, split), found in tables.items()
+    ]
+    labelled = [one for found in tables.values() for one in found]
+    sections += [_failures(labelled), _curation(run), _spent(run), _time(run)]
+    by_group = dict(zip(rows, scores["by_group"], strict=True))
+    first = [(row, label) for row, label in labelled if row.split == run.recipe.evaluate_on[0]]
+    sections += [_by_group(name, first, by_group) for name in ("steps", "length", "operation")]
+    sections += [_published(run, rows), _setup(run)]
+    content = (
+        run.recipe.name,
+        [_best(task, found, run.baseline) for (task, _), found in tables.items()],
+        [section for section in sections if section.rows],
+        list(_notes(run)),
+        list(_transcriptions(run)),
+    )
     write_text(run.folder / "report.md", markdown(*content))
     write_text(run.folder / "report.html", page(*content))
     for section in sections:
-        if section.prominent:
+        if section.rows and section.prominent:
             run.progress.show(terminal_table(section))
+    for sentence in content[1]:
+        run.progress.log(sentence)
     run.progress.log(f"report: {run.folder / 'report.html'}")
 
 
-def _sections(
-    run: Run, rows: Sequence[ScoreRow], by_group: Sequence[Mapping[str, Any]]
-) -> Iterator[Section]:
-    labels = [_label(run, row) for row in rows]
-    for (task, split), found in itertools.groupby(
-        sorted(zip(rows, labels, strict=True), key=lambda one: _place(run, one[0])),
-        key=lambda one: (one[0].task, one[0].split),
-    ):
-        yield score_section(f"{task}: accuracy in %, {split} split", list(found), run.baseline)
-    yield _failures(rows, labels)
-    yield _curation(run)
-    yield _spent(run)
-    yield _time(run)
-    for name in ("steps", "length", "operation"):
-        yield _by_group(name, run.recipe.evaluate_on[0], rows, labels, by_group)
-    yield _published(run, rows)
-    yield _setup(run)
+Labelled = Sequence[tuple[ScoreRow, str]]
+"""Rows with the labels they are shown under."""
 
 
-def _place(run: Run, row: ScoreRow) -> tuple[int, int]:
-    tasks = [task.label for task in run.recipe.tasks]
-    return run.recipe.evaluate_on.index(row.split), tasks.index(row.task)
+def _by_table(run: Run, rows: Iterable[ScoreRow]) -> dict[tuple[str, str], Labelled]:
+    """Return the rows of each task and split, in the recipe's order."""
+    tables: dict[tuple[str, str], list[tuple[ScoreRow, str]]] = {
+        (task.label, split): [] for split in run.recipe.evaluate_on for task in run.recipe.tasks
+    }
+    for row in rows:
+        tables[row.task, row.split].append((row, _label(run, row)))
+    return {key: found for key, found in tables.items() if found}
 
 
 def _label(run: Run, row: ScoreRow) -> str:
@@ -83,7 +91,23 @@ def _label(run: Run, row: ScoreRow) -> str:
     return f"{row.method} ({extra})" if extra else row.method
 
 
-def score_section(title: str, rows: Sequence[tuple[ScoreRow, str]], baseline: str) -> Section:
+def _best(task: str, rows: Labelled, baseline: str) -> str:
+    """Return one sentence: which student is best, by how much, and how near to the teacher."""
+    students = [one for one in rows if one[0].student]
+    others = [row.accuracy for row, _ in rows if not row.student and row.method != MAJORITY]
+    if not students:
+        return f"{task}: no student was evaluated."
+    row, label = max(students, key=lambda one: one[0].accuracy)
+    points, _, p = _difference(row.difference, row.p_corrected).partition(" ")
+    against = f", {points} points {p} against {baseline}"
+    teacher = f"; the teacher reaches {_percent(max(others))} %" if others else ""
+    return (
+        f"{task}, {row.split} split: {label} is the best student with {_interval(row)} %"
+        f"{against if row.difference is not None else ''}{teacher}."
+    )
+
+
+def score_section(title: str, rows: Labelled, baseline: str) -> Section:
     """Return the table of one task and split, from its rows and their labels."""
     guide = (
         "; after the plus those of a guide, and for how many questions it gave the answer away"
@@ -106,7 +130,7 @@ def score_section(title: str, rows: Sequence[tuple[ScoreRow, str]], baseline: st
 def _cells(row: ScoreRow) -> Iterator[str]:
     total = row.n * len(row.seeds)
     failed = f"; {row.failed} of {total} questions failed" if row.failed else ""
-    yield f"{_percent(row.accuracy)} [{_percent(row.low)}, {_percent(row.high)}]{failed}"
+    yield f"{_interval(row)}{failed}"
     yield f"{row.n}×{len(row.seeds)}" if len(row.seeds) > 1 else str(row.n)
     yield _difference(row.difference, row.p_corrected)
     yield _difference(row.over_majority, row.p_over_majority)
@@ -115,6 +139,10 @@ def _cells(row: ScoreRow) -> Iterator[str]:
     guide = f" + {row.guide_tokens:.0f}" if row.guide_tokens else ""
     leaks = f" ({100 * row.leaks:.0f} % leak)" if row.leaks else ""
     yield f"{row.tokens:.0f}{guide}{leaks}"
+
+
+def _interval(row: ScoreRow) -> str:
+    return f"{_percent(row.accuracy)} [{_percent(row.low)}, {_percent(row.high)}]"
 
 
 def _percent(share: float) -> str:
@@ -127,10 +155,10 @@ def _difference(difference: float | None, p: float | None) -> str:
     return f"{100 * difference:+.1f} ({'p<0.001' if p < 0.001 else f'p={p:.3f}'})"
 
 
-def _failures(rows: Sequence[ScoreRow], labels: Sequence[str]) -> Section:
+def _failures(rows: Labelled) -> Section:
     lines = (
         (row.task, row.split, label, reason, str(count))
-        for row, label in zip(rows, labels, strict=True)
+        for row, label in rows
         for reason, count in row.failures.items()
     )
     header = ("task", "split", "method", "reason and first message", "questions")
@@ -194,18 +222,12 @@ def _time(run: Run) -> Section:
     return Section("Time in seconds", ("task", "method", "generate", "train", "infer"), lines)
 
 
-def _by_group(
-    name: str,
-    split: str,
-    rows: Sequence[ScoreRow],
-    labels: Sequence[str],
-    by_group: Sequence[Mapping[str, Any]],
-) -> Section:
+def _by_group(name: str, rows: Labelled, by_group: Mapping[ScoreRow, Any]) -> Section:
     """Accuracy by group of questions; nothing where all questions of a task are in one group."""
     lines: list[tuple[str, dict[Any, Any]]] = []
-    for row, label, groups in zip(rows, labels, by_group, strict=True):
-        found = {one["group"]: one for one in groups[name]}
-        if row.split == split and len(found) > 1:
+    for row, label in rows:
+        found = {one["group"]: one for one in by_group[row][name]}
+        if len(found) > 1:
             lines.append((f"{row.task}, {label}", found))
     keys = {key for _, found in lines for key in found}
     order = sorted(keys, key=lambda key: (isinstance(key, str), key))
@@ -237,7 +259,7 @@ def _published(run: Run, rows: Sequence[ScoreRow]) -> Section:
         (
             f"{figure.source}, {figure.table}: {figure.task}, {figure.student}, {figure.method}",
             f"{figure.value:.1f} ({figure.label})",
-            f"{_percent(row.accuracy)} [{_percent(row.low)}, {_percent(row.high)}]",
+            _interval(row),
         )
         for figure, row in matching(ours, load_published())
     )
@@ -266,7 +288,7 @@ def _setup(run: Run) -> Section:
     return Section("Set-up", ("what", "which"), tuple(lines))
 
 
-def _notes(run: Run, rows: Iterable[ScoreRow]) -> Iterator[str]:
+def _notes(run: Run) -> Iterator[str]:
     limit = run.recipe.limit
     if limit.test is not None and any(
         run.digest(task.label, "test")[1] == limit.test for task in run.recipe.tasks
