@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from cotdistill.cli import init
+from cotdistill.data.rows import Row
 from cotdistill.errors import CotdistillError, DataError
 from cotdistill.recipe import load_recipe
 from cotdistill.tasks.custom import Custom
@@ -96,7 +97,8 @@ def test_names_with_a_meaning_in_yaml_are_quoted(tmp_path: Path) -> None:
 def test_any_name_gives_a_recipe_that_parses(name: str) -> None:
     import yaml
 
-    read = yaml.safe_load(init.recipe_text(name, "number", [name, "answer"]))
+    found = [Row("f:1", {name: "1 + 1?", "answer": "2"})]
+    read = yaml.safe_load(init.recipe_text(name, init.proposal(found, None), found))
     assert read["task"]["path"] == name
 
 

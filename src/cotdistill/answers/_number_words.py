@@ -38,6 +38,7 @@ def _any(words: object) -> str:
 _WORD = _any([*_SMALL, *_LARGE, "hundred"])
 _PART = f"(?:{_any(_PARTS)})s?"
 _LEAD = r"(?:equal\s+to|exactly|about|approximately|only|just|still|a\s+total\s+of|he|she|they|it|there|is|are|has|have)\s+"
+# A number in words at the beginning of an answer; only 120 characters are ever matched.
 _START = re.compile(
     rf"""[\s"'*(]* (?:{_LEAD}){{0,3}} (?P<minus>(?:minus|negative)\s+)?
     (?: (?P<only>(?:an?|{_WORD})[\s-]+|)(?P<only_part>{_PART})
@@ -53,7 +54,7 @@ _START = re.compile(
 
 def words_to_number(answer: str) -> str | None:
     """The number an answer begins with in words, in canonical form; None where it does not. "one of them" is no number."""
-    found = _START.match(answer)
+    found = _START.match(answer[:120])
     if found is None:
         return None
     if found["only_part"]:
@@ -97,6 +98,8 @@ def _whole(words: str) -> Fraction | None:
                 return None
             group += _SMALL[word]
         elif word == "hundred":
+            if group >= 100:
+                return None
             group = max(group, 1) * 100
         elif word in _LARGE:
             total, group = total + max(group, 1) * _LARGE[word], 0

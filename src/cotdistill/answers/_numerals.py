@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 
-__all__ = ["NUMERAL", "canonical", "spell_out", "value"]
+__all__ = ["NUMERAL", "SYMBOLIC", "canonical", "spell_out", "value"]
 
 _LETTER = "A-Za-z_\u00c0-\u024f\u0370-\u052f"
 """Letters of scripts that put spaces between words: a digit glued behind one belongs to the word. 共12个 holds a number."""
@@ -29,7 +30,7 @@ NUMERAL = re.compile(
              | \b[nN]egative\s+ )?
     (?: [$€£¥₹] \s? (?P<inner>-)? )?
     (?<![{_LETTER}\d^]) (?<!\^\{{) (?<!\d[.,:/']) (?<!\d[.,]\s-)
-    (?: (?P<whole>\d+) (?:\s+|-|\s+and\s+) (?P<part>\d+ \s?/\s? \d+) (?![\d/.])
+    (?: (?P<whole>\d+) (?:\s+|-|\s+and\s+) (?P<part>\d+ \s?/\s? \d+) (?![\d/]|\.\d)
       | (?P<numerator>{_SIMPLE}) \s?/\s? (?P<denominator>{_SIMPLE}) (?!\.?\d) (?!\s?/\s?\d)
       | (?P<ten>10) \s? \^ \s? \{{? (?P<tenth>-?\d+) \}}? (?!\s?\^)
       | (?P<number>{_UNSIGNED})
@@ -63,19 +64,54 @@ _VULGAR = {
 _VULGAR_PATTERN = re.compile(f"(\\d)?\\s?([{''.join(_VULGAR)}])")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _SUPERSCRIPT_PATTERN = re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
-_LATEX_FRACTION = re.compile(r"(\d)?\s*\\[dt]?frac\s*\{\s*(-?[\d.]+)\s*\}\s*\{\s*([\d.]+)\s*\}")
-_LATEX_NOISE = re.compile(r"\\(?:[,;:! $%]|left|right|text\{([^{}]*)\}|mathrm\{([^{}]*)\})|\{,\}")
+SYMBOLIC = "\ue000"
+"""Stands for what is a number only by calculation (a root, pi, a factorial): no piece of it is the answer."""
+
+_PART = r"(?:\{\s{0,3}(-?[\d.]{1,40})\s{0,3}\}|(\d))"
+# \frac{3}{4}, \frac34, \frac{1}2 and a whole number before it.
+_LATEX_FRACTION = re.compile(rf"(?:(\d)\s{{0,3}})?(-?)\\[dt]?frac\s{{0,3}}{_PART}\s{{0,3}}{_PART}")
+_ROOT = re.compile(
+    r"(?<![\d.])\s?(?:\\sqrt\s{0,3}(?:\{\s{0,3}(\d{1,12})\s{0,3}\}|(\d))|√\s?\(?(\d{1,12})\)?)"
+)
+# What is left of roots, recurring decimals, functions and constants, with a factor before it; 5!.
+_SYMBOLIC = re.compile(
+    r"(?:-?\d[\d.,]{0,40}\s?|[.])?(?:\\(?:sqrt|pi|overline|bar|dot|[dt]?binom|log|ln|sin|cos|tan|infty|"
+    r"theta|alpha|sum|int|prod|[dt]?frac)(?![a-zA-Z])(?:\s?[\[{][^\[\]{}]{0,40}[\]}]){0,2}(?:\s?\d{1,9})?"
+    r"|[√π∞]\s?\(?\d{0,40}\)?)|(?<![\d.,])\d{1,40}\s?!(?![=\w])"
+)
+_DEGREES = re.compile(r"\s?\^\s?\{?\s?\\circ\s?\}?|°")
+_LATEX_NOISE = re.compile(
+    r"\\(?:[,;:! $%]|left|right|text\{([^{}]{0,80})\}|mathrm\{([^{}]{0,80})\})|\{,\}"
+)
 
 
 def spell_out(text: str) -> str:
-    """The text with vulgar fractions, raised digits and the usual LaTeX of numbers written in plain characters."""
+    """Return the text with vulgar fractions, raised digits and the usual LaTeX of numbers in plain characters."""
     if not text.isascii():
         text = _VULGAR_PATTERN.sub(lambda m: (f"{m[1]} " if m[1] else "") + _VULGAR[m[2]], text)
         text = _SUPERSCRIPT_PATTERN.sub(lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
+        text = _DEGREES.sub("", text)
     if "\\" in text or "{,}" in text:
-        text = _LATEX_FRACTION.sub(lambda m: (f"{m[1]} " if m[1] else "") + f"{m[2]}/{m[3]}", text)
-        text = _LATEX_NOISE.sub(_plain_latex, text)
+        text = _LATEX_NOISE.sub(_plain_latex, _DEGREES.sub("", text))
+        text = _LATEX_FRACTION.sub(_plain_fraction, text)
+    if "\\" in text or "√" in text:
+        text = _ROOT.sub(_plain_root, text)
+    if "\\" in text or "!" in text or not text.isascii():
+        text = _SYMBOLIC.sub(SYMBOLIC, text)
     return text
+
+
+def _plain_fraction(found: re.Match[str]) -> str:
+    top, bottom = found[3] or found[4], found[5] or found[6]
+    minus = (found[2] == "-") ^ top.startswith("-") ^ bottom.startswith("-")
+    whole = f"{found[1]} " if found[1] else ""
+    return f"{whole}{'-' if minus else ''}{top.lstrip('-')}/{bottom.lstrip('-')}"
+
+
+def _plain_root(found: re.Match[str]) -> str:
+    square = int(found[1] or found[2] or found[3])
+    root = math.isqrt(square)
+    return f" {root}" if root * root == square else found[0]
 
 
 def _plain_latex(found: re.Match[str]) -> str:

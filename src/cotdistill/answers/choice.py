@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from string import ascii_uppercase
 from typing import NamedTuple
 
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
-from cotdistill.text.markers import ascii_digits, conclusion, last_box, negated, reply
+from cotdistill.text.markers import ascii_digits, concluded, negated
 
 __all__ = ["Choice"]
 
@@ -38,9 +39,9 @@ _DENIED = re.compile(
     r"[)\].:\"']*\s*(?:(?!because\b|since\b|as\b|so\b|but\b|and\b|or\b)[\w-]+\s+){0,4}?(?:is|are|was|can|could|would|does|do)"
     r"(?:n['’]t\b|not\b|\s+(?:\w+\s+)?(?:not|wrong|incorrect|false|eliminated|out|impossible|unlikely|(?:also\s+)?(?:an?\s+)?possib(?:le|ility))\b)"
 )
+# Words that join options to a list.
 _LINK = re.compile(
-    r"[\s,/&;:)(\].\[\"'*]*(?:(?:and|or|and/or|either|possibly|maybe|perhaps|option|choice)[\s,]*)*[\s(\[\"'*]*$",
-    re.I,
+    r"\b(?:and/or|and|or|either|possibly|maybe|perhaps|option|choice)\b", re.IGNORECASE
 )
 _LATEX = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*")
 _LISTED_BEFORE = re.compile(r"(?<![A-Za-z0-9'])[A-Z]\)?\s*(?:[,/]\s*(?:or|and)?|\bor|\band)\s*$")
@@ -61,18 +62,14 @@ class Choice(AnswerType):
     def extract(
         self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
     ) -> str | None:
-        text = ascii_digits(reply(text, markers))
-        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(options)] if options else _LETTERS
-        tail = conclusion(text, markers)
-        if tail is not None and (answer := _committed(tail, letters, options)) is not None:
-            return answer
-        box = last_box(text)
-        if (
-            box is not None
-            and (answer := _committed(_LATEX.sub("", box), letters, options)) is not None
-        ):
-            return answer
-        return NO_ANSWER if tail is not None else _last(text, letters, options)
+        letters = ascii_uppercase[: len(options)] if options else _LETTERS
+        return concluded(
+            ascii_digits(text),
+            markers,
+            lambda tail: _committed(tail, letters, options),
+            lambda end: _last(end, letters, options),
+            lambda box: _committed(_LATEX.sub("", box), letters, options),
+        )
 
     def same(self, answer: str | None, gold: str | None) -> bool:
         if answer is None or gold is None:
@@ -107,9 +104,8 @@ def _last(text: str, letters: str, options: Sequence[str]) -> str | None:
     for named in (_named(_STRONG, text, letters, options), _by_words(text, letters, options)):
         kept = [candidate for candidate in named if not _denied(text, candidate, options)]
         if kept:
-            listed = _enumerated(text, kept[-2:], options) or _LISTED_BEFORE.search(
-                text, 0, kept[-1].start
-            )
+            before = text[max(0, kept[-1].start - 20) : kept[-1].start]
+            listed = _enumerated(text, kept[-2:], options) or _LISTED_BEFORE.search(before)
             return NO_ANSWER if listed else kept[-1].letter
     return NO_ANSWER
 
@@ -206,4 +202,4 @@ def _enumerated(text: str, named: Sequence[_Candidate], options: Sequence[str]) 
     position = ord(named[0].letter) - ord("A")
     if position < len(options) and options[position]:
         between = between.lower().replace(options[position].lower().strip(" ."), " ", 1)
-    return _LINK.match(between) is not None
+    return len(between) <= 200 and not _LINK.sub("", between).strip(" \t\n,/&;:)(].[\"'*")

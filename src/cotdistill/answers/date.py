@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
-from cotdistill.text.markers import ascii_digits, conclusion, last_box, negated, reply
+from cotdistill.text.markers import ascii_digits, concluded, negated
 
 __all__ = ["Date"]
 
@@ -24,15 +24,16 @@ _MONTH = (
     r"(?P<{0}>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
     r"nov(?:ember)?|dec(?:ember)?)\b\.?"
 )
+# A date in figures or with a month's name; every repeat is bounded.
 _DATE = re.compile(
     r"(?<![\d/.-])(?:(?P<iso_year>\d{4})[-/.](?P<iso_month>\d{1,2})[-/.](?P<iso_day>\d{1,2})"
     r"|(?P<first>\d{1,2})(?P<separator>[-/.])(?P<second>\d{1,2})(?P=separator)(?P<year>\d{4}|\d{2})"
     r"|"
     + _MONTH.format("month")
-    + r"\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?\s*,?\s+(?P<month_year>\d{4})"
-    r"|(?P<day_before>\d{1,2})(?:st|nd|rd|th)?(?:\s+of)?\s+"
+    + r"\s{1,3}(?P<day>\d{1,2})(?:st|nd|rd|th)?\s?,?\s{1,3}(?P<month_year>\d{4})"
+    r"|(?P<day_before>\d{1,2})(?:st|nd|rd|th)?(?:\s{1,3}of)?\s{1,3}"
     + _MONTH.format("month_after")
-    + r",?\s+(?P<year_after>\d{4})"
+    + r",?\s{1,3}(?P<year_after>\d{4})"
     r")(?!\d|/\d|-\d)",
     re.IGNORECASE,
 )
@@ -46,19 +47,18 @@ class Date(AnswerType):
     def extract(
         self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
     ) -> str | None:
-        text = ascii_digits(reply(text, markers))
-        tail = conclusion(text, markers)
-        if tail is not None and (answer := next(self._dates(tail), NO_ANSWER)) is not None:
-            return answer
-        box = last_box(text)
-        if box is not None and (answer := next(self._dates(box), NO_ANSWER)) is not None:
-            return answer
-        return NO_ANSWER if tail is not None else next(reversed([*self._dates(text)]), NO_ANSWER)
+        def first(tail: str) -> str | None:
+            return next(self._dates(tail), NO_ANSWER)
+
+        def last(text: str) -> str | None:
+            return next(reversed([*self._dates(text)]), NO_ANSWER)
+
+        return concluded(ascii_digits(text), markers, first, last)
 
     def gold(self, text: str) -> str | None:
         whole = _DATE.fullmatch(ascii_digits(text).strip(" .\n"))
-        day = self._day(whole) if whole else None
-        return day.isoformat() if day else None
+        # As it is written: a student learns the form that the task asks for.
+        return text.strip(" .\n") if whole and self._day(whole) else None
 
     def same(self, answer: str | None, gold: str | None) -> bool:
         if answer is None or gold is None:

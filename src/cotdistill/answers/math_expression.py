@@ -24,14 +24,18 @@ from cotdistill.answers.number import Number
 from cotdistill.contracts import AnswerType
 from cotdistill.errors import MissingExtra
 from cotdistill.records import NO_ANSWER
-from cotdistill.text.markers import ascii_digits, conclusion, last_box, reply, sentence
+from cotdistill.text.markers import ascii_digits, concluded, last_box, sentence
 
 __all__ = ["MathExpression"]
 
 _NUMBER = Number()
 _LONGEST = 300
 _SECONDS = 2.0
-_FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+# A formula between dollars or LaTeX's own brackets, of bounded length: an opening without an end stays cheap.
+_FORMULA = re.compile(
+    r"\$\$([^$]{1,300})\$\$|\$([^$\n]{1,300})\$|\\\(([^\\]{1,9}|.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]",
+    re.DOTALL,
+)
 _MATHEMATICAL = re.compile(r"[\d\\=^_+*/()\[\]{}|<>π∞√-]|(?<!\w)[A-Za-z](?!\w)")
 _EXPLOSIVE = re.compile(
     r"[)\]}]\s*\^\s*\{?\s*\d{2,}|\^\s*\{?\s*\d{4,}|\d{3,}\s*!|\^\s*\{[^{}]*\^|\d{40,}|!\s*!"
@@ -49,27 +53,7 @@ class MathExpression(AnswerType):
     def extract(
         self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
     ) -> str | None:
-        text = ascii_digits(reply(text, markers))
-        tail = conclusion(text, markers)
-        if tail is not None and (answer := _concluded(tail)) is not None:
-            return answer
-        box = last_box(text)
-        if box is not None:
-            return box.strip()
-        if tail is not None:
-            return NO_ANSWER
-        formulas = [found for found in _FORMULA.finditer(text) if _content(found)]
-        if formulas:
-            return _content(formulas[-1])
-        whole = text.strip().rstrip(".")
-        if (
-            whole
-            and "\\boxed" not in whole
-            and len(whole.split()) == 1
-            and _MATHEMATICAL.search(whole)
-        ):
-            return whole
-        return _NUMBER.extract(text)
+        return concluded(ascii_digits(text), markers, _concluded, _last, str.strip)
 
     def gold(self, text: str) -> str | None:
         plain = text.strip()
@@ -86,6 +70,15 @@ class MathExpression(AnswerType):
         if _plain_number(one) and _plain_number(other):
             return _NUMBER.same(one, other)
         return _equal(answer, gold)
+
+
+def _last(text: str) -> str | None:
+    formulas = [content for found in _FORMULA.finditer(text) if (content := _content(found))]
+    if formulas:
+        return formulas[-1]
+    whole = text.strip().rstrip(".")
+    alone = len(whole.split()) == 1 and "\\boxed" not in whole
+    return whole if alone and _MATHEMATICAL.search(whole) else _NUMBER.extract(text)
 
 
 def _concluded(tail: str) -> str | None:

@@ -20,10 +20,10 @@ from fractions import Fraction
 from functools import lru_cache
 
 from cotdistill.answers._number_words import words_to_number
-from cotdistill.answers._numerals import NUMERAL, canonical, spell_out, value
+from cotdistill.answers._numerals import NUMERAL, SYMBOLIC, canonical, spell_out, value
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
-from cotdistill.text.markers import ascii_digits, conclusion, last_box, negated, reply, sentence
+from cotdistill.text.markers import ascii_digits, concluded, negated, sentence
 
 __all__ = ["Number"]
 
@@ -33,19 +33,25 @@ _REACH = 16
 """What belongs to a number may begin so many characters before its first digit, or before a window that cuts it."""
 
 _DIGIT = re.compile(r"\d")
+# What makes a number the first part of a calculation: up to two words, a sign, another number.
 _OPERATION = re.compile(
-    r"\s*(?:[^\W\d]+\s+){0,2}[)\]]?\s*(?:[-+*/×÷x·−]|\\times|\\div|\\cdot)\s*[$(€£]*\d",
+    r"\s{0,3}(?:[^\W\d]{1,30}\s{1,3}){0,2}[)\]]?\s{0,3}(?:[-+*/×÷x·−]|\\times|\\div|\\cdot)\s{0,3}[$(€£]{0,3}\d",
     re.IGNORECASE,
 )
-_LEADING_MINUS = re.compile(r"^[^\S\n]*-[^\S\n]+(?=[$€£]?[\d.])")
+# "- 5" as the whole conclusion; with a line break before it, it is a list.
+_LEADING_MINUS = re.compile(r"^[^\S\n]{0,8}-[^\S\n]{1,8}(?=[$€£]?[\d.])")
+# "half of 12" is not 12.
 _SHARE_OF = re.compile(
     r"\b(?:half|thirds?|quarters?|twice|double|triple)(?:\s+of)?(?:\s+the)?\s*[$€£]?$",
     re.IGNORECASE,
 )
+# "2x": the number belongs to a letter.
 _COEFFICIENT = re.compile(r"[xyz]\b")
-_SOLVED = re.compile(r"(?<![\w)])[A-Za-z]\s*=\s*(?=[-+$]*\.?\d)")
+# "x = 6".
+_SOLVED = re.compile(r"(?<![\w)])[A-Za-z]\s{0,3}=\s{0,3}(?=[-+$]{0,3}\.?\d)")
+# What joins two writings of one number.
 _OTHER_WRITING = re.compile(
-    r"[^\w\n]{0,4}\s*,?\s*(?:or|i\.e\.|that is|which is|=|≈)\s*,?\s*(?:exactly |about )?",
+    r"[^\w\n]{0,4}(?:or|i\.e\.|that is|which is|=|≈)\s{0,3},?\s{0,3}(?:exactly |about )?",
     re.IGNORECASE,
 )
 
@@ -56,18 +62,14 @@ class Number(AnswerType):
     def extract(
         self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
     ) -> str | None:
-        text = spell_out(ascii_digits(reply(text, markers)))
-        tail = conclusion(text, markers)
-        if tail is not None and (answer := _first(tail)) is not None:
-            return answer
-        box = last_box(text)
-        if box is not None and (answer := _first(box.rpartition("=")[2])) is not None:
-            return answer
-        return NO_ANSWER if tail is not None else _last(text)
+        text = spell_out(ascii_digits(text))
+        return concluded(text, markers, _first, _last, lambda box: _first(box.rpartition("=")[2]))
 
     def gold(self, text: str) -> str | None:
         plain = spell_out(ascii_digits(text)).strip(" .\n")
         found = NUMERAL.search(plain)
+        if SYMBOLIC in plain:
+            return NO_ANSWER
         if found is None:
             return words_to_number(plain) if len(plain.split()) <= 8 else None
         # One number with its unit ("18 apples", "6 (pens)", "about 5 km") is one; a sentence is none.
@@ -127,10 +129,13 @@ def _candidates(text: str, start: int = 0) -> Iterator[tuple[re.Match[str], str]
 def _first(tail: str) -> str | None:
     """First number of the conclusion; the result where it is written as a calculation; nothing where it is left open."""
     tail = _LEADING_MINUS.sub(" -", tail, count=1)
+    if SYMBOLIC in sentence(tail).rpartition("=")[2]:
+        # A root or another expression that is no number: a piece of it would be a guess.
+        return NO_ANSWER
     for found, number in _candidates(tail):
         if negated(tail, found.start()):
             continue
-        before = tail[: found.start()]
+        before = tail[max(0, found.start() - 120) : found.start()]
         if (
             before.strip(" \t\n.:*$\"'")
             and (spelled := words_to_number(sentence(before))) is not None
@@ -143,7 +148,7 @@ def _first(tail: str) -> str | None:
         if _OPERATION.match(tail, found.end()):
             return _result(tail[found.start() :])
         return _most_exact(tail, found, number)
-    return words_to_number(sentence(tail))
+    return words_to_number(sentence(tail)[:120])
 
 
 def _solved(algebra: str) -> str | None:
@@ -186,6 +191,8 @@ def _result(calculation: str) -> str | None:
 
 def _last(text: str) -> str | None:
     """Last number of the text that is asserted; ordinals ("the 3rd day") and list numbers ("2. Then") do not count."""
+    if SYMBOLIC in text[-12:]:
+        return NO_ANSWER
     for window in (*_WINDOWS, len(text)):
         start = max(0, len(text) - window)
         for found, number in reversed(list(_candidates(text, start))):
@@ -205,7 +212,7 @@ _LABEL = re.compile(r"(?:\bsteps?|\bday|\bline|\bquestion|\bpart|#)\s*$", re.IGN
 def _ordinal(text: str, found: re.Match[str]) -> bool:
     if _ORDINAL.match(text, found.end()):
         return True
-    before = text[: found.start()]
+    before = text[max(0, found.start() - 60) : found.start()]
     if _LIST_MARK.match(text, found.end()) and (
         not before.strip() or before.rstrip(" \t").endswith("\n")
     ):

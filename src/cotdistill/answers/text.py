@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
-from cotdistill.text.markers import conclusion, last_box, reply
+from cotdistill.text.markers import concluded
 
 __all__ = ["Text"]
 
@@ -42,25 +42,7 @@ class Text(AnswerType):
     def extract(
         self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
     ) -> str | None:
-        text = reply(text, markers)
-        tail = conclusion(text, markers)
-        if tail is not None and (answer := _concluded(tail)) is not None:
-            return answer
-        box = last_box(text)
-        if box is not None and (answer := _bare(box)) is not None:
-            return answer
-        if tail is not None:
-            return NO_ANSWER
-        if "\n" not in text.strip() and len(text) <= 200 and len(text.split()) <= _MOST_WORDS:
-            short = (
-                _FINAL.search(text) if len(text.split()) > 2 and not _QUOTED.search(text) else None
-            )
-            return _bare(short[1]) if short else _concluded(text)
-        quoted = [found for found in _QUOTED.finditer(text) if _bare(found[0])]
-        if quoted:
-            return _bare(quoted[-1][0])
-        final = _FINAL.search(text)
-        return _bare(final[1]) if final else NO_ANSWER
+        return concluded(text, markers, _concluded, _last, _bare)
 
     def gold(self, text: str) -> str | None:
         return _bare(text) if len(text) <= 200 and "\n" not in text.strip() else None
@@ -70,6 +52,17 @@ class Text(AnswerType):
             return False
         one = _key(answer)
         return one != "" and one == _key(gold)
+
+
+def _last(text: str) -> str | None:
+    if "\n" not in text.strip() and len(text) <= 200 and len(text.split()) <= _MOST_WORDS:
+        short = _FINAL.search(text) if len(text.split()) > 2 and not _QUOTED.search(text) else None
+        return _bare(short[1]) if short else _concluded(text)
+    quoted = [found for found in _QUOTED.finditer(text) if _bare(found[0])]
+    if quoted:
+        return _bare(quoted[-1][0])
+    final = _FINAL.search(text[-160:])
+    return _bare(final[1]) if final else NO_ANSWER
 
 
 def _concluded(tail: str) -> str | None:

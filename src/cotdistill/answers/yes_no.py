@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
-from cotdistill.text.markers import conclusion, last_box, negated, reply
+from cotdistill.text.markers import concluded, negated
 
 __all__ = ["YesNo"]
 
@@ -45,11 +45,10 @@ class YesNo(AnswerType):
     def extract(
         self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
     ) -> str | None:
-        text = reply(text, markers)
-        tail = conclusion(text, markers)
-        if tail is not None:
-            return next(iter(_words(tail, concluding=True)), NO_ANSWER) or _boxed(text)
-        return _boxed(text) or next(reversed(_words(text, concluding=len(text) <= 24)), NO_ANSWER)
+        def last(text: str) -> str | None:
+            return next(reversed(_words(text, concluding=len(text) <= 24)), NO_ANSWER)
+
+        return concluded(text, markers, _first, last)
 
     def gold(self, text: str) -> str | None:
         return _SPELLINGS.get(text.strip(_FRAME).lower())
@@ -61,9 +60,8 @@ class YesNo(AnswerType):
         return one is not None and one == other
 
 
-def _boxed(text: str) -> str | None:
-    box = last_box(text)
-    return next(iter(_words(box, concluding=True)), NO_ANSWER) if box is not None else NO_ANSWER
+def _first(tail: str) -> str | None:
+    return next(iter(_words(tail, concluding=True)), NO_ANSWER)
 
 
 def _words(text: str, *, concluding: bool) -> list[str]:

@@ -25,6 +25,7 @@ __all__ = [
     "ALIASES",
     "Gold",
     "Reply",
+    "chat_column",
     "chat_reply",
     "gold_of",
     "missing",
@@ -227,9 +228,8 @@ def options_of(row: Row, column: str = "") -> tuple[tuple[str, ...], tuple[str, 
 
 
 class Gold(NamedTuple):
-    """A gold answer as the file writes it and in canonical form, and the solution that stands before it."""
+    """A gold answer in canonical form, and the solution that stands before it."""
 
-    text: str
     canonical: str
     worked: str
 
@@ -254,7 +254,12 @@ def gold_of(text: str, answer_type: AnswerType, place: str, after: str = "") -> 
             "correct it, or `answer`" if len(answer) <= 40 else "name the mark in `answer_after`"
         )
         raise DataError(f"{place}: answer: {shown!r} is no {name}; {remedy}")
-    return Gold(answer.strip(), canonical, worked.strip())
+    return Gold(canonical, worked.strip())
+
+
+def chat_column(row: Row) -> str:
+    """Return the column that holds a chat, "" where there is none."""
+    return next((name for name in _CHATS if _is_chat(row.fields.get(name))), "")
 
 
 def replies_of(row: Row, column: str = "") -> list[Reply]:
@@ -273,9 +278,8 @@ def replies_of(row: Row, column: str = "") -> list[Reply]:
         return [
             Reply(chain.strip(), " " + answer, f"{chain.strip()} The answer is {answer}", finish)
         ]
-    chat = next((name for name in _CHATS if _is_chat(row.fields.get(name))), None)
-    names = (column,) if column else ALIASES["completion"]
-    if chat is not None and all(missing(row.fields.get(name)) for name in names):
+    chat, names = chat_column(row), (column,) if column else ALIASES["completion"]
+    if chat and column in ("", chat) and all(missing(row.fields.get(name)) for name in names):
         return [_chat_reply(row, chat)]
     second = row.fields.get("answer_completion")
     texts = _samples(pick(row, names, "completion"), row.place)
@@ -291,9 +295,8 @@ def texts_of(row: Row, column: str = "") -> list[str]:
     Raises:
         DataError: the row has none, or one of them is no text.
     """
-    chat = next((name for name in _CHATS if _is_chat(row.fields.get(name))), None)
-    names = (column,) if column else ALIASES["completion"]
-    if chat is not None and all(missing(row.fields.get(name)) for name in names):
+    chat, names = chat_column(row), (column,) if column else ALIASES["completion"]
+    if chat and column in ("", chat) and all(missing(row.fields.get(name)) for name in names):
         return [text_of(_last_reply(row, chat), ("content", "value"), "reply")]
     return list(_samples(pick(row, names, "completion"), row.place))
 

@@ -149,7 +149,7 @@ def score_rows(
             letter = letter_of(gold, options, row.place, labels, index=answer_index)
             question = Question(str(number), "", letter, options)
         elif "ours" in evaluators:
-            question = Question(str(number), "", gold_of(gold, answer_type, row.place).text)
+            question = Question(str(number), "", gold_of(gold, answer_type, row.place).canonical)
         index = next(
             (row.fields[n] for n in _names("index", columns) if not missing(row.fields.get(n))),
             number,

@@ -206,7 +206,7 @@ class Custom(Task):
             answer = letter_of(given, options, row.place, labels, index=self.answer_index)
         else:
             gold = gold_of(given, self.answer_type, row.place, self.answer_after)
-            answer, rationale = gold.text, rationale or gold.worked
+            answer, rationale = gold.canonical, rationale or gold.worked
             if options:
                 answer = letter_of(answer, options, row.place, labels, index=self.answer_index)
         return Question(

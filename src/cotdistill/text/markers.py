@@ -1,33 +1,41 @@
-"""How every answer kind reads a text: where the conclusion begins, what stands in a box, which characters mean digits.
+"""How every answer type reads a text: where the conclusion begins, what stands in a box, which characters mean digits.
 
-The precedence is the same for all kinds and is declared here once:
+The precedence is the same for all types and is declared here once, in `concluded`:
 
-1. what follows the last marker ("The answer is", "-->", "####", ...) that has any text behind it;
+1. what follows the last marker ("The answer is", "-->", "####", "<answer>", ...) that has any text behind it;
 2. else the content of the last `\\boxed{...}`;
 3. else the last candidate of the text.
 
 A text that has a marker and nothing readable behind it, nor a box, holds NO answer: a number from the middle of the
-reasoning would be a guess. Two cuts come first: hidden thinking up to the last `</think>` is dropped, and so is a new
-question that a few-shot model goes on to invent after it has answered ("Q: ..." on a line of its own).
+reasoning would be a guess. Two cuts come first: hidden thinking is dropped, and so is a new question that a few-shot
+model goes on to invent after it has answered ("Q: ..." on a line of its own).
+
+Texts are hostile: every repeat in a pattern is bounded or over a class that nothing next to it shares, and of a
+conclusion or a text without one no more than `WINDOW` characters are read, so that time grows with the length alone.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+
+from cotdistill.text.thinking import split_thinking
 
 __all__ = [
     "DEFAULT_MARKERS",
     "ascii_digits",
-    "boxes",
+    "concluded",
     "conclusion",
     "last_box",
     "negated",
     "reply",
     "sentence",
 ]
+
+WINDOW = 2000
+"""Characters that are read of a conclusion, or from the end of a text: answers stand there."""
 
 DEFAULT_MARKERS = (
     "-->",
@@ -40,51 +48,61 @@ DEFAULT_MARKERS = (
     "the answer (Yes or No) is",
     "among A through E, the answer is",
 )
-"""The usual markers; where the caller names none, the built-in patterns also knows their variants ("the final answer would be", ...)."""
+"""The usual markers; where the caller names none, their variants ("the final answer would be") are read too."""
 
+# An arrow as the last one of its line: "a --> b" in the middle of a derivation is none.
 _ARROW = re.compile(r"(?<!-)-->(?=[^\n]{0,80}(?:\n|$))")
 _GOALS = frozenset(
     "get gets getting find finding derive deriving reach reaching at check checking double-check verify calculate calculating "  # noqa: SIM905
     "confirm for out explain justify".split()
 )
-"""Words before "answer" that make it the goal of the text that follows, not its result ("Here is how to get the answer: ...")."""
+"""Words before "answer" that make it the goal of what follows ("Here is how to get the answer: ...")."""
 _ARTICLES = frozenset(
     ("the", "our", "this", "that", "your", "my", "an", "to", "same", "final", "correct")
 )
+# What follows "the answer is" and says something about the answer instead of giving it.
 _REMARK = re.compile(
-    r"[\s*\"']*(?:(?:also|indeed|really|therefore|not|simply)\s+)*(?:(?:correct|right|valid|wrong|incorrect|reasonable|confirmed|verified|"
-    r"consistent|different|the\s+same|given(?:\s+below)?|an?\s+(?:\w+\s+)?(?:number|integer|decimal|fraction)|negative|positive)"
-    r"(?=\s*(?:[.,;!:)]|$|because\b|since\b|as\b))|to\s+(?:use|divide|multiply|subtract|add|take|find|count|look|compare)\b)",
+    r"[\s*\"']{0,4}(?:(?:also|indeed|really|therefore|not|simply)\s{1,3}){0,3}(?:(?:correct|right|"
+    r"valid|wrong|incorrect|reasonable|confirmed|verified|consistent|different|the\s{1,3}same|"
+    r"given(?:\s{1,3}below)?|an?\s{1,3}(?:\w{1,20}\s{1,3})?(?:number|integer|decimal|fraction)|"
+    r"negative|positive)(?=\s{0,3}(?:[.,;!:)]|$|because\b|since\b|as\b))"
+    r"|to\s{1,3}(?:use|divide|multiply|subtract|add|take|find|count|look|compare)\b)",
     re.IGNORECASE,
 )
-"""What follows "the answer is" and says something about the answer instead of giving it."""
+# "answer", what it is the answer to, and a colon, an equals sign or a form of "to be".
 _ANSWER = re.compile(
-    r"""\banswers?\s*(?:\([^()\n]{1,40}\)\s*)?(?:[^\S\n]+(?:to|for|of)\s[^.:\n]{1,60}?\s)?
-        (?:[*_"']{0,3}\s*[:：][*_"']{0,3}|\s*=|\s+(?:is|are|was|would\ be|should\ be|must\ be|will\ be)\b(?:\s*:)?)
+    r"""\banswers?(?:\s{0,3}\([^()\n]{1,40}\))?(?:[^\S\n]{1,3}(?:to|for|of)\s[^.:\n]{1,60}?(?=\s|[:：=*_"']))?
+        \s{0,3}(?:[*_"']{0,3}\s{0,3}[:：][*_"']{0,3}
+          |=|(?<=\s)(?:is|are|was|would\ be|should\ be|must\ be|will\ be)\b(?:\s{0,3}:)?)
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 _FOREIGN_WORDS = ("respuesta", "réponse", "risposta", "resposta", "antwort", "ответ", "答案", "答")
+# The same in other languages, from the word itself.
 _FOREIGN = re.compile(
-    r"""(?:respuesta|réponse|risposta|resposta|antwort|ответ)\b\s*(?:(?:correcta|correcte|finale?)\s+)?
+    r"""(?:respuesta|réponse|risposta|resposta|antwort|ответ)\b\s{0,3}(?:(?:correcta|correcte|finale?)\s{1,3})?
           (?::|(?:es|est|è|é|ist|lautet)\b:?|[-—])
-      | (?:答案|答え|答)\s*(?:是|为|為|は|[:：])
+      | (?:答案|答え|答)\s{0,3}(?:是|为|為|は|[:：])
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 _WORDS = (("answer", _ANSWER), *((word, _FOREIGN) for word in _FOREIGN_WORDS))
-_WORDS_ASCII = tuple((word, pattern) for word, pattern in _WORDS if word.isascii())
 
-_NEW_QUESTION = re.compile(r"\n\s*(?:Q|Question)\s*:", re.IGNORECASE)
+# A few-shot model's next question, on a line of its own.
+_NEW_QUESTION = re.compile(r"\n[^\S\n]{0,8}(?:Q|Question)[^\S\n]{0,3}:", re.IGNORECASE)
+# The first character behind a marker that says something.
 _SOMETHING = re.compile(r"[^\s.:*\"']")
-_BRACE = re.compile(r"\\f?boxed?\s*\{|[{}]")
-_THINK_END = "</think>"
+_BRACE = re.compile(r"\\f?boxed?\s{0,3}\{|[{}]")
+_TAG, _TAG_END = "<answer>", "</answer>"
+# A denial in the few words before a candidate.
 _NEGATION = re.compile(
-    r"(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\bcannot|\brather\s+than|\binstead\s+of|\bexcept(?:\s+for)?|\brule[sd]?\s+out|"
-    r"\beliminat(?:e|es|ed|ing)|\bexclud(?:e|es|ed|ing))"
-    r"(?:\s+(?:be|is|are|the|an?|option|choice|answer|equal|to|exactly|necessarily|just|only|simply|say))*[\s\"'(\[$:]*$",
+    r"(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\bcannot|\brather\s+than|\binstead\s+of|"
+    r"\bexcept(?:\s+for)?|\brule[sd]?\s+out|\beliminat(?:e|es|ed|ing)|\bexclud(?:e|es|ed|ing))"
+    r"(?:\s+(?:be|is|are|the|an?|option|choice|answer|equal|to|exactly|necessarily|just|only|simply|"
+    r"say)){0,6}[\s\"'(\[$:]*$",
     re.IGNORECASE,
 )
+# Where a sentence ends; a decimal point is no end.
 _SENTENCE_END = re.compile(r"[.!?。！？](?=\s|$|[\"')\]])|\n|。")
 
 
@@ -96,34 +114,37 @@ def _pattern(markers: tuple[str, ...]) -> re.Pattern[str]:
     )
 
 
-def _marker_ends(text: str, markers: Sequence[str]) -> list[int]:
-    """Where each marker of the text ends, in order. Words are found by `str.find`, several times faster than by a pattern."""
-    if markers:
-        return [found.end() for found in _pattern(tuple(markers)).finditer(text)]
-    ends = [arrow.end() for arrow in _ARROW.finditer(text)] if "-->" in text else []
-    at = text.find("####")
+def _places(text: str, word: str) -> Iterator[int]:
+    """Yield where a word begins; `str.find` is several times faster than a pattern."""
+    at = text.find(word)
     while at >= 0:
-        ends.append(at + 4)
-        at = text.find("####", at + 4)
+        yield at
+        at = text.find(word, at + len(word))
+
+
+def _marker_ends(text: str, markers: Sequence[str]) -> list[int]:
+    """Return where each marker of the text ends, in order; tags count whatever the markers are."""
+    ends = [at + len(_TAG) for at in _places(text, _TAG)]
+    if markers:
+        return sorted(ends + [found.end() for found in _pattern(tuple(markers)).finditer(text)])
+    ends += [arrow.end() for arrow in _ARROW.finditer(text)] if "-->" in text else []
+    ends += [at + 4 for at in _places(text, "####")]
     lower = text.lower()
     if len(lower) != len(text):
-        lower = "".join(small if len(small := letter.lower()) == 1 else letter for letter in text)
-    for word, pattern in _WORDS_ASCII if text.isascii() else _WORDS:
-        at = lower.find(word)
-        while at >= 0:
+        lower = "".join(small if len(small := one.lower()) == 1 else one for one in text)
+    for word, pattern in (
+        _WORDS if not text.isascii() else [one for one in _WORDS if one[0].isascii()]
+    ):
+        for at in _places(lower, word):
             found = pattern.match(text, at)
-            if (
-                found
-                and not _REMARK.match(text, found.end())
-                and not _is_goal(lower[max(0, at - 48) : at])
-            ):
+            remark = found and _REMARK.match(text, found.end())
+            if found and not remark and not _is_goal(lower[max(0, at - 48) : at]):
                 ends.append(found.end())
-            at = lower.find(word, at + len(word))
-    return sorted(ends) if len(ends) > 1 else ends
+    return sorted(ends)
 
 
 def _is_goal(before: str) -> bool:
-    """Whether the words before "answer" (lower case) end in a verb of seeking, articles aside."""
+    """Return whether the words before "answer" (lower case) end in a verb of seeking, articles aside."""
     words = before.split()
     while words and words[-1] in _ARTICLES:
         words.pop()
@@ -131,10 +152,10 @@ def _is_goal(before: str) -> bool:
 
 
 def reply(text: str, markers: Sequence[str] = ()) -> str:
-    """The part of a model's text that speaks for it: after hidden thinking, before a question it invented itself."""
-    cut = text.rfind(_THINK_END)
-    if cut >= 0:
-        text = text[cut + len(_THINK_END) :]
+    """Return the part of a model's text that speaks for it: behind its thinking, before a question it invented itself."""
+    text = split_thinking(text)[1]
+    # Thinking may also end behind other text; a cut to the last end is what all models mean.
+    text = text[text.rfind("</think>") + len("</think>") :] if "</think>" in text else text
     if "\n" in text and _NEW_QUESTION.search(text):
         ends = _marker_ends(text, markers)
         question = _NEW_QUESTION.search(text, ends[0]) if ends else None
@@ -144,43 +165,62 @@ def reply(text: str, markers: Sequence[str] = ()) -> str:
 
 
 def conclusion(text: str, markers: Sequence[str] = ()) -> str | None:
-    """What follows the last marker with text behind it, or None where no marker occurs; "" where all of them are bare."""
+    """Return what follows the last marker with text behind it; None without a marker, "" where all of them are bare."""
     ends = _marker_ends(text, markers)
     for end in reversed(ends):
-        if _SOMETHING.search(text, end):
-            return text[end:]
+        found = _SOMETHING.search(text, end)
+        if found and not text.startswith(_TAG_END, found.start()):
+            start = max(end, found.start() - 40)
+            return text[start : start + WINDOW].partition(_TAG_END)[0]
     return "" if ends else None
 
 
-def boxes(text: str) -> list[str]:
-    r"""Contents of all `\boxed{...}` and `\fbox{...}` of the text in order, braces matched; an unclosed box is skipped."""
-    if "box" not in text:
-        return []
-    found: list[tuple[int, str]] = []
+def concluded(
+    text: str,
+    markers: Sequence[str],
+    first: Callable[[str], str | None],
+    last: Callable[[str], str | None],
+    boxed: Callable[[str], str | None] | None = None,
+) -> str | None:
+    """Return the answer of a text by the one precedence: its conclusion, its last box, its last candidate.
+
+    `first` reads a conclusion, `boxed` a box (default: `first`), and `last` the end of a text that has neither.
+    """
+    text = reply(text, markers)
+    tail = conclusion(text, markers)
+    if tail is not None and (answer := first(tail)) is not None:
+        return answer
+    box = last_box(text)
+    if box is not None and (answer := (boxed or first)(box[:WINDOW])) is not None:
+        return answer
+    return None if tail is not None else last(text[-WINDOW:])
+
+
+def last_box(text: str) -> str | None:
+    r"""Return the content of the last `\boxed{...}` or `\fbox{...}` that is not empty, braces matched, or None.
+
+    An unclosed box is skipped.
+    """
     open_braces: list[tuple[int, bool]] = []
-    for brace in _BRACE.finditer(text):
+    last: tuple[int, int] | None = None
+    for brace in _BRACE.finditer(text) if "box" in text else ():
         if brace[0] != "}":
             open_braces.append((brace.end(), len(brace[0]) > 1))
         elif open_braces:
             start, is_box = open_braces.pop()
-            if is_box:
-                found.append((start, text[start : brace.start()]))
-    return [content for _, content in sorted(found)]
-
-
-def last_box(text: str) -> str | None:
-    r"""Content of the last `\boxed{...}` that is not empty, or None."""
-    found = [content for content in boxes(text) if content.strip()]
-    return found[-1] if found else None
+            inner = is_box and (last is None or start > last[0])
+            if inner and text[start : min(brace.start(), start + WINDOW)].strip():
+                last = (start, brace.start())
+    return text[last[0] : last[1]] if last else None
 
 
 def negated(text: str, start: int) -> bool:
-    """Whether the candidate that begins at `start` is denied by the words before it ("not B", "rather than 12")."""
+    """Return whether the candidate that begins at `start` is denied by the words before it ("not B", "rather than 12")."""
     return _NEGATION.search(text[max(0, start - 48) : start]) is not None
 
 
 def sentence(text: str) -> str:
-    """The first sentence of a text that is more than white space; line ends close a sentence."""
+    """Return the first sentence of a text that is more than white space; line ends close a sentence."""
     text = text.lstrip(" \t\r\n.:;,*")
     end = _SENTENCE_END.search(text)
     return text[: end.start()] if end else text
@@ -219,5 +259,5 @@ _DIGITS = _digit_table()
 
 
 def ascii_digits(text: str) -> str:
-    """The text with every script's decimal digits, signs and separators, and wide letters, in ASCII ("٣٫٥", "３．５": "3.5")."""
+    """Return the text with every script's decimal digits, signs and separators, and wide letters, in ASCII ("٣٫٥", "３．５": "3.5")."""
     return text if text.isascii() else text.translate(_DIGITS)
