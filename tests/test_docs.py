@@ -18,7 +18,7 @@ import cotdistill
 from cotdistill import plugins
 from cotdistill.answers.number import Number
 from cotdistill.contracts import Method, Split, Task
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.records import Example, Question
 from cotdistill.teachers.scripted import Scripted
 from cotdistill.testing.tiny import tiny_checkpoint
@@ -62,7 +62,7 @@ def test_the_guide_to_a_method(package: Path) -> None:
     (package / "method_of_the_guide.py").write_text(code, "utf-8")
     method = plugins.build("methods", "method_of_the_guide:AnswerThenReason", Method)
     question = Question("q1", "What is 3 + 8?", "11")
-    ask = Asker(
+    ask = ModelClient(
         {
             "teacher": Scripted(replies=" It adds up.").open(),
             "student": Scripted(replies="11 because 7").open(),

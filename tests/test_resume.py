@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -56,14 +55,6 @@ def completions(run: Path) -> int:
         return 0
     finally:
         database.close()
-
-
-def sessions(run: Path) -> list[dict[str, Any]]:
-    """What each call noted in the ledger, the oldest first; a killed stage notes nothing."""
-    if not (run / "ledger.json").exists():
-        return []
-    latest = read_json(run / "ledger.json")
-    return [*latest.pop("earlier"), latest]
 
 
 def results(run: Path) -> dict[str, bytes]:
@@ -115,19 +106,10 @@ def test_kill_and_run_again(stage: str, undisturbed: Path, tmp_path: Path) -> No
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    arrived, earlier = completions(run), len(sessions(run))
     finish(tmp_path)
     assert results(run) == results(undisturbed)
-    teacher = [
-        session["roles"]["teacher"]
-        for session in sessions(run)[earlier:]
-        if "teacher" in session["roles"]
-    ]
-    assert (
-        arrived + sum(session["completions"] for session in teacher)
-        == completions(run)
-        == completions(undisturbed)
-    )
+    spent = read_json(run / "ledger.json")["roles"]["teacher"]
+    assert spent["completions"] == completions(run) == completions(undisturbed)
 
 
 def test_interrupt_says_how_to_go_on(undisturbed: Path, tmp_path: Path) -> None:

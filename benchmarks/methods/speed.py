@@ -27,7 +27,7 @@ from cotdistill.engines.transformers import ModelEngine, TransformersEngine
 from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.model.batcher import BatchedModel
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.prompting.parts import question_block
 from cotdistill.records import Answer, Question, Request
 from cotdistill.strategies.calculator import Calculator
@@ -48,7 +48,9 @@ def train(
     """A checkpoint per role, trained briefly on gold: enough to write well-formed steps."""
 
     async def annotated() -> list[tuple[Question, object]]:
-        return [(q, one) for q in questions for one in await method.annotate(q, Asker({}), KIND)]
+        return [
+            (q, one) for q in questions for one in await method.annotate(q, ModelClient({}), KIND)
+        ]
 
     pairs = asyncio.run(annotated())
     settings = TrainSettings(epochs=2, batch_size=16, learning_rate=1.5e-3, selection="last")
@@ -65,7 +67,7 @@ async def answer(
 ) -> tuple[float, float, list[Answer]]:
     """Processor seconds, seconds by the clock, and answers for all questions at once."""
     models = {role: BatchedModel(engine, rules=strategy.rules) for role, engine in engines.items()}
-    async with Asker(models) as ask:
+    async with ModelClient(models) as ask:
 
         async def solve(question: Question, ask: Ask) -> Answer:
             return await method.solve(question, ask, KIND)

@@ -48,11 +48,14 @@ __all__ = [
     "Executor",
     "Filter",
     "Job",
+    "Meter",
+    "MeteredModel",
     "Method",
     "Model",
     "Objective",
     "Operational",
     "Plugin",
+    "Price",
     "Solve",
     "Split",
     "Strategy",
@@ -64,6 +67,7 @@ __all__ = [
     "TokenRule",
     "TrainResult",
     "TrainSettings",
+    "Usage",
     "silent",
 ]
 
@@ -177,6 +181,87 @@ class Model(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that one call was charged for; cached ones are part of the prompt's.
+
+    `estimated`: the endpoint reported none, so they were estimated from characters.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars per million tokens; `cached_input` is the price of cached prompt tokens."""
+
+    input: float
+    output: float
+    cached_input: float | None = None
+
+    def cost(self, usage: Usage) -> float:
+        """Return the dollars that a call with this usage costs."""
+        cached_price = self.input if self.cached_input is None else self.cached_input
+        cached = usage.cached_prompt_tokens
+        fresh = (usage.prompt_tokens - cached) * self.input
+        return (fresh + cached * cached_price + usage.completion_tokens * self.output) / 1e6
+
+
+class Meter(Protocol):
+    """What a run gives to a model that is charged for its calls."""
+
+    @property
+    def answered_before(self) -> bool:
+        """Whether a model of this identity has answered in this run or an earlier one."""
+        ...
+
+    async def reserve(self, most: Usage) -> int:
+        """Wait until a call that may use so much fits the run's budget; call before each one.
+
+        Raises:
+            BudgetSpent: it never will.
+        """
+        ...
+
+    def settle(self, reservation: int, usage: Usage | None) -> None:
+        """Book what the call really used; None where it was not charged."""
+        ...
+
+    def count(self, event: str) -> None:
+        """Count an event for the run's ledger, such as "requests"."""
+        ...
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep a small JSON value beside the completions (a batch under way); None removes it."""
+        ...
+
+    def notes(self, prefix: str) -> dict[str, Any]:
+        """Return the kept values whose names start with `prefix`."""
+        ...
+
+
+@runtime_checkable
+class MeteredModel(Protocol):
+    """A model whose calls are charged: it knows its price and books each call with a meter.
+
+    The tokens of other models are booked from their completions.
+    """
+
+    @property
+    def price(self) -> Price | None:
+        """None where it is not known."""
+        ...
+
+    def attach(self, meter: Meter) -> None: ...
+
+    def present(self, completion: Completion) -> Completion:
+        """Return a logged completion as methods shall see it (see the teacher's `rationale`)."""
+        ...
 
 
 class Teacher(Plugin):

@@ -22,7 +22,9 @@ from enum import StrEnum
 from typing import Any, Literal, Self, TypeAlias
 
 __all__ = [
+    "BARE_WORDS",
     "NO_ANSWER",
+    "REFUSED",
     "Answer",
     "Completion",
     "Example",
@@ -41,6 +43,12 @@ __all__ = [
 
 NO_ANSWER: None = None
 """What `extract` returns when a text holds no answer. It is never equal to any gold answer."""
+
+BARE_WORDS = 12
+"""A reply of at most so many words beside reasoning is an answer alone."""
+
+REFUSED = "content_filter"
+"""Finish reason of a completion that the endpoint refused for good; its text says why."""
 
 
 class Record:
@@ -204,6 +212,11 @@ class Completion(Record):
     cached_prompt_tokens: int = 0
     logprob: float | None = None
     key: str = ""
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether the text is an answer alone and the rationale is the reasoning beside it."""
+        return bool(self.reasoning) and 0 < len(self.text.split()) <= BARE_WORDS
 
 
 @dataclass(frozen=True, slots=True)

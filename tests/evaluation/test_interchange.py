@@ -88,11 +88,11 @@ def test_recordings_are_what_the_recorded_teacher_reads(tmp_path: Path) -> None:
     question = Question("multiarith/3", "Ana has 3 pens and buys 8. How many?", "11")
 
     async def annotate() -> Any:
-        from cotdistill.model.client import Asker
+        from cotdistill.model.client import ModelClient
         from cotdistill.model.completion_log import CompletionLog
 
         with CompletionLog(tmp_path / "log.sqlite") as log:
-            async with Asker({"teacher": Recorded(files=(path,)).open()}, log) as ask:
+            async with ModelClient({"teacher": Recorded(files=(path,)).open()}, log) as ask:
                 return await FineTuneCot(samples=2).annotate(question, ask, Number())
 
     rationales = asyncio.run(annotate())

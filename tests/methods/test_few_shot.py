@@ -2,14 +2,14 @@ import asyncio
 
 from cotdistill.answers.number import Number
 from cotdistill.methods.few_shot import FewShot
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.records import Question
 from cotdistill.teachers.scripted import Scripted
 
 
 def test_exemplars_show_answers_alone(apples: Question, pens: Question) -> None:
     method = FewShot(shots=1).with_exemplars([pens])
-    ask = Asker({"teacher": Scripted(replies=" 11.").open()})
+    ask = ModelClient({"teacher": Scripted(replies=" 11.").open()})
     answer = asyncio.run(method.solve(apples, ask, Number()))
     assert answer.answer == "11"
     assert answer.trace[0]["prompt"] == (

@@ -7,14 +7,14 @@ from cotdistill.answers.choice import Choice
 from cotdistill.answers.number import Number
 from cotdistill.errors import DataError
 from cotdistill.methods.few_shot_cot import FewShotCot
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.records import Question
 from cotdistill.teachers.scripted import Scripted
 
 
 def test_exemplars_end_with_the_answer_sentence(apples: Question, pens: Question) -> None:
     method = FewShotCot(shots=1).with_exemplars([pens])
-    ask = Asker(
+    ask = ModelClient(
         {"teacher": Scripted(replies=" 3 + 8 = 11. The answer is 11.\n\nQ: Another").open()}
     )
     answer = asyncio.run(method.solve(apples, ask, Number()))
@@ -26,7 +26,7 @@ def test_exemplars_end_with_the_answer_sentence(apples: Question, pens: Question
 
 
 def test_options_are_answered_by_letter(apples: Question, quiz: Question) -> None:
-    ask = Asker({"teacher": Scripted(replies=" Birds fly. The answer is (B).").open()})
+    ask = ModelClient({"teacher": Scripted(replies=" Birds fly. The answer is (B).").open()})
     answer = asyncio.run(FewShotCot(shots=1).with_exemplars([quiz]).solve(quiz, ask, Choice()))
     assert answer.answer == "B"
     assert "so it is (B). The answer is (B).\n\n" in answer.trace[0]["prompt"]

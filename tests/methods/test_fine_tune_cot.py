@@ -5,7 +5,7 @@ import pytest
 from cotdistill.answers.number import Number
 from cotdistill.errors import PluginError, QuestionFailed
 from cotdistill.methods.fine_tune_cot import FineTuneCot
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.plugins import build
 from cotdistill.records import Example, Question, Rationale, Request
 from cotdistill.teachers.scripted import Scripted
@@ -29,7 +29,9 @@ class Recorder:
 
 def annotate(method: FineTuneCot, question: Question, teacher: Recorder) -> list[Rationale]:
     return asyncio.run(
-        method.annotate(question, Asker({"teacher": Scripted(replies=teacher).open()}), Number())
+        method.annotate(
+            question, ModelClient({"teacher": Scripted(replies=teacher).open()}), Number()
+        )
     )
 
 
@@ -105,7 +107,9 @@ def test_without_a_second_call_the_answer_is_read_from_the_reply(apples: Questio
 
 
 def test_gold_rationales_are_the_other_source(apples: Question) -> None:
-    (rationale,) = asyncio.run(FineTuneCot(source="gold").annotate(apples, Asker({}), Number()))
+    (rationale,) = asyncio.run(
+        FineTuneCot(source="gold").annotate(apples, ModelClient({}), Number())
+    )
     assert (rationale.text, rationale.answer, rationale.source) == (apples.rationale, "11", "gold")
 
 
@@ -118,6 +122,6 @@ def test_the_target_ends_with_gold(apples: Question, quiz: Question) -> None:
 
 
 def test_the_student_answer_is_read_after_the_marker(apples: Question) -> None:
-    ask = Asker({"student": Scripted(replies=" 3 + 8 = 11. --> 11").open()})
+    ask = ModelClient({"student": Scripted(replies=" 3 + 8 = 11. --> 11").open()})
     answer = asyncio.run(FineTuneCot().solve(apples, ask, Number()))
     assert (answer.answer, answer.text) == ("11", " 3 + 8 = 11. --> 11")

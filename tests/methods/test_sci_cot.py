@@ -5,7 +5,7 @@ import pytest
 
 from cotdistill.answers.choice import Choice
 from cotdistill.methods.sci_cot import SciCot, block, teacher_prompt
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.records import Completion, Prompt, Question, Rationale
 from cotdistill.teachers.scripted import Scripted
 
@@ -37,7 +37,7 @@ def test_the_teacher_explains_the_answer_it_is_given(quiz: Question) -> None:
 def test_what_a_rationale_concludes(
     quiz: Question, hint: bool, reply: str, answer: str | None
 ) -> None:
-    ask = Asker({"teacher": Scripted(replies=reply).open()})
+    ask = ModelClient({"teacher": Scripted(replies=reply).open()})
     (rationale,) = asyncio.run(SciCot(hint=hint).annotate(quiz, ask, Choice()))
     assert rationale.answer == answer
     assert "The answer is" not in rationale.text
@@ -84,7 +84,7 @@ def test_rounds(settings: dict[str, Any], rounds: tuple[tuple[str, ...], ...]) -
 def test_the_answer_model_learns_from_what_the_first_stage_writes(
     quiz: Question, train: Any, texts: list[str]
 ) -> None:
-    ask = Asker({"rationale": Scripted(replies={BLOCK: " Solution: It flies."}).open()})
+    ask = ModelClient({"rationale": Scripted(replies={BLOCK: " Solution: It flies."}).open()})
     revised = asyncio.run(SciCot(train_rationale=train).revise(quiz, [TAUGHT], ask, Choice(), 1))
     assert [rationale.text for rationale in revised] == texts
     assert revised[-1].source == "student"
@@ -186,7 +186,7 @@ def test_one_stage_baselines(quiz: Question, stages: Any, target: str) -> None:
     method = SciCot(stages=stages)
     (example,) = method.examples(quiz, TAUGHT)
     assert (example.role, example.target) == ("student", target)
-    ask = Asker({"student": Scripted(replies=f" {target} ").open()})
+    ask = ModelClient({"student": Scripted(replies=f" {target} ").open()})
     assert asyncio.run(method.solve(quiz, ask, Choice())).answer == "B"
 
 
@@ -197,7 +197,7 @@ def test_the_answer_is_inferred_from_the_rationale(
     quiz: Question, test_rationale: Any, writer: str
 ) -> None:
     answerer = Scripted(replies={"Solution: Wings fly.\nAnswer:": " The answer is (B)."})
-    ask = Asker(
+    ask = ModelClient(
         {writer: Scripted(replies=" Solution: Wings fly.").open(), "answer": answerer.open()}
     )
     answer = asyncio.run(SciCot(test_rationale=test_rationale).solve(quiz, ask, Choice()))

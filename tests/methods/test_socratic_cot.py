@@ -7,7 +7,7 @@ from cotdistill.answers.number import Number
 from cotdistill.answers.yes_no import YesNo
 from cotdistill.errors import DataError
 from cotdistill.methods.socratic_cot import SocraticCot, read_steps
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.records import Question, Rationale, Step
 from cotdistill.teachers.scripted import Scripted
 
@@ -17,7 +17,7 @@ DECOMPOSITION = (
 
 
 def rationale_of(question: Question, reply: str = DECOMPOSITION) -> Rationale:
-    ask = Asker(
+    ask = ModelClient(
         {"teacher": Scripted(replies={"Break the question into sub-questions": reply}).open()}
     )
     (rationale,) = asyncio.run(SocraticCot().annotate(question, ask, Number()))
@@ -48,12 +48,16 @@ def test_a_sub_answer_of_another_kind_is_its_last_word() -> None:
 
 
 def test_gold_steps_are_the_other_source(apples: Question) -> None:
-    (rationale,) = asyncio.run(SocraticCot(source="gold").annotate(apples, Asker({}), Number()))
+    (rationale,) = asyncio.run(
+        SocraticCot(source="gold").annotate(apples, ModelClient({}), Number())
+    )
     assert (rationale.steps, rationale.source, rationale.answer) == (apples.steps, "gold", "11")
     written = dataclasses.replace(
         apples, steps=(), rationale="How many? ** 3 + 8 = <<3+8=11>>11 apples."
     )
-    (rationale,) = asyncio.run(SocraticCot(source="gold").annotate(written, Asker({}), Number()))
+    (rationale,) = asyncio.run(
+        SocraticCot(source="gold").annotate(written, ModelClient({}), Number())
+    )
     assert rationale.steps == (Step("How many?", "3 + 8 = <<3+8=11>>11 apples.", "11"),)
 
 
@@ -64,7 +68,7 @@ def test_gold_steps_without_sub_questions_are_refused(
     with pytest.raises(DataError, match="q1 has no gold sub-questions"):
         asyncio.run(
             SocraticCot(source="gold").annotate(
-                dataclasses.replace(apples, steps=steps), Asker({}), Number()
+                dataclasses.replace(apples, steps=steps), ModelClient({}), Number()
             )
         )
 
@@ -95,7 +99,7 @@ def test_the_unified_student_writes_both(apples: Question) -> None:
         "How many at first? ** Ana has 3 apples. | How many then? ** 3 + 8 = 11 apples. | #### 11"
     )
     assert (example.role, example.prompt, example.target) == ("student", apples.text, target)
-    ask = Asker({"student": Scripted(replies=f" {target}").open()})
+    ask = ModelClient({"student": Scripted(replies=f" {target}").open()})
     assert asyncio.run(method.solve(apples, ask, Number())).answer == "11"
 
 
@@ -113,7 +117,7 @@ DECOMPOSER = Scripted(
 
 
 def test_the_students_take_turns_until_done(apples: Question) -> None:
-    ask = Asker({"decomposer": DECOMPOSER.open(), "solver": SOLVER.open()})
+    ask = ModelClient({"decomposer": DECOMPOSER.open(), "solver": SOLVER.open()})
     answer = asyncio.run(SocraticCot().solve(apples, ask, Number()))
     assert answer.answer == "11"
     assert [entry["role"] for entry in answer.trace] == ["decomposer", "solver"] * 2 + [
@@ -129,7 +133,7 @@ def test_the_students_take_turns_until_done(apples: Question) -> None:
 def test_a_decomposer_that_repeats_itself_or_stops_at_once_ends_it(
     apples: Question, replies: str, turns: int
 ) -> None:
-    ask = Asker({"decomposer": Scripted(replies=replies).open(), "solver": SOLVER.open()})
+    ask = ModelClient({"decomposer": Scripted(replies=replies).open(), "solver": SOLVER.open()})
     answer = asyncio.run(SocraticCot().solve(apples, ask, Number()))
     assert len(answer.trace) == turns
     assert answer.answer == ("3" if turns == 3 else None)
@@ -139,7 +143,7 @@ def test_a_last_turn_that_is_cut_does_not_hand_on_an_earlier_result(apples: Ques
     solver = Scripted(
         replies={"How many then? **": " 3 + 8 = 11", "How many at first? **": " Ana has 3. --> 3"}
     )
-    ask = Asker({"decomposer": DECOMPOSER.open(), "solver": solver.open()})
+    ask = ModelClient({"decomposer": DECOMPOSER.open(), "solver": solver.open()})
     assert asyncio.run(SocraticCot().solve(apples, ask, Number())).answer == "11"
 
 
@@ -154,7 +158,7 @@ def test_there_is_a_limit_of_steps(apples: Question) -> None:
         return f" Question {ever_new.count}?"
 
     ever_new.count = 0
-    ask = Asker(
+    ask = ModelClient(
         {
             "decomposer": Scripted(replies=ever_new).open(),
             "solver": Scripted(replies=" 1. --> 1").open(),
@@ -169,5 +173,5 @@ def test_gold_sub_questions_are_the_upper_bound(apples: Question) -> None:
         replies={"has she then? **": " 3 + 8 = 11. --> 11", "at first? **": " Ana has 3. --> 3"}
     )
     method = SocraticCot(sub_questions="gold")
-    answer = asyncio.run(method.solve(apples, Asker({"solver": solver.open()}), Number()))
+    answer = asyncio.run(method.solve(apples, ModelClient({"solver": solver.open()}), Number()))
     assert (answer.answer, method.rounds) == ("11", (("solver",),))

@@ -6,7 +6,7 @@ import pytest
 from cotdistill.answers.number import Number
 from cotdistill.errors import DataError
 from cotdistill.methods.star import Star
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.prompting.parts import cot_exemplar, cot_query
 from cotdistill.records import Question, Rationale
 from cotdistill.teachers.scripted import Scripted
@@ -16,7 +16,7 @@ FIRST = [Rationale("q1", "3 + 8 = 11.", "11")]
 
 def revise(method: Star, question: Question, *replies: str, hinted: str = "") -> list[Rationale]:
     scripts = {"Answer: 11": hinted, "Ana": replies} if hinted else {"Ana": replies}
-    ask = Asker({"student": Scripted(replies=scripts).open()})
+    ask = ModelClient({"student": Scripted(replies=scripts).open()})
     return asyncio.run(method.revise(question, FIRST, ask, Number(), 1))
 
 
@@ -68,7 +68,7 @@ def test_round_zero_has_three_sources(
             "Ana": " 3 + 8 = 11. The answer is 11.",
         }
     )
-    ask = Asker({asked: script.open()} if asked else {})
+    ask = ModelClient({asked: script.open()} if asked else {})
     method = Star.model_validate({"start": start, "shots": 1})
     assert method.exemplar_count == (1 if start == "base" else 0)
     (rationale,) = asyncio.run(method.with_exemplars([pens]).annotate(apples, ask, Number()))
@@ -81,7 +81,7 @@ def test_the_base_is_not_shown_the_rationale_it_is_asked_for(
 ) -> None:
     method = Star(start="base", shots=2).with_exemplars([apples, pens])
     prompt = f"{cot_exemplar(pens)}\n\n{cot_query(apples)}"
-    ask = Asker(
+    ask = ModelClient(
         {
             "base": Scripted(
                 replies=lambda request, _: " Yes." if request.prompt == prompt else " No."
@@ -96,11 +96,11 @@ def test_gold_must_be_there(apples: Question) -> None:
     with pytest.raises(DataError, match="q1 has no gold rationale"):
         asyncio.run(
             Star(start="gold").annotate(
-                dataclasses.replace(apples, rationale=""), Asker({}), Number()
+                dataclasses.replace(apples, rationale=""), ModelClient({}), Number()
             )
         )
 
 
 def test_the_student_answers(apples: Question) -> None:
-    ask = Asker({"student": Scripted(replies=" 3 + 8 = 11. --> 11").open()})
+    ask = ModelClient({"student": Scripted(replies=" 3 + 8 = 11. --> 11").open()})
     assert asyncio.run(Star().solve(apples, ask, Number())).answer == "11"

@@ -2,7 +2,7 @@ import asyncio
 
 from cotdistill.answers.number import Number
 from cotdistill.methods.step_by_step import StepByStep
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.prompting.parts import cot_exemplar, cot_query
 from cotdistill.records import Question, Rationale
 from cotdistill.teachers.scripted import Scripted
@@ -36,7 +36,7 @@ def test_both_tasks_count_alike_however_long_they_are() -> None:
 
 
 def test_rationales_come_from_few_shot_prompts(apples: Question, pens: Question) -> None:
-    ask = Asker(
+    ask = ModelClient(
         {
             "teacher": Scripted(
                 replies={"A: Bo has 2 pens.": " 3 + 8 = 11. The answer is 11."}
@@ -51,7 +51,7 @@ def test_rationales_come_from_few_shot_prompts(apples: Question, pens: Question)
 def test_a_question_is_not_shown_its_own_rationale(apples: Question, pens: Question) -> None:
     method = StepByStep(shots=2).with_exemplars([apples, pens])
     prompt = f"{cot_exemplar(pens)}\n\n{cot_query(apples)}"
-    ask = Asker(
+    ask = ModelClient(
         {
             "teacher": Scripted(
                 replies=lambda request, _: " Yes." if request.prompt == prompt else " No."
@@ -63,6 +63,6 @@ def test_a_question_is_not_shown_its_own_rationale(apples: Question, pens: Quest
 
 
 def test_the_answer_needs_no_rationale(apples: Question) -> None:
-    ask = Asker({"student": Scripted(replies={"predict: Ana": " 11"}).open()})
+    ask = ModelClient({"student": Scripted(replies={"predict: Ana": " 11"}).open()})
     answer = asyncio.run(StepByStep().solve(apples, ask, Number()))
     assert (answer.answer, len(answer.trace)) == ("11", 1)

@@ -4,7 +4,7 @@ import pytest
 
 from cotdistill.answers.number import Number
 from cotdistill.methods.tslm import Tslm
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.prompting.parts import exemplar_prompt, hint_exemplar, hint_query
 from cotdistill.records import Example, Question
 from cotdistill.teachers.scripted import Scripted
@@ -30,7 +30,9 @@ def test_the_hint_stands_before_the_rationale(
 ) -> None:
     method = Tslm(hint=hint, shots=1).with_exemplars([pens])
     assert method.teacher_prompt(apples) == prompt
-    ask = Asker({"teacher": Scripted(replies={prompt: " 3 + 8 = 11. The answer is 11."}).open()})
+    ask = ModelClient(
+        {"teacher": Scripted(replies={prompt: " 3 + 8 = 11. The answer is 11."}).open()}
+    )
     (rationale,) = asyncio.run(method.annotate(apples, ask, Number()))
     assert (rationale.text, rationale.answer) == ("3 + 8 = 11.", "11")
 
@@ -45,7 +47,7 @@ def test_an_exemplar_is_left_out_of_its_own_prompt_alone(
 
 
 def test_a_rationale_that_ends_elsewhere_says_so(apples: Question) -> None:
-    ask = Asker(
+    ask = ModelClient(
         {
             "teacher": Scripted(
                 replies=(" 3 + 8 = 12. The answer is 12.", " 11. The answer is 11.")
@@ -57,11 +59,11 @@ def test_a_rationale_that_ends_elsewhere_says_so(apples: Question) -> None:
 
 
 def test_the_student_learns_rationale_and_answer_sentence(apples: Question, quiz: Question) -> None:
-    ask = Asker({"teacher": Scripted(replies=" 3 + 8 = 11. The answer is 11.").open()})
+    ask = ModelClient({"teacher": Scripted(replies=" 3 + 8 = 11. The answer is 11.").open()})
     (rationale,) = asyncio.run(Tslm().annotate(apples, ask, Number()))
     target = "3 + 8 = 11. The answer is 11."
     assert list(Tslm().examples(apples, rationale)) == [
         Example("student", apples.text, target, group="q1")
     ]
-    student = Asker({"student": Scripted(replies=f" {target}").open()})
+    student = ModelClient({"student": Scripted(replies=f" {target}").open()})
     assert asyncio.run(Tslm().solve(apples, student, Number())).answer == "11"

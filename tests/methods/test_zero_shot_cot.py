@@ -2,7 +2,7 @@ import asyncio
 
 from cotdistill.answers.number import Number
 from cotdistill.methods.zero_shot_cot import ZeroShotCot
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.records import Question
 from cotdistill.teachers.scripted import Scripted
 
@@ -10,7 +10,9 @@ from cotdistill.teachers.scripted import Scripted
 def test_the_second_call_concludes_the_first(apples: Question) -> None:
     replies = {"Therefore, the answer is": " 11. She has 11 of 20.", "step by step": " 3 + 8 = 11."}
     answer = asyncio.run(
-        ZeroShotCot().solve(apples, Asker({"teacher": Scripted(replies=replies).open()}), Number())
+        ZeroShotCot().solve(
+            apples, ModelClient({"teacher": Scripted(replies=replies).open()}), Number()
+        )
     )
     assert answer.answer == "11"
     assert answer.text == "3 + 8 = 11.\nTherefore, the answer is 11. She has 11 of 20."

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from cotdistill.errors import QuestionFailed
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.prompting.transcript import one, reasoning_of, sentences
 from cotdistill.records import Completion, Request
 from cotdistill.teachers.scripted import Scripted
@@ -42,12 +42,12 @@ def test_a_teacher_without_a_completion_fails_the_question_alone() -> None:
         async def close(self) -> None: ...
 
     with pytest.raises(QuestionFailed) as failure:
-        asyncio.run(one(Asker({"teacher": Empty()}), "Q: what?"))
+        asyncio.run(one(ModelClient({"teacher": Empty()}), "Q: what?"))
     assert failure.value.reason == "no completion"
 
 
 def test_an_answer_sums_its_asks() -> None:
     assert (
-        asyncio.run(one(Asker({"teacher": Scripted(replies=" yes").open()}), "Q: ok?")).text
+        asyncio.run(one(ModelClient({"teacher": Scripted(replies=" yes").open()}), "Q: ok?")).text
         == " yes"
     )

@@ -13,7 +13,7 @@ import pytest
 
 from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.errors import BudgetSpent, DataError, FatalTeacherError
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.model.ledger import Budget
 from cotdistill.records import Question, Rationale, Request
@@ -46,10 +46,10 @@ def questions(count: int) -> Iterator[Question]:
 
 def run(
     teacher: Scripted, out: Path, count: int, log: Path | None = None, **settings: Any
-) -> tuple[Any, Asker]:
-    async def main() -> tuple[GenerateCounts, Asker]:
+) -> tuple[Any, ModelClient]:
+    async def main() -> tuple[GenerateCounts, ModelClient]:
         opened = CompletionLog(log) if log else None
-        ask = Asker({"teacher": teacher.open()}, opened, budget=settings.pop("budget", None))
+        ask = ModelClient({"teacher": teacher.open()}, opened, budget=settings.pop("budget", None))
         method = TwoCalls(samples=settings.pop("samples", 1))
         try:
             return await generate_rationales(
@@ -88,7 +88,7 @@ def test_text_no_file_can_hold_and_numbers_no_json_has_do_not_stop_the_run(tmp_p
             return [Rationale(question.id, "half a pair: \ud83d", None, extra={"big": 2**70})]
 
     out = tmp_path / "r.jsonl"
-    asyncio.run(generate_rationales(questions(2), Odd(), Asker({}), AnswerType(), out))
+    asyncio.run(generate_rationales(questions(2), Odd(), ModelClient({}), AnswerType(), out))
     assert [Rationale.from_json(row["rationales"][0]).text for row in rows(out)] == [
         "half a pair: \ud83d"
     ] * 2
@@ -97,7 +97,7 @@ def test_text_no_file_can_hold_and_numbers_no_json_has_do_not_stop_the_run(tmp_p
 
 def test_where_nothing_is_waited_for_others_have_their_turn(tmp_path: Path) -> None:
     async def main() -> None:
-        ask = Asker({"teacher": Scripted().open()})
+        ask = ModelClient({"teacher": Scripted().open()})
         endless = (Question(str(n), "Is it?") for n in itertools.count())
         job = asyncio.create_task(
             generate_rationales(
@@ -150,7 +150,7 @@ def test_a_slow_question_holds_up_no_other(tmp_path: Path) -> None:
     generate._InOrder.HELD, held = 10, generate._InOrder.HELD
     try:
         out = tmp_path / "r.jsonl"
-        ask = Asker({"teacher": Scripted().open()})
+        ask = ModelClient({"teacher": Scripted().open()})
         asyncio.run(
             generate_rationales(questions(300), Slow(), ask, AnswerType(), out, max_concurrency=4)
         )
@@ -192,7 +192,7 @@ def test_a_budget_stops_the_run_and_the_next_run_goes_on(tmp_path: Path) -> None
 
 def test_an_interrupt_cancels_what_is_under_way(tmp_path: Path) -> None:
     async def main() -> None:
-        ask = Asker({"teacher": Scripted(latency_s=60).open()})
+        ask = ModelClient({"teacher": Scripted(latency_s=60).open()})
         job = asyncio.create_task(
             generate_rationales(questions(10), TwoCalls(), ask, AnswerType(), tmp_path / "r.jsonl")
         )
@@ -212,7 +212,7 @@ def test_a_bad_line_among_the_questions_loses_nothing_that_was_asked(tmp_path: P
 
     async def main() -> None:
         with CompletionLog(tmp_path / "log.sqlite") as log:
-            async with Asker({"teacher": Scripted(latency_s=0.1).open()}, log) as ask:
+            async with ModelClient({"teacher": Scripted(latency_s=0.1).open()}, log) as ask:
                 await generate_rationales(
                     some_bad(), TwoCalls(), ask, AnswerType(), tmp_path / "r.jsonl"
                 )

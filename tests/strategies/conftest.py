@@ -8,7 +8,7 @@ import pytest
 from cotdistill.answers.number import Number
 from cotdistill.contracts import Ask, Method, Strategy
 from cotdistill.methods.fine_tune_cot import FineTuneCot
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.records import Answer, Question, Step
 from cotdistill.teachers.scripted import Scripted
 
@@ -49,6 +49,6 @@ def run(apples: Question) -> Run:
         async def solve(question: Question, ask: Ask) -> Answer:
             return await solver.solve(question, ask, kind)
 
-        return asyncio.run(strategy.run(solve, question, Asker(models), kind))
+        return asyncio.run(strategy.run(solve, question, ModelClient(models), kind))
 
     return run_strategy

@@ -11,7 +11,7 @@ from cotdistill.contracts import Ask, TrainSettings
 from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.model.batcher import BatchedModel
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.prompting.transcript import Transcript
 from cotdistill.records import Answer, Completion, Example, Question, Request
 from cotdistill.strategies.calculator import Calculator, CompletesEquations
@@ -124,7 +124,9 @@ def test_a_real_student_calculates_while_it_writes(run: Run, tmp_path: Path, fam
         written: list[str] = []
 
         async def answer() -> Answer:
-            async with Asker({"student": BatchedModel(engine, rules=strategy.rules)}) as asker:
+            async with ModelClient(
+                {"student": BatchedModel(engine, rules=strategy.rules)}
+            ) as asker:
 
                 async def ask(prompt: Any, **settings: Any) -> list[Completion]:
                     completions = await asker(prompt, **settings)

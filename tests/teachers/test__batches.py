@@ -15,7 +15,7 @@ import pytest
 
 from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.errors import FatalTeacherError
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.model.ledger import Ledger
 from cotdistill.records import Question, Rationale
@@ -43,7 +43,7 @@ def generate(
     async def main() -> tuple[GenerateCounts, Ledger]:
         questions = (Question(f"q/{n}", f"number {n}") for n in range(count))
         with CompletionLog(folder / "completions.sqlite") as log:
-            async with Asker({"teacher": teacher.open()}, log) as ask:
+            async with ModelClient({"teacher": teacher.open()}, log) as ask:
                 counts = await generate_rationales(
                     questions, TwoSamples(), ask, AnswerType(), folder / "r.jsonl"
                 )

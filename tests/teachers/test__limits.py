@@ -1,142 +1,126 @@
-"""Places, pace, back-off, and the waits an endpoint asks for."""
+"""Limits: how many requests are under way, how many a minute, how long a wait."""
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import time
+from email.utils import formatdate
 
 import pytest
 
-from cotdistill.teachers._limits import Pace, Places, backoff, requested_wait
+from cotdistill.teachers._limits import (
+    FIRST,
+    ConcurrencyLimiter,
+    RateLimiter,
+    backoff,
+    requested_wait,
+)
 
 
-async def replies(places: Places, share_congested: float, count: int) -> None:
-    for number in range(count):
-        await places.take()
-        places.give_back(
-            congested=(number * share_congested) % 1 >= 1 - share_congested
-            if share_congested
-            else False
-        )
+def proven(most: int) -> ConcurrencyLimiter:
+    limiter = ConcurrencyLimiter(most)
+    asyncio.run(limiter.acquire())
+    limiter.release(answered=True)
+    return limiter
 
 
-def test_a_few_refusals_cost_little_and_many_cost_much() -> None:
-    few, half, most = Places(64), Places(64), Places(64)
-    asyncio.run(replies(few, 0.05, 2000))
-    asyncio.run(replies(half, 0.5, 2000))
-    asyncio.run(replies(most, 0.95, 2000))
-    assert few.limit > 50
-    assert 4 < half.limit < 20
-    assert 1 <= most.limit < half.limit
+def test_a_handful_is_under_way_until_the_first_answer() -> None:
+    assert ConcurrencyLimiter(64).limit == FIRST
+    assert ConcurrencyLimiter(2).limit == 2
+    assert proven(64).limit == 64
 
 
-def test_the_limit_grows_back_to_the_most_there_may_be() -> None:
-    places = Places(32)
-    asyncio.run(replies(places, 0.95, 500))
-    assert places.limit < 10
-    asyncio.run(replies(places, 0.0, 2000))
-    assert places.limit == 32
+def test_no_more_than_the_limit_are_under_way_and_the_first_comes_first() -> None:
+    async def main() -> list[int]:
+        limiter, order = ConcurrencyLimiter(2), list[int]()
 
-
-def test_no_more_than_the_limit_are_under_way_and_order_is_kept() -> None:
-    async def main() -> None:
-        places, under_way, most, order = Places(3), 0, 0, []
-
-        async def one(number: int) -> None:
-            nonlocal under_way, most
-            await places.take()
+        async def work(number: int) -> None:
+            await limiter.acquire()
             order.append(number)
-            under_way += 1
-            most = max(most, under_way)
+            assert limiter._taken <= 2
             await asyncio.sleep(0.001)
-            under_way -= 1
-            places.give_back(congested=False)
+            limiter.release()
 
-        await asyncio.gather(*(one(number) for number in range(20)))
-        assert most == 3
-        assert order == list(range(20))
+        await asyncio.gather(*map(work, range(20)))
+        return order
 
-    asyncio.run(main())
+    assert asyncio.run(main()) == list(range(20))
 
 
-def test_a_cancelled_wait_leaves_no_hole() -> None:
+def test_a_place_given_to_a_cancelled_task_goes_to_the_next() -> None:
     async def main() -> None:
-        places = Places(1)
-        await places.take()
-        waiting = [asyncio.create_task(places.take()) for _ in range(3)]
+        limiter = ConcurrencyLimiter(1)
+        await limiter.acquire()
+        gone, next_one = (asyncio.create_task(limiter.acquire()) for _ in range(2))
         await asyncio.sleep(0)
-        waiting[0].cancel()
-        places.give_back(congested=False)
-        waiting[1].cancel()  # after it was given the place, before it ran
-        await asyncio.wait_for(waiting[2], 1)
+        limiter.release()
+        gone.cancel()
+        await asyncio.wait_for(next_one, 1)
+        assert limiter._taken == 1
 
     asyncio.run(main())
-
-
-def test_requests_and_tokens_are_spread_over_the_minute() -> None:
-    async def seconds(pace: Pace, requests: int, tokens: int) -> float:
-        began = time.monotonic()
-        for _ in range(requests):
-            await pace.wait(tokens)
-        return time.monotonic() - began
-
-    assert asyncio.run(seconds(Pace(None, None), 1000, 1)) < 0.2
-    assert 0.4 < asyncio.run(seconds(Pace(600, None), 15, 1)) < 1.0
-    assert 0.4 < asyncio.run(seconds(Pace(None, 60_000), 16, 100)) < 1.0
-
-
-def test_tokens_that_were_not_used_are_given_back() -> None:
-    async def main() -> float:
-        pace, began = Pace(None, 60_000), time.monotonic()
-        for _ in range(100):
-            await pace.wait(100)
-            pace.correct(100, 1)
-        return time.monotonic() - began
-
-    assert asyncio.run(main()) < 0.5
-
-
-def test_a_pause_holds_everything() -> None:
-    async def main() -> float:
-        pace, began = Pace(None, None), time.monotonic()
-        pace.pause(0.2)
-        await asyncio.gather(*(pace.wait(1) for _ in range(5)))
-        return time.monotonic() - began
-
-    assert 0.2 <= asyncio.run(main()) < 1
 
 
 @pytest.mark.parametrize(
-    ("headers", "expected"),
+    ("share", "low", "high"), [(0.0, 64, 64), (0.05, 50, 64), (0.4, 6, 30), (1.0, 1, 1)]
+)
+def test_the_limit_follows_the_share_of_refusals(share: float, low: int, high: int) -> None:
+    limiter, debt = proven(64), 0.0
+    for _ in range(5000):
+        limiter._taken += 1
+        debt += share
+        congested = debt >= 1
+        debt -= congested
+        limiter.release(answered=not congested, congested=congested)
+    assert low <= limiter.limit <= high
+
+
+def test_requests_and_tokens_a_minute_are_spread_evenly() -> None:
+    async def seconds(limiter: RateLimiter, count: int, tokens: int) -> float:
+        began = time.monotonic()
+        await asyncio.gather(*(limiter.wait(tokens) for _ in range(count)))
+        return time.monotonic() - began
+
+    assert asyncio.run(seconds(RateLimiter(None, None), 1000, 100)) < 0.1
+    assert 0.2 < asyncio.run(seconds(RateLimiter(6000, None), 130, 0)) < 0.6
+    assert 0.2 < asyncio.run(seconds(RateLimiter(None, 60_000), 13, 100)) < 0.6
+
+
+def test_a_reply_that_cost_less_than_was_thought_gives_the_rest_back() -> None:
+    limiter = RateLimiter(None, 60_000)
+    asyncio.run(limiter.wait(100_000))
+    limiter.correct(100_000, 10)
+    began = time.monotonic()
+    asyncio.run(limiter.wait(10))
+    assert time.monotonic() - began < 0.1
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
     [
-        ({}, None),
-        ({"retry-after": "2"}, 2.0),
+        ({}, 0),
+        ({"retry-after": "2"}, 2),
         ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
-        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 360.0),
-        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1h2m3.5s"}, 3723.5),
-        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "120ms"}, 0.12),
-        ({"x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "6m0s"}, None),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after": "0"}, 0),
+        ({"retry-after": "-5"}, 0),
+        ({"retry-after": "nan"}, 0),
+        ({"retry-after": "soon"}, 0),
+        ({"retry-after": formatdate(time.time() - 90, usegmt=True)}, 0),
+        ({"x-ratelimit-reset-requests": "1m2s", "x-ratelimit-remaining-requests": "0"}, 62),
+        ({"x-ratelimit-reset-tokens": "20ms", "x-ratelimit-remaining-tokens": "0"}, 0.02),
+        ({"x-ratelimit-reset-tokens": "20ms", "x-ratelimit-remaining-tokens": "9"}, 0),
     ],
 )
-def test_requested_wait(headers: dict[str, str], expected: float | None) -> None:
-    assert requested_wait(headers) == expected
+def test_what_an_endpoint_asks_for(headers: dict[str, str], seconds: float) -> None:
+    assert requested_wait(headers) == pytest.approx(seconds)
 
 
-def test_a_date_to_wait_for() -> None:
-    wait = requested_wait({"retry-after": email.utils.formatdate(time.time() + 30, usegmt=True)})
-    assert wait is not None
-    assert 27 < wait < 31
-    assert (
-        requested_wait({"retry-after": email.utils.formatdate(time.time() - 30, usegmt=True)}) == 0
-    )
+def test_a_date_ahead() -> None:
+    after = formatdate(time.time() + 30, usegmt=True)
+    assert 25 < requested_wait({"retry-after": after}) < 31
 
 
-def test_back_off_has_full_jitter_under_a_growing_bound() -> None:
-    waits = [[backoff(tries) for _ in range(300)] for tries in (1, 3, 20)]
-    assert 0.35 < max(waits[0]) <= 0.5
-    assert 1.5 < max(waits[1]) <= 2
-    assert 25 < max(waits[2]) <= 30
-    assert min(waits[2]) < 3
+def test_backing_off_has_a_roof() -> None:
+    assert max(backoff(1) for _ in range(200)) <= 0.5
+    assert 10 < max(backoff(10_000) for _ in range(200)) <= 30

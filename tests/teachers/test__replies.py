@@ -10,20 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from cotdistill.records import Completion
+from cotdistill.records import REFUSED, Completion
 from cotdistill.teachers._replies import (
     BadReply,
     cut_at_stops,
+    error_in,
     error_message,
     parse_json,
     read_completions,
-    split_thinking,
+    read_usage,
 )
 
 
 def read(data: dict[str, Any], samples: int = 1, **settings: Any) -> list[Completion]:
-    defaults: dict[str, Any] = {"chat": True, "prefill": "", "begin_sent": False, "stop": ()}
-    return read_completions(data, range(samples), **{**defaults, **settings})
+    defaults: dict[str, Any] = {"chat": True, "prefill": "", "prefill_sent": False, "stop": ()}
+    usage = read_usage(data, b"", b"")
+    return read_completions(data, range(samples), usage, **{**defaults, **settings})
 
 
 def chat(message: Any, **more: Any) -> dict[str, Any]:
@@ -71,7 +73,6 @@ def test_thinking_is_kept_apart(message: dict[str, Any], expected: tuple[str, st
         {"choices": [{"message": "text"}]},
         {"choices": [{"message": {"content": 7}}]},
         {"choices": [{"message": {"content": None}}]},
-        {"choices": [{"message": {"content": "x", "reasoning": 7}}]},
     ],
 )
 def test_a_reply_of_the_wrong_shape_is_refused(data: dict[str, Any]) -> None:
@@ -119,19 +120,120 @@ def test_tokens_of_several_choices_add_up_and_the_prompt_counts_once() -> None:
     assert [c.prompt_tokens for c in made] == [9, 0, 0, 0]
     assert made[2].completion_tokens > made[0].completion_tokens
     empty = read(
-        {"choices": [{"text": ""}] * 3, "usage": {"completion_tokens": 4}}, samples=3, chat=False
+        {"choices": [{"text": ""}] * 3, "usage": {"prompt_tokens": 1, "completion_tokens": 4}},
+        samples=3,
+        chat=False,
     )
     assert sum(c.completion_tokens for c in empty) == 4
 
 
-def test_surplus_choices_are_left_and_missing_usage_is_nothing() -> None:
+def test_surplus_choices_are_left() -> None:
     assert len(read({"choices": [{"text": "a"}, {"text": "b"}], "usage": None}, chat=False)) == 1
-    assert (
-        read(chat({"content": "x"}, usage={"prompt_tokens": -3, "completion_tokens": "7"}))[
-            0
-        ].prompt_tokens
-        == 0
-    )
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"prompt_tokens": 30, "completion_tokens": 20}, (30, 20, False)),
+        ({"prompt_tokens": 30.0, "completion_tokens": 20.0}, (30, 20, False)),
+        ({"prompt_tokens": 30, "completion_tokens": 0}, (30, 0, False)),
+        (None, (10, 20, True)),
+        (7, (10, 20, True)),
+        ({"prompt_tokens": "30", "completion_tokens": "20"}, (10, 20, True)),
+        ({"prompt_tokens": -3, "completion_tokens": 20}, (10, 20, True)),
+        ({"prompt_tokens": 10**23, "completion_tokens": 20}, (10, 20, True)),
+        ({"prompt_tokens": 30}, (10, 20, True)),
+        ({"prompt_tokens": True, "completion_tokens": 20}, (10, 20, True)),
+    ],
+)
+def test_usage_is_estimated_where_it_is_not_told(usage: Any, tokens: tuple[int, int, bool]) -> None:
+    made = read_usage({"usage": usage}, b"x" * 40, b"x" * 80)
+    assert (made.prompt_tokens, made.completion_tokens, made.estimated) == tokens
+
+
+def ended(reason: Any, text: Any = "3 + 8", **more: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    return {"choices": [{"index": 0, "finish_reason": reason, "message": message, **more}]}
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        *(("stop", "stop"), ("eos_token", "stop"), ("end_turn", "stop"), (None, "stop")),
+        *(("STOP", "stop"), ("length", "length"), ("MAX_TOKENS", "length"), ("", "stop")),
+    ],
+)
+def test_whole_and_cut_texts_are_kept(reason: Any, kept: str) -> None:
+    (completion,) = read(ended(reason))
+    assert (completion.text, completion.finish_reason) == ("3 + 8", kept)
+
+
+@pytest.mark.parametrize("reason", ["error", "abort", "cancelled", "insufficient_system_resource"])
+def test_a_text_that_broke_off_is_no_completion(reason: str) -> None:
+    with pytest.raises(BadReply, match=f"broke off .*{reason}"):
+        read(ended(reason))
+
+
+def test_an_error_beside_a_text_is_a_text_that_broke_off() -> None:
+    with pytest.raises(BadReply, match="Upstream idle timeout"):
+        read(ended("stop", error={"code": 502, "message": "Upstream idle timeout"}))
+
+
+@pytest.mark.parametrize("text", [None, "", "There are 5 at first and "])
+def test_a_filtered_text_is_a_refusal_whatever_came_of_it(text: Any) -> None:
+    (completion,) = read(ended("content_filter", text))
+    assert completion.finish_reason == REFUSED
+    assert "There" not in completion.text
+
+
+def test_good_choices_beside_bad_ones_are_kept_at_their_place() -> None:
+    good = {"finish_reason": "stop", "message": {"content": "yes"}}
+    bad = {"finish_reason": "stop", "message": {"content": {"odd": 1}}}
+    usage = {"prompt_tokens": 5, "completion_tokens": 8}
+    made = read({"choices": [bad, good, bad, good], "usage": usage}, samples=4)
+    assert [completion.sample_index for completion in made] == [1, 3]
+    assert sum(completion.completion_tokens for completion in made) == 8
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], ("", "ab")),
+        (
+            [{"type": "thinking", "thinking": "3 + 8"}, {"type": "text", "text": "11"}],
+            ("3 + 8", "11"),
+        ),
+        ([{"type": "reasoning", "text": "3 + 8"}, {"type": "text", "text": "11"}], ("3 + 8", "11")),
+    ],
+)
+def test_parts_are_joined(content: Any, expected: tuple[str, str]) -> None:
+    (completion,) = read(chat({"content": content}))
+    assert (completion.reasoning, completion.text) == expected
+
+
+@pytest.mark.parametrize(
+    "content", [[{"type": "image_url"}], [7], [{"type": "text", "text": 7}], [[]], {"odd": 1}]
+)
+def test_other_contents_are_refused_and_shown(content: Any) -> None:
+    with pytest.raises(BadReply, match="no text"):
+        read(chat({"content": content}))
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        ({"choices": []}, None),
+        ({"error": None}, None),
+        ({"error": {"message": "m", "code": 429}}, 429),
+        ({"error": {"message": "m", "code": "503"}}, 503),
+        ({"error": {"message": "m", "code": "rate_limited"}}, 0),
+        ({"error": {"message": "m", "code": 7}}, 0),
+        ({"error": "plain"}, 0),
+        ({"error": {"code": 500}, "choices": [1]}, None),
+    ],
+)
+def test_an_error_in_a_body_has_the_class_of_its_code(data: Any, status: int | None) -> None:
+    assert error_in(data) == status
 
 
 @pytest.mark.parametrize(
@@ -146,7 +248,7 @@ def test_surplus_choices_are_left_and_missing_usage_is_nothing() -> None:
     ],
 )
 def test_begin(text: str, prefill: str, sent: bool, expected: str) -> None:
-    assert read(chat({"content": text}), prefill=prefill, begin_sent=sent)[0].text == expected
+    assert read(chat({"content": text}), prefill=prefill, prefill_sent=sent)[0].text == expected
 
 
 def test_a_stop_string_inside_begin_does_not_count() -> None:
@@ -172,13 +274,10 @@ def test_json_that_only_lax_readers_take_is_read(written: str) -> None:
     assert parse_json(written.encode()).keys() == {"a"}
 
 
-def test_thinking_without_tags() -> None:
-    assert split_thinking("plain") == ("", "plain")
-
-
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
+        (b'{"error": {"message": "m", "metadata": {"raw": "Too Many"}}}', ("m (Too Many)", "")),
         (b'{"error": {"message": "No\\n such", "code": "x"}}', ("No such", "x")),
         (b'{"error": "plain"}', ("plain", "")),
         (b'{"detail": [{"msg": "field"}]}', ('[{"msg": "field"}]', "")),

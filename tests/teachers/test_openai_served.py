@@ -21,7 +21,7 @@ from cotdistill.checkpoints.bundled import locate
 from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.errors import FatalTeacherError
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.records import Completion, Message, Question, Rationale, Request
 from cotdistill.stages.generate import generate_rationales
@@ -150,7 +150,7 @@ def test_a_generation_through_the_log_asks_nothing_twice(served: Served, tmp_pat
         teacher = OpenAI(model=served.model, base_url=served.base_url, max_concurrency=4)
         questions = (Question(str(n), f"Ana has {n} apples. How many?") for n in range(8))
         with CompletionLog(tmp_path / "completions.sqlite") as log:
-            async with Asker({"teacher": teacher.open()}, log) as ask:
+            async with ModelClient({"teacher": teacher.open()}, log) as ask:
                 counts = await generate_rationales(
                     questions, OneCall(), ask, AnswerType(), tmp_path / "r.jsonl"
                 )

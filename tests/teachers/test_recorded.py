@@ -15,7 +15,7 @@ from cotdistill.contracts import Method, Task, Teacher
 from cotdistill.errors import DataError, PluginError, QuestionFailed
 from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.methods.socratic_cot import SocraticCot
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.plugins import build
 from cotdistill.prompting.parts import question_block
@@ -131,7 +131,7 @@ def test_an_exported_log_answers_exactly_what_it_was_asked(tmp_path: Path) -> No
 
     async def record() -> None:
         with CompletionLog(tmp_path / "log.sqlite") as log:
-            async with Asker({"teacher": Scripted(replies=("a", "b")).open()}, log) as ask:
+            async with ModelClient({"teacher": Scripted(replies=("a", "b")).open()}, log) as ask:
                 await ask("Q: one", samples=2, temperature=0.7)
                 await ask(chat)
             (tmp_path / "log.jsonl").write_text(
@@ -243,7 +243,7 @@ def annotated(method: Method, task: Task, count: int, **recorded: object) -> lis
 
     async def draw() -> list[Rationale]:
         teacher = build("teachers", {"name": "recorded", **recorded}, Teacher)
-        async with Asker({"teacher": teacher.open()}) as ask:
+        async with ModelClient({"teacher": teacher.open()}) as ask:
             questions = itertools.islice(task.questions("train"), count)
             made = []
             for question in questions:

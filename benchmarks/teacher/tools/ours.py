@@ -15,7 +15,7 @@ import aiohttp  # noqa: F401  (imported before the clock starts, as in the other
 import cotdistill.teachers._model  # noqa: F401
 from cotdistill.contracts import AnswerType, Ask, Method, Model
 from cotdistill.errors import CotdistillError
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.records import Question, Rationale
 from cotdistill.stages.generate import generate_rationales
@@ -71,7 +71,7 @@ async def main(options: dict[str, Any]) -> dict[str, Any]:
         if options.get("log", True)
         else _NoLog() as log
     ):
-        async with Asker({"teacher": teacher}, log) as ask:
+        async with ModelClient({"teacher": teacher}, log) as ask:
             method = OneCall(samples=options.get("samples", 1))
             try:
                 counts = await generate_rationales(

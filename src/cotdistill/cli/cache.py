@@ -1,7 +1,7 @@
-"""`cotdistill cache`: what a completion log holds; export, import and prune it.
+"""`cotdistill cache`: list, export, import and prune the completions that were paid for.
 
-A log is named by its file or by the run folder it lies in. An exported log is a portable teacher: name it in the
-recipe as `teacher: {name: recorded, files: [...]}`, or import it into another log.
+A log is named by its file or by the run folder it lies in. An exported log is a portable teacher:
+name it in the recipe as `teacher: {name: recorded, files: [...]}`, or import it into another log.
 """
 
 from __future__ import annotations
@@ -26,10 +26,7 @@ _LogPath = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command group."""
-    cache = typer.Typer(
-        help="List, export, import and prune the completions that were paid for.",
-        no_args_is_help=True,
-    )
+    cache = typer.Typer(help=(__doc__ or "").split(": ")[1].split("\n")[0], no_args_is_help=True)
     app.add_typer(cache, name="cache")
     cache.command("list")(list_log)
     cache.command("export")(export_log)
@@ -39,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 def list_log(log: _LogPath) -> None:
     """Show per model: requests, completions, tokens."""
-    with _open(log) as opened:
+    with _open(log, read_only=True) as opened:
         rows = opened.summary()
     for number, (identity, requests, completions, prompt_tokens, completion_tokens) in enumerate(
         rows, 1
@@ -59,25 +56,20 @@ def export_log(
         Path | None, typer.Option("--output", "-o", help="File to write; standard output without.")
     ] = None,
 ) -> None:
-    """Write every completion as a line of JSON, also from a damaged log as far as it is whole."""
+    """Write every completion as a line of JSON."""
     import json
-    import sys
 
-    with _open(log) as opened:
-        count = 0
-        target = (
-            output.open("w", encoding="utf-8", newline="\n") if output is not None else sys.stdout
-        )
-        try:
-            for entry in opened.entries():
-                target.write(json.dumps(entry.to_json(), ensure_ascii=False) + "\n")
-                count += 1
-        finally:
-            if output is not None:
-                target.close()
-        typer.echo(f"{count:,} completions exported", err=True)
-        if opened.damaged:
-            typer.echo(f"{opened.damaged:,} requests lie on damaged pages and are lost", err=True)
+    from cotdistill.util.files import write_jsonl
+
+    with _open(log, read_only=True) as opened:
+        rows = (entry.to_json() for entry in opened.entries())
+        if output is not None:
+            count = write_jsonl(output, rows)
+        else:
+            count = 0
+            for count, row in enumerate(rows, 1):  # noqa: B007
+                typer.echo(json.dumps(row, ensure_ascii=False))
+    typer.echo(f"{count:,} completions exported", err=True)
 
 
 def import_log(
@@ -85,18 +77,15 @@ def import_log(
     source: Annotated[Path, typer.Argument(help="An exported log.", show_default=False)],
 ) -> None:
     """Add the completions of an exported log; what is there already stays as it is."""
-    from cotdistill.model.completion_log import CompletionLog
+    count = 0
 
-    with CompletionLog(_file(log)) as opened:
-        count = 0
-        batch = []
-        for row in _rows(source):
-            batch.append(row)
-            count += 1
-            if len(batch) == 1000:
-                opened.add(batch)
-                batch = []
-        opened.add(batch)
+    def counted() -> Iterator[tuple[str, str, str, tuple[Completion]]]:
+        nonlocal count
+        for count, row in enumerate(_rows(source), 1):  # noqa: B007
+            yield row
+
+    with _open(log) as opened:
+        opened.add(counted())
     typer.echo(f"{count:,} completions read from {source}")
 
 
@@ -110,22 +99,21 @@ def prune_log(
         float | None, typer.Option(help="Delete what arrived longer ago than this.")
     ] = None,
 ) -> None:
-    """Delete completions of one model, or old ones. They cannot be had back without paying again."""
+    """Delete completions of one model, or old ones. To have them back is to pay again."""
     import time
 
     from cotdistill.errors import UserError
-    from cotdistill.model.completion_log import CompletionLog
 
     if model is None and older_than_days is None:
         raise UserError("cache prune: say what to delete with --model or --older-than-days")
-    file = _file(log)
-    if not file.exists():
-        raise UserError(f"cache: there is no completion log {file}")
-    with CompletionLog(file) as opened:
+    if not _file(log).exists():
+        raise UserError(f"cache: there is no completion log {_file(log)}")
+    with _open(log) as opened:
         rows = opened.summary()
         if model is not None and not 1 <= model <= len(rows):
             raise UserError(
-                f"cache prune: there is no model {model}; `cotdistill cache list {log}` shows {len(rows)}"
+                f"cache prune: there is no model {model};"
+                f" `cotdistill cache list {log}` shows {len(rows)}"
             )
         identity = rows[model - 1][0] if model is not None else None
         before = time.time() - older_than_days * 86400 if older_than_days is not None else None
@@ -137,10 +125,10 @@ def _file(log: Path) -> Path:
     return log / "completions.sqlite" if log.is_dir() else log
 
 
-def _open(log: Path) -> CompletionLog:
+def _open(log: Path, *, read_only: bool = False) -> CompletionLog:
     from cotdistill.model.completion_log import CompletionLog
 
-    return CompletionLog(_file(log), read_only=True)
+    return CompletionLog(_file(log), read_only=read_only)
 
 
 def _rows(source: Path) -> Iterator[tuple[str, str, str, tuple[Completion]]]:
@@ -153,37 +141,49 @@ def _rows(source: Path) -> Iterator[tuple[str, str, str, tuple[Completion]]]:
     with source.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                entry = _entry(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+                yield _entry(json.loads(line))
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise DataError(
-                    f"{source}:{number}: no line of an exported log; name a file that `cotdistill cache export` wrote"
+                    f"{source}:{number}: no line of an exported log; name a file that"
+                    " `cotdistill cache export` wrote"
                 ) from error
-            yield entry
 
 
 def _entry(row: Mapping[str, Any]) -> tuple[str, str, str, tuple[Completion]]:
-    """A line of an exported log as the log keeps it; whatever the line is, only these errors come of it.
+    """Return a line of an exported log as the log keeps it.
 
     Raises:
-        ValueError, KeyError, TypeError: the line is something else.
+        ValueError, KeyError, TypeError: the line is something else, or its key is not that of its
+            identity and request.
     """
-    from cotdistill.model.completion_log import canonical_json
+    from cotdistill.model.completion_log import canonical_json, request_key
     from cotdistill.records import Completion
 
     completion = Completion.from_json(row["completion"])
-    if not isinstance(completion.text, str) or not isinstance(completion.reasoning, str):
-        raise ValueError("a completion's text must be text")
-    identity, request = dict(row["identity"]), dict(row["request"])
-    key = bytes.fromhex(row["key"]).hex()
-    return key, canonical_json(identity), canonical_json(request), (completion,)
+    texts = completion.text, completion.reasoning, completion.finish_reason, completion.key
+    counts = completion.prompt_tokens, completion.completion_tokens, completion.sample_index
+    numbers = *counts, completion.cached_prompt_tokens
+    logprob = completion.logprob
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a completion's text must be text")
+    if not all(type(number) is int and 0 <= number < 2**40 for number in numbers):
+        raise TypeError("counts and the sample's index must be whole numbers")
+    if logprob is not None and not isinstance(logprob, float):
+        raise TypeError("the log-probability must be a number")
+    identity, request = canonical_json(dict(row["identity"])), canonical_json(dict(row["request"]))
+    if row["key"] != request_key(identity, request):
+        raise ValueError("the key is not that of the identity and the request")
+    return row["key"], identity, request, (completion,)
 
 
 def _short(identity: str) -> str:
     import json
 
+    from cotdistill.util.terminal import shortened
+
     fields = json.loads(identity)
     return ", ".join(
-        f"{name}={str(value)[:60]}"
+        f"{name}={shortened(str(value), 60)}"
         for name, value in fields.items()
         if value not in ("", [], {}, None, False)
     )

@@ -1,65 +1,52 @@
-"""The one way to a model: looks a completion up in the log, asks for what is missing, keeps it, and counts the cost.
+"""The one way to a model: look a completion up in the log, ask for what is missing, keep it, count.
 
-    async with Asker({"teacher": teacher.open()}, log, ledger=ledger, budget=budget) as ask:
+    async with ModelClient({"teacher": teacher.open()}, log, ledger=ledger, budget=budget) as ask:
         completions = await ask("Q: ...", samples=8, temperature=0.7)
 
-Requests that are the same and under way at the same time are asked once. A completion is logged, and its transaction
-committed, before anyone sees it.
+Requests that are the same and under way at the same time are asked once, by one process. A
+completion is logged, and its transaction committed, before anyone sees it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+import random
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Self
 
-from cotdistill.contracts import Model
+from cotdistill.contracts import MeteredModel, Model, Usage
 from cotdistill.errors import CotdistillError, QuestionFailed, UserError
-from cotdistill.model.completion_log import CompletionLog, canonical_json, key_maker, request_json
-from cotdistill.model.ledger import Budget, Ledger
-from cotdistill.model.pricing import Price
-from cotdistill.records import Completion, Prompt, Request
+from cotdistill.model.completion_log import (
+    CompletionLog,
+    canonical_json,
+    request_json,
+    request_key,
+)
+from cotdistill.model.ledger import Budget, Ledger, RoleMeter
+from cotdistill.records import REFUSED, Completion, Prompt, Request
 
-__all__ = ["Asker", "Hooked", "Hooks"]
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What a run gives to a model that sends requests: call `before_send` before each, `count` for each event."""
-
-    before_send: Callable[[], None]
-    count: Callable[[str], None]
-    log: CompletionLog | None
-
-
-@runtime_checkable
-class Hooked(Protocol):
-    """A model whose requests cost money or time: it knows its price and lets the run watch what it sends."""
-
-    @property
-    def price(self) -> Price | None: ...
-
-    def attach(self, hooks: Hooks) -> None: ...
+__all__ = ["ModelClient"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Role:
+    name: str
     model: Model
-    price: Price | None
+    metered: MeteredModel | None
+    meter: RoleMeter
     identity_json: str
-    key: key_maker
-    log: CompletionLog | None
 
 
 _Outcome = dict[int, Completion] | CotdistillError | None
 
 
-class Asker:
+class ModelClient:
     """Answers `ask` for one run, for every role there is a model for (see `contracts.Ask`).
 
-    Completions of `logged_roles` go through the log; the others (local students) are asked anew each time.
+    Completions of `logged_roles` go through the log (one in memory without `log`); the others
+    (local students) are asked anew each time and spend no budget.
     """
 
     def __init__(
@@ -73,7 +60,8 @@ class Asker:
     ) -> None:
         self.ledger = ledger or Ledger()
         self._budget = budget or Budget()
-        self._log = log
+        self._log = log or CompletionLog()
+        self.ledger.follow(self._log)
         self._logged_roles = frozenset(logged_roles)
         self._under_way: dict[tuple[str, int], asyncio.Future[_Outcome]] = {}
         self._roles: dict[str, _Role] = {}
@@ -81,14 +69,28 @@ class Asker:
             self.add(role, model)
 
     def add(self, role: str, model: Model) -> None:
-        """Make a model available under a role (a student once it is trained); an older one is replaced."""
+        """Make a model available under a role (a student once it is trained), replacing another.
+
+        Raises:
+            UserError: the budget is in dollars and the model's price is not known.
+        """
         identity_json = canonical_json(dict(model.identity()))
-        price = None
-        if isinstance(model, Hooked):
-            price = model.price
-            model.attach(Hooks(self._check_budget, self._count, self._log))
-        log = self._log if role in self._logged_roles else None
-        self._roles[role] = _Role(model, price, identity_json, key_maker(identity_json), log)
+        metered = model if isinstance(model, MeteredModel) else None
+        price = metered.price if metered is not None else None
+        logged = role in self._logged_roles
+        if not logged:
+            self.ledger.add(role, free=1)
+        elif metered is not None and price is None and self._budget.money is not None:
+            raise UserError(
+                f"budget: the price of the {role} is not known, so `usd` cannot limit it; give the"
+                " teacher `input_price` and `output_price` (0 where it is free), or limit `tokens`"
+            )
+        budget = self._budget if logged else Budget()
+        meter = RoleMeter(self.ledger, self._log, role, price, budget)
+        if metered is not None:
+            meter.answered_before = self._log.knows(identity_json)
+            metered.attach(meter)
+        self._roles[role] = _Role(role, model, metered, meter, identity_json)
 
     async def __call__(
         self,
@@ -103,30 +105,33 @@ class Asker:
         stop: Sequence[str] = (),
         prefill: str = "",
     ) -> list[Completion]:
+        """See `contracts.Ask`."""
         target = self._roles.get(role)
         if target is None:
-            raise UserError(
-                f"no model for the role {role!r}; this run has {', '.join(sorted(self._roles))}"
-            )
+            known = ", ".join(sorted(self._roles))
+            raise UserError(f"no model for the role {role!r}; this run has {known}")
         request = Request(prompt, temperature, top_p, max_tokens, tuple(stop), prefill)
         wanted = range(first_sample, first_sample + samples)
         if not wanted:
             return []
         if role not in self._logged_roles:
-            return await self._ask_model(role, target, request, wanted)
-        found = await self._obtain(role, target, request, request_json(request), wanted)
-        return [found[index] for index in wanted if index in found]
+            return await self._ask_model(target, request, wanted)
+        found = await self._obtain(target, request, request_json(request), wanted)
+        completions = [found[index] for index in wanted if index in found]
+        kept = [one for one in completions if one.finish_reason != REFUSED]
+        if completions and not kept:
+            raise QuestionFailed(completions[0].text, "refused by the endpoint")
+        if target.metered is not None:
+            return [target.metered.present(completion) for completion in kept]
+        return kept
 
     async def _obtain(
-        self, role: str, target: _Role, request: Request, request_json: str, wanted: Sequence[int]
+        self, target: _Role, request: Request, request_json: str, wanted: Sequence[int]
     ) -> dict[int, Completion]:
-        """The wanted completions from the log, from a caller who is asking for them already, or from the model."""
-        key = target.key(request_json)
-        found: dict[int, Completion] = {}
-        if target.log is not None:
-            there = target.log.get(key, wanted[0], wanted[-1] - wanted[0] + 1)
-            found = {index: there[index] for index in wanted if index in there} if there else {}
-            self.ledger.saved(role, found.values())
+        """The completions from the log, from a caller who asks for them already, or the model."""
+        key = request_key(target.identity_json, request_json)
+        changes = self._log.changes
+        found = self._logged(target, key, wanted)
         missing: list[int] = []
         under_way: dict[int, asyncio.Future[_Outcome]] = {}
         for index in wanted:
@@ -137,38 +142,44 @@ class Asker:
                 else:
                     under_way[index] = future
         if missing:
-            found |= await self._fetch(role, target, request, request_json, key, missing)
+            found |= await self._fetch(target, request, request_json, key, missing, changes)
         for index, future in under_way.items():
             outcome = await asyncio.shield(future)
             if isinstance(outcome, CotdistillError):
                 raise outcome
             if outcome is None:  # the caller who asked was cancelled
-                found |= await self._obtain(role, target, request, request_json, [index])
+                found |= await self._obtain(target, request, request_json, [index])
             elif index in outcome:
                 found[index] = outcome[index]
-                self.ledger.saved(role, [outcome[index]])
+                self.ledger.saved(target.name, [outcome[index]])
+        return found
+
+    def _logged(self, target: _Role, key: str, wanted: Sequence[int]) -> dict[int, Completion]:
+        there = self._log.get(key, wanted[0], wanted[-1] - wanted[0] + 1)
+        if not there:
+            return there
+        found = {index: there[index] for index in wanted if index in there}
+        self.ledger.saved(target.name, found.values())
         return found
 
     async def _fetch(
         self,
-        role: str,
         target: _Role,
         request: Request,
         request_json: str,
         key: str,
         missing: Sequence[int],
+        changes: int,
     ) -> dict[int, Completion]:
+        """Ask for what is missing; others of this process who want the same wait for the future."""
         outcome: _Outcome = None
         future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
         for index in missing:
             self._under_way[key, index] = future
         try:
-            completions = [
-                replace(c, key=key) for c in await self._ask_model(role, target, request, missing)
-            ]
-            if target.log is not None and completions:
-                await target.log.put(key, target.identity_json, request_json, completions)
-            outcome = {completion.sample_index: completion for completion in completions}
+            outcome = await self._fetch_claimed(
+                target, request, request_json, key, missing, changes
+            )
             return outcome
         except CotdistillError as error:
             outcome = error
@@ -178,27 +189,68 @@ class Asker:
                 del self._under_way[key, index]
             future.set_result(outcome)
 
+    async def _fetch_claimed(
+        self,
+        target: _Role,
+        request: Request,
+        request_json: str,
+        key: str,
+        missing: Sequence[int],
+        changes: int,
+    ) -> dict[int, Completion]:
+        """Ask for what is missing, unless another process is asking: then wait for its answer.
+
+        Between the look into the log and the claim the other process may have answered: where the
+        file has `changes` the caller does not know of, the log is looked into again.
+        """
+        found: dict[int, Completion] = {}
+        while not await self._log.claim(key):
+            await asyncio.sleep(random.uniform(0.1, 0.3))
+        kept = False
+        try:
+            if self._log.changes != changes:
+                found = self._logged(target, key, missing)
+                missing = [index for index in missing if index not in found]
+            if missing:
+                made = await self._ask_model(target, request, missing)
+                completions = [replace(completion, key=key) for completion in made]
+                if completions:
+                    kept = True
+                    await self._log.put(key, target.identity_json, request_json, completions)
+                found |= {completion.sample_index: completion for completion in completions}
+            return found
+        finally:
+            if not kept:
+                self._log.release(key)
+
     async def _ask_model(
-        self, role: str, target: _Role, request: Request, wanted: Sequence[int]
+        self, target: _Role, request: Request, wanted: Sequence[int]
     ) -> list[Completion]:
-        local = role not in self._logged_roles
-        if not local:
-            self._check_budget()
+        meter, ledger = target.meter, self.ledger
+        reservation = 0
+        if target.metered is None:
+            reservation = await meter.reserve(_most(request, len(wanted)))
+        usage = None
         try:
             completions = await target.model.complete(request, wanted)
+            usage = Usage(
+                sum(c.prompt_tokens for c in completions),
+                sum(c.completion_tokens for c in completions),
+                sum(c.cached_prompt_tokens for c in completions),
+            )
         except QuestionFailed as error:
-            self.ledger.failed[error.reason] += 1
+            ledger.fail(error.reason)
             raise
-        self.ledger.paid(role, completions, target.price, local=local)
+        finally:
+            if target.metered is None:
+                meter.settle(reservation, usage)
+        ledger.add(target.name, completions=len(completions))
+        for completion in completions:
+            if completion.finish_reason == REFUSED:
+                ledger.fail("refused by the endpoint")
         if len(completions) < len(wanted):
-            self.ledger.events["samples that do not exist"] += len(wanted) - len(completions)
+            ledger.event("samples that do not exist", len(wanted) - len(completions))
         return completions
-
-    def _check_budget(self) -> None:
-        self.ledger.check(self._budget)
-
-    def _count(self, event: str) -> None:
-        self.ledger.events[event] += 1
 
     async def close(self) -> None:
         """Close every model once."""
@@ -206,6 +258,9 @@ class Asker:
         self._roles.clear()
         for model in models.values():
             await model.close()
+        self.ledger.follow(self._log)
+        if self._log.path is None:
+            self._log.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -217,3 +272,10 @@ class Asker:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def _most(request: Request, samples: int) -> Usage:
+    """The tokens a request may use at most; a prompt's token has two characters or more."""
+    prompt = request.prompt
+    texts = [prompt] if isinstance(prompt, str) else [message.content for message in prompt]
+    return Usage(sum(map(len, texts)) // 2 + 8, request.max_tokens * samples)

@@ -1,104 +1,130 @@
-"""Every completion that was paid for, kept for good in one SQLite file, keyed by all that determines it.
+"""Keep every completion that was paid for in one SQLite file, keyed by all that determines it.
 
-`request_key` is the SHA-256 of the canonical JSON of the log's format, the model's identity (model, endpoint, system
-prompt, ...) and the request (prompt, sampling, stop, prefill); the sample index stands beside it. Changing any of them is
-another key, so an old answer is never returned for a new question; adding rows or samples asks only for what is new.
+`request_key` is the SHA-256 of the canonical JSON of the log's format, the model's identity (model,
+endpoint, system prompt, ...) and the request (prompt, sampling, stop, prefill); the sample index
+stands beside it. Changing any of them is another key, so an old answer is never returned for a new
+question; adding rows or samples asks only for what is new.
 
-A reply counts only after its transaction is committed. Replies that arrive in the same moment share one transaction.
-The journal is a write-ahead log with `synchronous=NORMAL`: a kill of the process loses nothing that was committed; a power cut
-can lose the last transactions but does not damage the file (`durable="full"` syncs each one and loses none).
-Several processes may write: SQLite serialises them, and a busy file is tried again without stopping the event loop.
-Left out: network file systems, where SQLite's write-ahead log is not safe.
+Beside the completions the file holds what several processes must agree on:
+
+    claims        keys that a live process is asking for: two runs do not pay for one request twice
+    counts        tokens, money and events of each run, added up in the transactions that keep the
+                  completions: what a killed call spent is in them
+    reservations  requests under way of a run that has a budget
+    notes         small values, such as the state of a batch
+
+A process is alive while it holds the lock on its file `<log>.<id>.lock`; the system frees the lock
+when the process ends, however it ends. Claims of the dead are taken over, and their reservations
+count as spent: the endpoint may have answered.
+
+A reply counts only after its transaction is committed. What happens in one moment shares one
+transaction. The journal is a write-ahead log with `synchronous=NORMAL`: a kill of the process loses
+nothing that was committed; a power cut can lose the last transactions but does not damage the file
+(`durable="full"` syncs each one and loses none). A busy file is tried again without stopping the
+event loop. Left out: network file systems, where SQLite's write-ahead log is not safe.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
+import fcntl
 import hashlib
 import json
+import os
 import random
+import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from json.encoder import encode_basestring_ascii as _quoted
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Literal, NoReturn, Self, TypeVar
 
-from cotdistill.errors import StoreError
+import orjson
+
+from cotdistill.errors import CotdistillError, StoreError
 from cotdistill.records import Completion, Request
 
 __all__ = [
     "CompletionLog",
+    "Counts",
     "LogEntry",
+    "Reserved",
     "canonical_json",
-    "key_maker",
     "request_json",
     "request_key",
 ]
 
-FORMAT = 1
+_Result = TypeVar("_Result")
+Counts = defaultdict[tuple[str, str], float]
+"""Sums by role and name, such as ("teacher", "prompt_tokens")."""
+
+FORMAT = 2
 """Version of the key and of the tables; part of every key."""
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS models (id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS requests (
-    id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, model INTEGER NOT NULL REFERENCES models, request TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS completions (
-    request INTEGER NOT NULL REFERENCES requests, sample INTEGER NOT NULL, text TEXT NOT NULL, reasoning TEXT NOT NULL,
-    finish_reason TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
-    cached_prompt_tokens INTEGER NOT NULL, logprob REAL, arrived REAL NOT NULL,
-    PRIMARY KEY (request, sample)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE models (id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE);
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,
+    model INTEGER NOT NULL REFERENCES models, request TEXT NOT NULL);
+CREATE TABLE completions (
+    request INTEGER NOT NULL REFERENCES requests, sample INTEGER NOT NULL, text TEXT NOT NULL,
+    reasoning TEXT NOT NULL, finish_reason TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL, cached_prompt_tokens INTEGER NOT NULL, logprob REAL,
+    arrived REAL NOT NULL, PRIMARY KEY (request, sample)) WITHOUT ROWID;
+CREATE TABLE claims (key BLOB PRIMARY KEY, owner INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE counts (
+    run TEXT NOT NULL, role TEXT NOT NULL, name TEXT NOT NULL, value REAL NOT NULL,
+    PRIMARY KEY (run, role, name)) WITHOUT ROWID;
+CREATE TABLE reservations (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL, role TEXT NOT NULL, owner INTEGER NOT NULL,
+    tokens INTEGER NOT NULL, money REAL NOT NULL);
+CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-_COLUMNS = "text, sample, reasoning, finish_reason, prompt_tokens, completion_tokens, cached_prompt_tokens, logprob"
+_COLUMNS = (
+    "text, sample, reasoning, finish_reason, prompt_tokens, completion_tokens,"
+    " cached_prompt_tokens, logprob"
+)
 _ADD_REQUEST = (
     "INSERT INTO requests (key, model, request) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING"
 )
 _FIND_REQUEST = "SELECT id FROM requests WHERE key = ?"
-_ADD_COMPLETION = f"INSERT OR IGNORE INTO completions (request, {_COLUMNS}, arrived) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_COMPLETION = (
+    f"INSERT OR IGNORE INTO completions (request, {_COLUMNS}, arrived)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_ADD_COUNT = (
+    "INSERT INTO counts VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (run, role, name) DO UPDATE SET value = value + excluded.value"
+)
+_GET = (
+    f"SELECT {_COLUMNS} FROM completions WHERE request = (SELECT id FROM requests WHERE key = ?)"
+    " AND sample >= ? AND sample < ?"
+)
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no white space: the same value is always the same text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    """Return JSON with sorted keys and no white space: the same value is always the same text."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # what only Python's own JSON can write: halves of surrogate pairs, long ints
+        return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def request_json(request: Request) -> str:
-    """`canonical_json(request.to_json())`, put together by hand where the prompt is plain text: a quarter of the time."""
-    if not isinstance(request.prompt, str):
-        return canonical_json(request.to_json())
-    stop = ",".join(map(_quoted, request.stop))
-    return (
-        f'{{"max_tokens":{_number(request.max_tokens)},"prefill":{_quoted(request.prefill)},"prompt":{_quoted(request.prompt)},'
-        f'"stop":[{stop}],"temperature":{_number(request.temperature)},"top_p":{_number(request.top_p)}}}'
-    )
+    """Return the request in canonical JSON."""
+    return canonical_json(request.to_json())
 
 
-_number = functools.lru_cache(maxsize=64, typed=True)(json.dumps)
-
-
-def request_key(identity: Mapping[str, Any], request: Request) -> str:
-    """The fingerprint of one request to one model, 64 hexadecimal digits."""
-    return key_maker(canonical_json(identity))(request_json(request))
-
-
-class key_maker:  # noqa: N801  (used as a function: the hash of the part that all requests share is computed once)
-    """Makes the keys of one model's requests from its identity in canonical JSON."""
-
-    def __init__(self, identity_json: str) -> None:
-        self._prefix = hashlib.sha256(
-            f'{{"format":{FORMAT},"identity":{identity_json},"request":'.encode()
-        )
-
-    def __call__(self, request_json: str) -> str:
-        digest = self._prefix.copy()
-        digest.update(request_json.encode())
-        digest.update(b"}")
-        return digest.hexdigest()
+def request_key(identity_json: str, request_json: str) -> str:
+    """Return the fingerprint of one request to one model, 64 hexadecimal digits."""
+    text = f'{{"format":{FORMAT},"identity":{identity_json},"request":{request_json}}}'
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +138,7 @@ class LogEntry:
     arrived: float
 
     def to_json(self) -> dict[str, Any]:
+        """Return the line as a dictionary."""
         return {
             "key": self.key,
             "identity": self.identity,
@@ -121,182 +148,226 @@ class LogEntry:
         }
 
 
-_Row = tuple[str, str, str, Sequence[Completion]]
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What the requests under way of one run may cost at most, and how many there are."""
+
+    requests: int
+    tokens: int
+    money: float
+    largest_tokens: int
+    largest_money: float
 
 
 class CompletionLog:
-    """The completion log in one file. Use it inside one event loop at a time; other processes may use the file too.
+    """The completion log in one file, or in memory without a path. Use it in one event loop.
+
+    `run` names whose counts and reservations are meant where several runs share the file. `counts`
+    is added to the run's sums, and emptied, in the next transaction.
 
     Raises:
-        StoreError: the file cannot be opened, read or written; the message says what became of the completions.
+        StoreError: the file cannot be opened, read or written; the message says what is safe.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None = None,
         *,
+        run: str = "",
         durable: Literal["normal", "full"] = "normal",
         read_only: bool = False,
         lock_patience_s: float = 60.0,
     ) -> None:
         self.path = path
+        self.run = run
+        self.counts: Counts = defaultdict(float)
+        self.changes = 0
+        """How often another process has changed the file, as far as it was noticed."""
         self._lock_patience_s = lock_patience_s
-        self._pending: list[tuple[_Row, asyncio.Future[None]]] = []
+        self._pending: list[tuple[Callable[[], Any], asyncio.Future[Any] | None]] = []
         self._scheduled = False
         self._busy_since: float | None = None
-        self.damaged = 0
         self._models: dict[str, int] = {}
+        self._claimed: Counter[str] = Counter()
+        self._data_version = 0
+        self._lock: int | None = None
+        self._owner = secrets.randbits(62)
         try:
             self._database = _connect_to_read(path) if read_only else _connect(path, durable)
         except (sqlite3.Error, OSError) as error:
             self._refuse(error)
 
+    # Completions.
+
     def get(self, key: str, first_sample: int, samples: int) -> dict[int, Completion]:
-        """The completions of a key that are there, by sample index, among `samples` from `first_sample` on."""
-        query = (
-            f"SELECT {_COLUMNS} FROM completions WHERE request = (SELECT id FROM requests WHERE key = ?)"
-            " AND sample >= ? AND sample < ?"
-        )
-        try:
-            rows = self._database.execute(
-                query, (bytes.fromhex(key), first_sample, first_sample + samples)
-            ).fetchall()
-        except sqlite3.Error as error:
-            self._refuse(error)
-        return {row[1]: _completion(row, key) for row in rows}
+        """Return the completions of a key among `samples` from `first_sample` on, by index."""
+        place = bytes.fromhex(key), first_sample, first_sample + samples
+        return {row[1]: _completion(row, key) for row in self._select(_GET, *place)}
+
+    def knows(self, identity_json: str) -> bool:
+        """Return whether a model of this identity has ever answered."""
+        return bool(self._select("SELECT 1 FROM models WHERE identity = ?", identity_json))
 
     async def put(
         self, key: str, identity_json: str, request_json: str, completions: Sequence[Completion]
     ) -> None:
-        """Keep completions of one request; returns once they are committed. What is there already stays as it is."""
-        loop = asyncio.get_running_loop()
-        committed: asyncio.Future[None] = loop.create_future()
-        self._pending.append(((key, identity_json, request_json, completions), committed))
-        if not self._scheduled:
-            self._scheduled = True
-            loop.call_soon(self._commit_pending)
-        await committed
+        """Keep completions of one request; return once they are committed.
 
-    def note(self, name: str, value: Any) -> None:
-        """Keep a small JSON value under a name (the state of a batch under way); None removes it."""
+        What is there already stays as it is. The caller's claim on the key ends in the same
+        transaction.
+        """
+        ended = self._unclaimed(key)
+        await self._soon(partial(self._put, key, identity_json, request_json, completions, ended))
+
+    def add(self, entries: Iterable[tuple[str, str, str, Sequence[Completion]]]) -> None:
+        """Keep many completions at once, in one transaction (the import of an exported log)."""
         try:
-            with self._database:
-                if value is None:
-                    self._database.execute("DELETE FROM notes WHERE name = ?", (name,))
-                else:
-                    self._database.execute(
-                        "INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, canonical_json(value))
-                    )
+            with self._transaction():
+                for entry in entries:
+                    self._put(*entry, False)
         except sqlite3.Error as error:
             self._refuse(error)
-
-    def notes(self, prefix: str) -> dict[str, Any]:
-        """The kept values whose names start with `prefix`."""
-        query = "SELECT name, value FROM notes WHERE substr(name, 1, ?) = ? ORDER BY name"
-        try:
-            rows = self._database.execute(query, (len(prefix), prefix)).fetchall()
-        except sqlite3.Error as error:
-            self._refuse(error)
-        return {name: json.loads(value) for name, value in rows}
 
     def entries(self) -> Iterator[LogEntry]:
-        """All completions, in the order their requests were first logged.
-
-        Requests on damaged pages are passed over and counted in `damaged`; all others come.
-        """
-        self.damaged = 0
+        """Yield all completions in the order in which their requests were first logged."""
+        identities = dict(self._select("SELECT id, identity FROM models"))
+        query = (
+            f"SELECT key, model, r.request, arrived, {_COLUMNS} FROM requests r"
+            " JOIN completions c ON c.request = r.id ORDER BY r.id, sample"
+        )
         try:
-            (highest,) = self._database.execute(
-                "SELECT coalesce(max(id), 0) FROM requests"
-            ).fetchone()
-            models = {
-                id: json.loads(i)
-                for id, i in self._database.execute("SELECT id, identity FROM models")
-            }
+            for key, model, request, arrived, *row in self._database.execute(query):
+                completion = _completion(row, key.hex())
+                identity, wanted = json.loads(identities[model]), json.loads(request)
+                yield LogEntry(key.hex(), identity, wanted, completion, arrived)
         except sqlite3.Error as error:
             self._refuse(error)
-        for start in range(0, highest, 200):
-            for request_id, key, model, request in self._requests(start, start + 200):
-                for *row, arrived in self._whole(
-                    f"SELECT {_COLUMNS}, arrived FROM completions WHERE request = ?", request_id
-                ):
-                    yield LogEntry(
-                        key.hex(),
-                        models[model],
-                        json.loads(request),
-                        _completion(row, key.hex()),
-                        arrived,
-                    )
-
-    def _requests(self, above: int, to: int) -> list[tuple[int, bytes, int, str]]:
-        query = "SELECT id, key, model, request FROM requests WHERE id > ? AND id <= ? ORDER BY id"
-        try:
-            return self._database.execute(query, (above, to)).fetchall()
-        except sqlite3.DatabaseError:
-            query = "SELECT id, key, model, request FROM requests WHERE id = ?"
-            return [row for id in range(above + 1, to + 1) for row in self._whole(query, id)]
-
-    def _whole(self, query: str, id: int) -> list[Any]:
-        try:
-            return self._database.execute(query, (id,)).fetchall()
-        except sqlite3.DatabaseError:
-            self.damaged += 1
-            return []
 
     def summary(self) -> list[tuple[str, int, int, int, int]]:
-        """Per model: identity as JSON, requests, completions, prompt tokens, completion tokens."""
-        try:
-            return self._database.execute(
-                "SELECT m.identity, count(DISTINCT r.id), count(c.sample), coalesce(sum(c.prompt_tokens), 0),"
-                " coalesce(sum(c.completion_tokens), 0) FROM models m LEFT JOIN requests r ON r.model = m.id"
-                " LEFT JOIN completions c ON c.request = r.id GROUP BY m.id ORDER BY m.id"
-            ).fetchall()
-        except sqlite3.Error as error:
-            self._refuse(error)
+        """Return per model: identity as JSON, requests, completions, prompt and reply tokens."""
+        return self._select(
+            "SELECT m.identity, count(DISTINCT r.id), count(c.sample),"
+            " coalesce(sum(c.prompt_tokens), 0), coalesce(sum(c.completion_tokens), 0)"
+            " FROM models m LEFT JOIN requests r ON r.model = m.id"
+            " LEFT JOIN completions c ON c.request = r.id GROUP BY m.id ORDER BY m.id"
+        )
 
     def prune(self, *, identity_json: str | None = None, before: float | None = None) -> int:
-        """Delete the completions of one model and/or those that arrived before a time; returns how many."""
-        terms = ["1"] if identity_json is None and before is None else []
-        values: list[Any] = []
+        """Delete the completions of one model and/or those older than a time; return how many."""
+        terms, values = ["1"], list[Any]()
         if identity_json is not None:
             terms.append(
-                "request IN (SELECT r.id FROM requests r JOIN models m ON m.id = r.model WHERE m.identity = ?)"
+                "request IN (SELECT r.id FROM requests r JOIN models m ON m.id = r.model"
+                " WHERE m.identity = ?)"
             )
             values.append(identity_json)
         if before is not None:
             terms.append("arrived < ?")
             values.append(before)
+        delete = f"DELETE FROM completions WHERE {' AND '.join(terms)}"
         try:
-            with self._database:
-                gone = self._database.execute(
-                    f"DELETE FROM completions WHERE {' AND '.join(terms)}", values
-                ).rowcount
-                self._database.execute(
-                    "DELETE FROM requests WHERE id NOT IN (SELECT request FROM completions)"
-                )
-                self._database.execute(
-                    "DELETE FROM models WHERE id NOT IN (SELECT model FROM requests)"
-                )
+            with self._transaction():
+                gone = self._database.execute(delete, values).rowcount
+                for table, column, used in (
+                    ("requests", "request", "completions"),
+                    ("models", "model", "requests"),
+                ):
+                    self._database.execute(
+                        f"DELETE FROM {table} WHERE id NOT IN (SELECT {column} FROM {used})"
+                    )
             self._models.clear()
             self._database.execute("VACUUM")
         except sqlite3.Error as error:
             self._refuse(error)
         return gone
 
-    def add(self, entries: Iterable[tuple[str, str, str, Sequence[Completion]]]) -> None:
-        """Keep many completions at once, in one transaction (the import of an exported log)."""
+    # What processes agree on.
+
+    async def claim(self, key: str) -> bool:
+        """Return whether this process may ask for a key: no other live process is asking.
+
+        A caller who may must `put` or `release` afterwards. Callers of one process share a claim.
+        """
+        if self._lock is None and self.path is not None:
+            try:
+                self._lock = _lock(self._lock_file(self._owner))
+            except OSError as error:
+                self._refuse(error)
+        if self._claimed[key] or await self._soon(partial(self._claim, key)):
+            self._claimed[key] += 1
+            return True
+        return False
+
+    def release(self, key: str) -> None:
+        """Give back a claim where there is nothing to `put`."""
+        if self._unclaimed(key):
+            self._later(partial(self._unclaim, key))
+
+    def _unclaimed(self, key: str) -> bool:
+        """Count one caller less; return whether it was the last one who held the claim."""
+        if key not in self._claimed:
+            return False
+        self._claimed[key] -= 1
+        if self._claimed[key]:
+            return False
+        del self._claimed[key]
+        return True
+
+    async def reserve(
+        self,
+        role: str,
+        tokens: int,
+        money: float,
+        allow: Callable[[Counts, Reserved, int, float], bool],
+    ) -> int | None:
+        """Reserve what a request may cost if `allow` agrees to the state it would be added to.
+
+        Raises:
+            whatever `allow` raises.
+        """
+        return await self._soon(partial(self._reserve, role, tokens, money, allow))
+
+    def settle(self, reservation: int) -> None:
+        """End a reservation: what the request really cost is in `counts`."""
+        end = "DELETE FROM reservations WHERE id = ?"
+        self._later(partial(self._database.execute, end, (reservation,)))
+
+    def read_counts(self) -> Counts:
+        """Return the run's sums as they stand in the file."""
+        rows = self._select("SELECT role, name, value FROM counts WHERE run = ?", self.run)
+        return defaultdict(float, {(role, name): value for role, name, value in rows})
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep a small JSON value under a name (the state of a batch); None removes it."""
+        query, values = "INSERT OR REPLACE INTO notes VALUES (?, ?)", [name, canonical_json(value)]
+        if value is None:
+            query, values = "DELETE FROM notes WHERE name = ?", [name]
         try:
-            self._write(entries)
+            self._database.execute(query, values)
         except sqlite3.Error as error:
             self._refuse(error)
 
+    def notes(self, prefix: str) -> dict[str, Any]:
+        """Return the kept values whose names start with `prefix`."""
+        query = "SELECT name, value FROM notes WHERE substr(name, 1, ?) = ? ORDER BY name"
+        return {name: json.loads(value) for name, value in self._select(query, len(prefix), prefix)}
+
+    # Transactions.
+
     def close(self) -> None:
-        """Commit what is pending and close the file."""
-        if self._pending:
-            self._database.execute("PRAGMA busy_timeout=30000")
-            self._lock_patience_s = 0.0
-            self._commit_pending()
-        self._database.close()
+        """Commit what is pending, give back all claims and close the file."""
+        try:
+            if self._pending or self.counts or self._claimed or self._lock is not None:
+                self._database.execute("PRAGMA busy_timeout=30000")
+                self._lock_patience_s = 0.0
+                self._pending.append((partial(self._forget, self._owner), None))
+                self._commit()
+        finally:
+            self._database.close()
+            if self._lock is not None:
+                self._lock_file(self._owner).unlink(missing_ok=True)
+                os.close(self._lock)
+                self._lock = None
 
     def __enter__(self) -> Self:
         return self
@@ -309,29 +380,69 @@ class CompletionLog:
     ) -> None:
         self.close()
 
-    def _commit_pending(self) -> None:
+    async def _soon(self, operation: Callable[[], _Result]) -> _Result:
+        """Run an operation in the next transaction and return its result, once committed."""
+        done: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self._later(operation, done)
+        return await done
+
+    def _later(self, operation: Callable[[], Any], done: asyncio.Future[Any] | None = None) -> None:
+        self._pending.append((operation, done))
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._commit)
+
+    def _commit(self) -> None:
+        """Run what is pending in one transaction; try again soon where another process writes."""
         self._scheduled = False
         batch, self._pending = self._pending, []
-        if not batch:
-            return
+        results: list[Any] = []
         try:
-            self._write(row for row, _ in batch)
+            with self._transaction():
+                for operation, _ in batch:
+                    try:
+                        results.append(operation())
+                    except CotdistillError as error:
+                        results.append(error)
         except sqlite3.Error as error:
             if self._wait_for_lock(error):
                 self._pending = batch + self._pending
                 return
-            failure = StoreError(_explain(self.path, error))
-            for _, committed in batch:
-                if not committed.done():
-                    committed.set_exception(failure)
-            return
+            results = [StoreError(_explain(self.path, error))] * len(batch)
         self._busy_since = None
-        for _, committed in batch:
-            if not committed.done():
-                committed.set_result(None)
+        for (_, done), result in zip(batch, results, strict=True):
+            if done is None or done.done():
+                continue
+            if isinstance(result, CotdistillError):
+                done.set_exception(result)
+            else:
+                done.set_result(result)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, the waiting `counts` included."""
+        database, counts = self._database, self.counts
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            (version,) = database.execute("PRAGMA data_version").fetchone()
+            self.changes += version != self._data_version
+            self._data_version = version
+            rows = [(self.run, *place, value) for place, value in counts.items()]
+            database.executemany(_ADD_COUNT, rows)
+            self.counts = defaultdict(float)
+            yield
+            database.execute("COMMIT")
+        except BaseException:
+            for place, value in self.counts.items():
+                counts[place] += value
+            self.counts = counts
+            self._models.clear()
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
 
     def _wait_for_lock(self, error: sqlite3.Error) -> bool:
-        """Whether another process holds the file and there is patience left; then the commit is tried again soon."""
+        """Return whether another process holds the file and there is patience to try again."""
         if _code(error) not in _BUSY:
             return False
         now = time.monotonic()
@@ -339,128 +450,196 @@ class CompletionLog:
         if now - self._busy_since >= self._lock_patience_s:
             return False
         self._scheduled = True
-        asyncio.get_running_loop().call_later(random.uniform(0.002, 0.03), self._commit_pending)
+        asyncio.get_running_loop().call_later(random.uniform(0.002, 0.03), self._commit)
         return True
 
-    def _write(self, rows: Iterable[_Row]) -> None:
-        database, now = self._database, time.time()
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            for key, identity_json, request_json, completions in rows:
-                model = self._models.get(identity_json)
-                if model is None:
-                    model = self._model_id(identity_json)
-                digest = bytes.fromhex(key)
-                added = database.execute(_ADD_REQUEST, (digest, model, request_json))
-                request_id = added.lastrowid
-                if added.rowcount == 0:
-                    (request_id,) = database.execute(_FIND_REQUEST, (digest,)).fetchone()
-                for completion in completions:
-                    database.execute(_ADD_COMPLETION, (request_id, *_values(completion), now))
-            database.execute("COMMIT")
-        except BaseException:
-            self._models.clear()
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            raise
+    # Inside a transaction.
+
+    def _put(
+        self,
+        key: str,
+        identity_json: str,
+        request_json: str,
+        completions: Sequence[Completion],
+        unclaim: bool,
+    ) -> None:
+        database, now, digest = self._database, time.time(), bytes.fromhex(key)
+        model = self._models.get(identity_json) or self._model_id(identity_json)
+        added = database.execute(_ADD_REQUEST, (digest, model, request_json))
+        request_id = added.lastrowid
+        if added.rowcount == 0:
+            (request_id,) = database.execute(_FIND_REQUEST, (digest,)).fetchone()
+        for completion in completions:
+            database.execute(_ADD_COMPLETION, (request_id, *_values(completion), now))
+        if unclaim:
+            self._unclaim(key)
 
     def _model_id(self, identity_json: str) -> int:
-        self._database.execute(
-            "INSERT OR IGNORE INTO models (identity) VALUES (?)", (identity_json,)
-        )
-        (found,) = self._database.execute(
-            "SELECT id FROM models WHERE identity = ?", (identity_json,)
-        ).fetchone()
+        add = "INSERT OR IGNORE INTO models (identity) VALUES (?)"
+        self._database.execute(add, (identity_json,))
+        find = "SELECT id FROM models WHERE identity = ?"
+        (found,) = self._database.execute(find, (identity_json,)).fetchone()
         self._models[identity_json] = found
         return int(found)
+
+    def _claim(self, key: str) -> bool:
+        digest = bytes.fromhex(key)
+        add = "INSERT OR IGNORE INTO claims VALUES (?, ?)"
+        if self._database.execute(add, (digest, self._owner)).rowcount:
+            return True
+        find = "SELECT owner FROM claims WHERE key = ?"
+        (owner,) = self._database.execute(find, (digest,)).fetchone()
+        if owner == self._owner or self._alive(owner):
+            return bool(owner == self._owner)
+        self._forget(owner)
+        return self._claim(key)
+
+    def _unclaim(self, key: str) -> None:
+        delete = "DELETE FROM claims WHERE key = ? AND owner = ?"
+        self._database.execute(delete, (bytes.fromhex(key), self._owner))
+
+    def _reserve(
+        self,
+        role: str,
+        tokens: int,
+        money: float,
+        allow: Callable[[Counts, Reserved, int, float], bool],
+    ) -> int | None:
+        database = self._database
+        query = "SELECT DISTINCT owner FROM reservations WHERE run = ? AND owner <> ?"
+        for (owner,) in database.execute(query, (self.run, self._owner)).fetchall():
+            if not self._alive(owner):
+                self._forget(owner)
+        query = (
+            "SELECT count(*), coalesce(sum(tokens), 0), coalesce(sum(money), 0.0),"
+            " coalesce(max(tokens), 0), coalesce(max(money), 0.0) FROM reservations WHERE run = ?"
+        )
+        reserved = Reserved(*database.execute(query, (self.run,)).fetchone())
+        if not allow(self.read_counts(), reserved, tokens, money):
+            return None
+        add = "INSERT INTO reservations (run, role, owner, tokens, money) VALUES (?, ?, ?, ?, ?)"
+        return database.execute(add, (self.run, role, self._owner, tokens, money)).lastrowid
+
+    def _forget(self, owner: int) -> None:
+        """End the claims of a process; what it had under way counts as spent."""
+        database = self._database
+        database.execute("DELETE FROM claims WHERE owner = ?", (owner,))
+        query = "SELECT run, role, tokens, money FROM reservations WHERE owner = ?"
+        for run, role, tokens, money in database.execute(query, (owner,)).fetchall():
+            lost = [(run, role, "lost_tokens", tokens), (run, role, "money", money)]
+            database.executemany(_ADD_COUNT, lost)
+        database.execute("DELETE FROM reservations WHERE owner = ?", (owner,))
+
+    def _lock_file(self, owner: int) -> Path:
+        assert self.path is not None
+        return self.path.with_name(f"{self.path.name}.{owner:x}.lock")
+
+    def _alive(self, owner: int) -> bool:
+        """Return whether the process of an owner still runs: it holds the lock on its file."""
+        try:
+            file = os.open(self._lock_file(owner), os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(file)
+        self._lock_file(owner).unlink(missing_ok=True)
+        return False
+
+    def _select(self, query: str, *values: Any) -> list[Any]:
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            self._refuse(error)
 
     def _refuse(self, error: Exception) -> NoReturn:
         raise StoreError(_explain(self.path, error)) from error
 
 
 def _completion(row: Sequence[Any], key: str) -> Completion:
-    text, sample, reasoning, finish_reason, prompt_tokens, completion_tokens, cached, logprob = row
-    return Completion(
-        text,
-        sample,
-        reasoning,
-        finish_reason,
-        prompt_tokens,
-        completion_tokens,
-        cached,
-        logprob,
-        key,
-    )
+    text, sample, reasoning, reason, prompt_tokens, reply_tokens, cached, logprob = row
+    tokens = prompt_tokens, reply_tokens, cached
+    return Completion(text, sample, reasoning, reason, *tokens, logprob, key)
 
 
 def _storable(text: str) -> str:
-    """The text without halves of surrogate pairs, which UTF-8 cannot hold."""
+    """Return the text without halves of surrogate pairs, which UTF-8 cannot hold."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _values(c: Completion) -> tuple[Any, ...]:
     counts = c.prompt_tokens, c.completion_tokens, c.cached_prompt_tokens
-    return (
-        _storable(c.text),
-        c.sample_index,
-        _storable(c.reasoning),
-        c.finish_reason,
-        *counts,
-        c.logprob,
-    )
+    texts = _storable(c.text), c.sample_index, _storable(c.reasoning), c.finish_reason
+    return (*texts, *counts, c.logprob)
 
 
-def _connect(path: Path, durable: str) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(path, timeout=30.0, isolation_level=None)
+def _lock(path: Path) -> int:
+    """Make a file and hold its lock for as long as this process lives."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def _connect(path: Path | None, durable: str) -> sqlite3.Connection:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(path or ":memory:", timeout=30.0, isolation_level=None)
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version not in (0, FORMAT):
         database.close()
         raise StoreError(
-            f"completion log {path}: written in format {version}; this version reads format {FORMAT}"
+            f"completion log {path}: written in format {version}; this version reads {FORMAT}"
         )
     database.execute("PRAGMA journal_mode=WAL")
     database.execute(f"PRAGMA synchronous={'FULL' if durable == 'full' else 'NORMAL'}")
     database.execute("PRAGMA wal_autocheckpoint=4000")
     if version == 0:
-        database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
-    # From here on a lock held by another process must not stop the event loop: see `_wait_for_lock`.
+        database.execute("BEGIN IMMEDIATE")
+        # Another process may have made the tables while this one waited for the lock.
+        if database.execute("PRAGMA user_version").fetchone() == (0,):
+            for statement in _SCHEMA.split(";")[:-1]:
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version={FORMAT}")
+        database.execute("COMMIT")
+    # From here on a lock held by another process must not stop the event loop: `_wait_for_lock`.
     database.execute("PRAGMA busy_timeout=0")
     return database
 
 
-def _connect_to_read(path: Path) -> sqlite3.Connection:
-    if not path.exists():
+def _connect_to_read(path: Path | None) -> sqlite3.Connection:
+    if path is None or not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
-    database = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0, isolation_level=None
-    )
+    address = path.absolute().as_uri()
+    database = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=30.0, isolation_level=None)
     try:
         database.execute("SELECT count(*) FROM models").fetchone()
     except sqlite3.OperationalError:
-        # A write-ahead log needs a writable folder even for reading; without one the file itself can still be read.
+        # A write-ahead log needs a writable folder even for reading; the file alone is readable.
         database.close()
-        database = sqlite3.connect(
-            f"{path.absolute().as_uri()}?immutable=1", uri=True, isolation_level=None
-        )
+        database = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
     return database
 
 
 def _code(error: Exception) -> int:
-    """SQLite's primary result code; 0 for an error that SQLite itself did not raise."""
+    """Return SQLite's primary result code; 0 for an error that SQLite itself did not raise."""
     return int(vars(error).get("sqlite_errorcode", 0)) & 0xFF
 
 
-def _explain(path: Path, error: Exception) -> str:
+def _explain(path: Path | None, error: Exception) -> str:
     saved = f"what was committed before is safe: `cotdistill cache export {path}` reads it"
+    busy = f"another process keeps it locked; end that one and run again; {saved}"
     advice = {
         sqlite3.SQLITE_FULL: f"the disk is full; free some space and run again; {saved}",
-        sqlite3.SQLITE_IOERR: f"the disk refused to read or write; check its space and health; {saved}",
-        sqlite3.SQLITE_READONLY: f"the file or its folder is read-only; make it writable or choose another run folder; {saved}",
-        sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that the folder exists and is writable",
-        sqlite3.SQLITE_BUSY: f"another process keeps it locked; end that one and run again; {saved}",
-        sqlite3.SQLITE_LOCKED: f"another process keeps it locked; end that one and run again; {saved}",
+        sqlite3.SQLITE_IOERR: f"the disk refused to read or write; check its space; {saved}",
+        sqlite3.SQLITE_READONLY: "the file or its folder is read-only; make it writable or choose"
+        f" another run folder; {saved}",
+        sqlite3.SQLITE_CANTOPEN: "check that the folder exists and is writable",
+        sqlite3.SQLITE_BUSY: busy,
+        sqlite3.SQLITE_LOCKED: busy,
         sqlite3.SQLITE_NOTADB: "it is no completion log; move it away, or name another file",
-        sqlite3.SQLITE_CORRUPT: f"the file is damaged; {saved} as far as it is whole; then move it away",
+        sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a copy, or move it away",
     }.get(_code(error), "check the path")
     return f"completion log {path}: {error}; {advice}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from cotdistill.contracts import Ask, Engine, Model, TokenRule
 from cotdistill.model.batcher import BatchedModel
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.model.ledger import Budget
 from cotdistill.recipe import Entry
@@ -51,17 +51,18 @@ async def open_ask(
         base = student.plugin
         waiting["base"] = lambda: BatchedModel(base.engine(None, recipe.engine.plugin))
     budget = Budget(money=recipe.budget.usd, tokens=recipe.budget.tokens)
-    with CompletionLog(recipe.completions or run.folder / "completions.sqlite") as log:
-        async with Asker(models or {}, log, ledger=run.ledger, budget=budget) as asker:
+    path = recipe.completions or run.folder / "completions.sqlite"
+    with CompletionLog(path, run=recipe.name) as log:
+        try:
+            async with ModelClient(models or {}, log, ledger=run.ledger, budget=budget) as client:
 
-            async def ask(
-                prompt: Prompt, *, role: str = "teacher", **settings: Any
-            ) -> list[Completion]:
-                if role in waiting:
-                    asker.add(role, waiting.pop(role)())
-                return await asker(prompt, role=role, **settings)
+                async def ask(
+                    prompt: Prompt, *, role: str = "teacher", **settings: Any
+                ) -> list[Completion]:
+                    if role in waiting:
+                        client.add(role, waiting.pop(role)())
+                    return await client(prompt, role=role, **settings)
 
-            try:
                 yield ask
-            finally:
-                run.ledger.write(run.folder / "ledger.json", {"earlier": run.earlier})
+        finally:
+            run.ledger.write(run.folder / "ledger.json")

@@ -25,16 +25,13 @@ class Run(Layout):
         super().__init__(recipe)
         self.progress = progress or SilentProgress()
         self.ledger = Ledger()
-        self.earlier = self.sessions()
 
-    def sessions(self) -> list[dict[str, Any]]:
-        """Return what each call of this run spent so far, as `ledger.json` has it."""
+    def spent(self) -> dict[str, Any]:
+        """Return what all calls of this run spent, by role, as `ledger.json` has it."""
         path = self.folder / "ledger.json"
-        if not path.exists():
-            return []
-        latest = read_json(path)
-        sessions = [*latest.pop("earlier", []), latest]
-        return [one for one in sessions if "roles" in one]  # a damaged ledger says nothing
+        found = read_json(path) if path.exists() else {}
+        roles = found.get("roles") if isinstance(found, dict) else None
+        return roles if isinstance(roles, dict) else {}  # a damaged ledger says nothing
 
     def scores(self) -> list[dict[str, Any]]:
         """Return one row for each task, split, student, method and strategy (seeds combined).

@@ -192,12 +192,10 @@ def _reasons(counts: Mapping[str, int], words: Mapping[str, str] | None = None) 
 def _spent(run: Run) -> Section:
     lines = []
     for role in ("teacher", "guide"):
-        sessions = [one["roles"][role] for one in run.sessions() if role in one["roles"]]
-        if sessions:
-            total = {key: sum(one[key] or 0 for one in sessions) for key in sessions[0]}
+        total = run.spent().get(role)
+        if total is not None:
             kinds = ("completions", "from_log", "prompt_tokens", "completion_tokens")
-            priced = any(one["money"] is not None for one in sessions)
-            money = f"${total['money']:.4f}" if priced else "–"
+            money = f"${total['money']:.4f}" if total["money"] is not None else "–"
             lines.append((role, *(f"{total[kind]:,}" for kind in kinds), money))
     header = ("model", "completions", "more from the log", "prompt tokens", "completion tokens")
     return Section("Cost", (*header, "money"), tuple(lines))

@@ -1,324 +1,523 @@
-"""Sends one JSON request to an endpoint until it is answered, or until it is certain that it will not be.
+"""Sends one JSON request to an endpoint until it is answered, or until it is certain that not.
 
-Every failure has a class, and each class its own treatment:
+What becomes of a reply is decided by its status, or by the code of an `error` in its body, and by
+what became of other requests. The endpoint's words refine the reason; they do not decide.
 
-- 429 and 529: wait as long as the endpoint asks (else back off with full jitter); never counted as the request's fault
-- 500 and other 5xx, time-out, broken connection, reply of a wrong shape: tried again `retries` times, then QuestionFailed
-- cannot connect, 502, 503, 504: the endpoint is down; wait for it up to `patience_s`, then FatalTeacherError
-- a prompt that is too long or refused by the endpoint's rules: QuestionFailed
-- 400, 401, 402, 403, 404 and other 4xx, quota used up: FatalTeacherError with the remedy
+- 429, 529: wait as long as the endpoint asks, but at least as a back-off would and never beyond
+  `total_timeout_s`; not counted as the request's fault.
+- 500 and other 5xx, time-out, broken connection, reply without a completion: tried again
+  `retries` times, then the question fails for now.
+- 502, 503, 504, no connection, or a time-out while nothing at all was answered: the endpoint is
+  down. It is waited for up to `patience_s` (`connect_patience_s` where it never answered). Tries
+  during which it answered others count as the request's own.
+- other 4xx: this request is refused, its question fails.
 
-The key is held by what sends the requests alone. It is cut out of every message, also where an endpoint repeats it.
+The run stops (FatalTeacherError) where the fault cannot be the questions': no connection within
+the patience; a wrong key, account or path before the first answer; the first `FIRST_FAILURES`
+requests all failed; more than half of the last `WINDOW` failed. Prompts that are too long or
+refused for their content are no such failures.
+
+The key is held by what sends the requests alone. `_Secret` cuts it, and every piece of it of eight
+characters, out of everything that comes back before anything else sees it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import random
 import time
 import urllib.parse
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
+import orjson
 from pydantic import SecretStr
 
+from cotdistill.contracts import Meter, Usage
 from cotdistill.errors import FatalTeacherError, QuestionFailed
-from cotdistill.teachers._connections import CONNECT_S, Connections, Reply, Unreachable
-from cotdistill.teachers._limits import Pace, Places, backoff, requested_wait
-from cotdistill.teachers._replies import BadReply, error_message
+from cotdistill.model.completion_log import CompletionLog
+from cotdistill.model.ledger import Budget, Ledger, RoleMeter
+from cotdistill.teachers._limits import (
+    ConcurrencyLimiter,
+    RateLimiter,
+    backoff,
+    requested_wait,
+)
+from cotdistill.teachers._replies import (
+    BadReply,
+    error_in,
+    error_message,
+    parse_json,
+    read_usage,
+)
+from cotdistill.teachers._settings import EndpointSettings
+from cotdistill.util.terminal import shortened
 
-__all__ = ["BadRequest", "Endpoint", "Limits"]
+__all__ = ["Endpoint", "Failure", "Refused"]
 
 _log = logging.getLogger("cotdistill.teachers")
+_fates = logging.getLogger("cotdistill.requests")
 _Read = TypeVar("_Read")
 
+CONNECT_S = 15.0
+"""How long one connection may take to come about, in seconds."""
+IDLE_S = 15.0
+"""How long a connection is kept unused, in seconds: routers forget quiet ones without a word."""
+MOST_BYTES = 16 * 2**20
+"""Largest reply that is read, unpacked."""
+QUIET_S = 2.0
+"""Seconds of errors alone after which an endpoint is said to be down."""
+FIRST_FAILURES = 5
+WINDOW = 40
 
-class BadRequest(FatalTeacherError):
-    """The endpoint calls the request itself wrong (400, 422)."""
+
+_NO_HEADERS: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How an endpoint may be used; times in seconds."""
-
-    max_concurrency: int
-    requests_per_minute: float | None
-    tokens_per_minute: float | None
-    timeout_s: float
-    total_timeout_s: float
-    patience_s: float
-    connect_patience_s: float
-    retries: int
+class Refused(QuestionFailed):
+    """The endpoint refuses this very request (4xx)."""
 
 
 @dataclass(slots=True)
-class _Failure:
+class Failure:
     """One unsuccessful try. `wait_s` is what the endpoint asks for."""
 
     kind: str
     message: str
-    wait_s: float | None = None
+    wait_s: float = 0.0
 
 
+class _Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+_CHECK_KEY = "check the key in the environment variable named by `key_env`"
 _REMEDY = {
-    400: "correct the teacher's settings; `omit` leaves out fields that this model refuses",
-    401: "check the key in the environment variable named by `key_env`",
+    401: _CHECK_KEY,
     402: "the account has no credit left",
     403: "this key may not use this model; check the account and `model`",
     404: "check `base_url` (it usually ends in /v1), `model` and `api`",
-    422: "correct the teacher's settings; `omit` leaves out fields that this model refuses",
+    429: "the account has no credit left",
 }
-_TOO_LONG = (
-    "context_length_exceeded",
-    "maximum context length",
-    "too long",
-    "string_above_max_length",
+_SETTINGS = (
+    "correct the teacher's settings (`base_url` usually ends in /v1; `omit` leaves out fields that"
+    " this model refuses)"
 )
-_REFUSED = ("content_policy_violation", "content_filter", "content management policy")
+# Words by which a refusal is known to be about this one prompt.
+_TOO_LONG = (
+    *("context_length_exceeded", "context length", "context size", "exceed_context_size"),
+    *("too long", "string_above_max_length", "max_new_tokens` must be", "too many tokens"),
+)
+_CONTENT = (
+    *("content_policy", "content_filter", "content management policy", "content exists risk"),
+    *("data_inspection_failed", "moderation", "flagged", "inappropriate content"),
+)
+
+
+class _Secret:
+    """Cuts a key out of text from outside, by value and by every piece of `LEAST` characters."""
+
+    LEAST = 8
+
+    def __init__(self, key: SecretStr | None) -> None:
+        value = key.get_secret_value().encode() if key is not None else b""
+        if len(value) < self.LEAST:  # "EMPTY" and the like: no secret, but a word of many replies
+            value = b""
+        self._value = value
+        # Every piece of 8 characters holds one of these of 4 whole: so most texts cost 10 searches.
+        self._signs = [value[at : at + 4] for at in range(0, len(value) - 3, 4)]
+
+    def cut(self, text: bytes) -> bytes:
+        """Return the text with `***` in place of the key and its pieces."""
+        if not self._signs:
+            return text
+        if b"\\u00" in text or b"\\/" in text:  # a key written in JSON's escapes is a key as well
+            text = _unescaped(text)
+        if not any(sign in text for sign in self._signs):
+            return text
+        # Backwards, so that what was cut does not move what is still to be looked at; pieces that
+        # overlap (a longer part of the key) are one cut.
+        least, ends = self.LEAST, list[list[int]]()
+        pieces = {self._value[at : at + least] for at in range(len(self._value) - least + 1)}
+        for piece in pieces:
+            at = text.find(piece)
+            while at >= 0:
+                ends.append([at, at + least])
+                at = text.find(piece, at + 1)
+        merged = list[list[int]]()
+        for begin, end in sorted(ends):
+            if merged and begin <= merged[-1][1]:
+                merged[-1][1] = max(end, merged[-1][1])
+            else:
+                merged.append([begin, end])
+        for begin, end in reversed(merged):
+            text = text[:begin] + b"***" + text[end:]
+        return text
+
+    def cut_text(self, text: str) -> str:
+        """Return the same for a text."""
+        return self.cut(text.encode("utf-8", "replace")).decode("utf-8", "replace")
+
+
+def _unescaped(text: bytes) -> bytes:
+    """JSON without needless escapes; anything else as it is."""
+    try:
+        return orjson.dumps(orjson.loads(text))
+    except ValueError:
+        return text
 
 
 class Endpoint:
     """One base URL with its connections, its limits and its state of health."""
 
-    def __init__(self, base_url: str, key: SecretStr | None, limits: Limits) -> None:
-        self.base_url = base_url.rstrip("/")
-        self._key = key
-        self._limits = limits
-        self.before_send: Callable[[], None] = lambda: None
-        self.count: Callable[[str], None] = lambda event: None
-        self.places = Places(limits.max_concurrency)
-        self.pace = Pace(limits.requests_per_minute, limits.tokens_per_minute)
+    def __init__(self, settings: EndpointSettings) -> None:
+        self.meter: Meter = RoleMeter(Ledger(), CompletionLog(), "teacher", None, Budget())
+        self.base_url = settings.base_url
+        self._settings = settings
+        self._key = settings.key()
+        self._secret = _Secret(self._key)
+        self._places = ConcurrencyLimiter(settings.max_concurrency)
+        self._rate = RateLimiter(settings.requests_per_minute, settings.tokens_per_minute)
         self._session: aiohttp.ClientSession | None = None
-        self._connections: Connections | None = None
         self._answered = False
+        self._answered_at = self._heard_at = time.monotonic()
         self._down_since: float | None = None
+        self._down_said = False
+        self._outcomes: deque[bool] = deque(maxlen=WINDOW)
         self._fatal: FatalTeacherError | None = None
+        self._said: set[str] = set()
+
+    def say_once(self, line: str) -> None:
+        """Tell the user something that is true of the endpoint, the first time it shows."""
+        if line not in self._said:
+            self._said.add(line)
+            _log.warning("%s: %s", self.base_url, line)
 
     async def post(
-        self, path: str, body: bytes, read: Callable[[bytes], _Read], tokens: int = 0
+        self,
+        path: str,
+        body: bytes,
+        most: Usage,
+        read: Callable[[dict[str, Any], Usage], _Read],
     ) -> _Read:
-        """What `read` makes of the reply to a POST of `body`, trying again as the module's docstring says.
+        """Return what `read` makes of the reply to a POST, trying again as the module says.
+
+        `most` is what the reply may cost at most; `read` is given the reply and what it cost.
 
         Raises:
-            QuestionFailed, FatalTeacherError: see there.
-            BudgetSpent: raised by `before_send`.
+            QuestionFailed, FatalTeacherError: see the module.
+            BudgetSpent: the run's budget is used up.
         """
-        began, tries, refusals = time.monotonic(), 0, 0
+        began, tries, refusals, tried_at = time.monotonic(), 0, 0, 0.0
+        limits = self._settings
         while True:
-            outcome = await self._try(path, body, read, tokens)
-            if not isinstance(outcome, _Failure):
+            sent_at = time.monotonic()
+            outcome = await self._try(path, body, most, read)
+            if not isinstance(outcome, Failure):
+                self.answered()
                 return outcome
-            self.count(f"retried: {outcome.kind}")
+            self.meter.count(f"retried: {outcome.kind}")
             now = time.monotonic()
-            if outcome.kind == "unreachable":
-                wait = self._wait_for_endpoint(outcome, now)
-                began += wait
-            elif outcome.kind == "rate limit":
+            wait = max(outcome.wait_s * random.uniform(1.0, 1.1), backoff(tries + refusals + 1))
+            if outcome.kind == "rate limit":
                 refusals += 1
-                wait = self._wait_for_limit(outcome, refusals)
+            elif outcome.kind in ("unreachable", "down"):
+                # Others were answered since the last try: the fault is this request's own.
+                tries += 0 < tried_at < self._answered_at
+                wait = max(outcome.wait_s, random.uniform(0.2, 2.0))
+                self._check_health(outcome, now)
+                began = max(began, sent_at)
             else:
                 tries += 1
-                wait = backoff(tries) if outcome.wait_s is None else outcome.wait_s
-                if tries > self._limits.retries:
-                    message = f"{self.base_url}: {outcome.message} ({tries} tries)"
-                    raise QuestionFailed(message, outcome.kind, transient=True)
-            if now + wait - began > self._limits.total_timeout_s:
-                message = f"{self.base_url}: no reply within total_timeout_s; {outcome.message}"
-                raise QuestionFailed(message, outcome.kind, transient=True)
+            tried_at = now
+            if tries > limits.retries:
+                raise self.failed(outcome, f"{tries} tries")
+            left = began + limits.total_timeout_s - now
+            if wait > left:
+                asks = f"asks to wait {outcome.wait_s:,.0f} s; " if outcome.wait_s > left else ""
+                raise self.failed(outcome, f"{asks}total_timeout_s is {limits.total_timeout_s:g}")
             await asyncio.sleep(wait)
 
     async def _try(
-        self, path: str, body: bytes, read: Callable[[bytes], _Read], tokens: int
-    ) -> _Read | _Failure:
-        await self.pace.wait(tokens)
-        await self.places.take()
-        congested = False
+        self,
+        path: str,
+        body: bytes,
+        most: Usage,
+        read: Callable[[dict[str, Any], Usage], _Read],
+    ) -> _Read | Failure:
+        """One try. What it cost is booked before its reply is read, whatever the reply is."""
+        await self._rate.wait(most.prompt_tokens // 2 + most.completion_tokens)
+        await self._places.acquire()
+        sent_at, usage, reservation = time.monotonic(), None, 0
+        outcome: _Read | Failure | None = None
+        cancelled = False
         try:
             if self._fatal is not None:
                 raise self._fatal
-            self.before_send()
-            self.count("requests")
-            status, headers, reply = await self._send(path, body)
-            if status == 200:
-                self._is_up()
-                return read(reply)
-            failure = self._judge(status, _lower(headers), reply)
-            congested = failure.kind == "rate limit"
-            return failure
+            reservation = await self.meter.reserve(most)
+            self.meter.count("requests")
+            reply = await self._exchange("POST", path, body)
+            self._heard_at = time.monotonic()
+            if reply.status != 200:
+                outcome = self.judge(reply.status, reply.body, reply.headers)
+                return outcome
+            usage = Usage(len(body) // 4, len(reply.body) // 4, estimated=True)
+            data = parse_json(reply.body)
+            if (status := error_in(data)) is not None:
+                usage = read_usage(data, b"", b"") if data.get("usage") else None
+                outcome = self.judge(status, reply.body, reply.headers)
+                return outcome
+            usage = read_usage(data, body, reply.body)
+            outcome = read(data, usage)
+            return outcome
+        except asyncio.CancelledError:
+            cancelled = True  # it may be answered and charged all the same: it stays reserved
+            raise
         except BadReply as error:
-            return _Failure("malformed reply", str(error))
+            outcome = Failure("malformed reply", str(error))
+            return outcome
         except aiohttp.ConnectionTimeoutError:
-            return _Failure("unreachable", f"no connection within {CONNECT_S:g} s")
+            outcome = Failure("unreachable", f"no connection within {CONNECT_S:g} s")
+            return outcome
         except TimeoutError:
-            congested = True
-            return _Failure("timeout", f"no reply within {self._limits.timeout_s:g} s")
-        except (Unreachable, aiohttp.ClientConnectorError) as error:
-            return _Failure("unreachable", self._clean(str(error)))
+            silent = self._heard_at < sent_at
+            message = f"no reply within timeout_s ({self._settings.timeout_s:g} s)"
+            outcome = Failure("down" if silent else "timeout", message)
+            return outcome
+        except aiohttp.ClientConnectorError as error:
+            outcome = Failure("unreachable", self._shown(error))
+            return outcome
         except (aiohttp.ClientError, OSError) as error:
-            return _Failure("connection broken", self._clean(f"{type(error).__name__}: {error}"))
+            outcome = Failure("connection broken", self._shown(error))
+            return outcome
         finally:
-            self.places.give_back(congested=congested)
+            if usage is not None and usage.estimated:
+                self.say_once("reports no usage; tokens are estimated, four bytes each")
+            if not cancelled:
+                self.meter.settle(reservation, usage)
+            if usage is not None:
+                used = usage.prompt_tokens + usage.completion_tokens
+                self._rate.correct(most.prompt_tokens // 2 + most.completion_tokens, used)
+            failure = outcome if isinstance(outcome, Failure) else None
+            kind = failure.kind if failure else "refused" if outcome is None else "answered"
+            self._places.release(
+                answered=kind == "answered", congested=kind in ("rate limit", "timeout", "down")
+            )
+            if _fates.isEnabledFor(logging.INFO):
+                self._note_fate(path, sent_at, kind, failure, usage)
 
-    async def _send(self, path: str, body: bytes) -> Reply:
-        async with asyncio.timeout(self._limits.timeout_s):
-            if self._proxy is None:
-                if self._connections is None:
-                    self._connections = Connections(self.base_url, self._headers())
-                return await self._connections.post(path, body)
-            session = self._session or self._open()
-            async with session.post(
-                self.base_url + path, data=body, allow_redirects=False
-            ) as response:
-                return Reply(response.status, response.headers, await response.read())
+    def _note_fate(
+        self, path: str, at: float, kind: str, failure: Failure | None, usage: Usage | None
+    ) -> None:
+        """Log what became of one request, as a line of JSON."""
+        row: dict[str, Any] = {"time": round(time.time(), 3), "url": self.base_url + path}
+        row |= {"seconds": round(time.monotonic() - at, 3), "outcome": kind}
+        if failure is not None:
+            row["message"] = failure.message
+        if usage is not None:
+            row |= {"prompt_tokens": usage.prompt_tokens, "reply_tokens": usage.completion_tokens}
+        _fates.info(json.dumps(row))
+
+    async def _exchange(
+        self, method: str, path: str, body: bytes | None, upload: str | None = None
+    ) -> _Reply:
+        """Send one request and return the whole reply, without the key. Redirects are not followed."""
+        session = self._session or self._open()
+        data: Any = body
+        headers = None
+        if upload is not None:
+            data = aiohttp.FormData({"purpose": "batch"})
+            kind = "application/jsonl"
+            data.add_field("file", upload, filename="requests.jsonl", content_type=kind)
+            data = data()
+            headers = {"Content-Type": data.headers["Content-Type"]}
+        async with session.request(
+            method, self._url(path), data=data, headers=headers, allow_redirects=False
+        ) as response:
+            size = response.content_length
+            if (
+                size is not None
+                and size <= MOST_BYTES
+                and "Content-Encoding" not in response.headers
+            ):
+                reply = await response.read()
+            else:
+                reply = await _read_capped(response)
+        return _Reply(response.status, response.headers, self._secret.cut(reply))
 
     async def request(
         self, method: str, path: str, body: Any = None, *, upload: str | None = None
     ) -> bytes:
-        """A side call (files and batches): one reply's body, tried again on anything that may pass."""
-        failure = _Failure("", "")
-        for tries in range(1, self._limits.retries + 2):
+        """Return the reply of a side call (files and batches), tried again like a request.
+
+        Raises:
+            FatalTeacherError: there is none; without it no question can be answered.
+        """
+        failure = Failure("", "")
+        data = json.dumps(body).encode() if body is not None else None
+        for tries in range(1, self._settings.retries + 2):
             try:
-                session = self._session or self._open()
-                data: Any = json.dumps(body).encode() if body is not None else None
-                headers = {}
-                if upload is not None:
-                    form = aiohttp.FormData({"purpose": "batch"})
-                    form.add_field(
-                        "file", upload, filename="requests.jsonl", content_type="application/jsonl"
-                    )
-                    data = form()
-                    headers["Content-Type"] = data.headers["Content-Type"]
-                async with (
-                    asyncio.timeout(self._limits.timeout_s),
-                    session.request(
-                        method, self.base_url + path, data=data, headers=headers
-                    ) as response,
-                ):
-                    reply = await response.read()
-                    if response.status == 200:
-                        return reply
-                    failure = self._judge(response.status, _lower(response.headers), reply)
+                reply = await self._exchange(method, path, data, upload)
+                if reply.status == 200:
+                    return reply.body
+                failure = self.judge(reply.status, reply.body, reply.headers)
+            except BadReply as error:
+                failure = Failure("malformed reply", str(error))
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                failure = _Failure(
-                    "connection broken", self._clean(f"{type(error).__name__}: {error}")
-                )
-            self.count(f"retried: {failure.kind}")
-            await asyncio.sleep(backoff(tries) if failure.wait_s is None else failure.wait_s)
-        raise FatalTeacherError(
-            f"{self.base_url}{path}: {failure.message} ({self._limits.retries + 1} tries)"
-        )
+                failure = Failure("connection broken", self._shown(error))
+            except QuestionFailed as error:
+                raise FatalTeacherError(str(error)) from error
+            self.meter.count(f"retried: {failure.kind}")
+            await asyncio.sleep(max(failure.wait_s, backoff(tries)))
+        count = self._settings.retries + 1
+        raise FatalTeacherError(f"{self.base_url}{path}: {failure.message} ({count} tries)")
 
-    def judge_message(self, status: int, reply: bytes) -> str:
-        """Class and message of an error that may pass, as "class: message"; raises for one that will not."""
-        failure = self._judge(status, {}, reply)
-        return f"{failure.kind}: {failure.message}"
+    def judge(self, status: int, reply: bytes, headers: Mapping[str, str] = _NO_HEADERS) -> Failure:
+        """Return the class of an error reply; raise where asking again cannot help.
 
-    def _judge(self, status: int, headers: Mapping[str, str], reply: bytes) -> _Failure:
+        Raises:
+            Refused, FatalTeacherError: see the module.
+        """
         text, code = error_message(reply)
-        message = self._clean(f"HTTP {status}: {text}")
+        message = f"HTTP {status}: {text}" if status else text
         known = f"{text} {code}".lower()
-        if code == "insufficient_quota" or status == 402:
-            raise self._stop(f"{message}; {_REMEDY[402]}")
-        if status in (429, 529):
-            return _Failure("rate limit", message, requested_wait(headers))
-        if status in (502, 503, 504):
-            return _Failure("unreachable", message, requested_wait(headers))
-        if status >= 500 or status in (408, 409, 425):
-            return _Failure("server error", message, requested_wait(headers))
-        if any(sign in known for sign in _TOO_LONG) or status == 413:
-            raise QuestionFailed(f"{self.base_url}: {message}", "prompt too long")
-        if any(sign in known for sign in _REFUSED):
-            raise QuestionFailed(f"{self.base_url}: {message}", "refused by the endpoint")
-        remedy = _REMEDY.get(status, "check `base_url` and the teacher's settings")
-        if status in (400, 422):
-            raise BadRequest(f"{self.base_url}: {message}; {remedy}")
-        raise self._stop(f"{message}; {remedy}")
+        broke = status == 402 or "insufficient_quota" in known
+        if 300 <= status < 400:
+            to = self._secret.cut_text(headers.get("location", ""))
+            host = urllib.parse.urlsplit(to).netloc
+            message = f"HTTP {status}: redirects to {shortened(host) or 'nowhere'}"
+        elif status == 413 or any(sign in known for sign in _TOO_LONG):
+            raise Refused(f"{self.base_url}: {message}", "prompt too long")
+        elif any(sign in known for sign in _CONTENT) and status < 500:
+            raise Refused(f"{self.base_url}: {message}", "refused by the endpoint")
+        elif status in (429, 529) and not broke:
+            return Failure("rate limit", message, requested_wait(headers))
+        elif status in (502, 503, 504):
+            return Failure("down", message, requested_wait(headers))
+        elif status >= 500 or status in (408, 409, 425):
+            return Failure("server error", message, requested_wait(headers))
+        remedy = _REMEDY[402] if broke else _REMEDY.get(status, _SETTINGS)
+        about_account = broke or status in (401, 404) or 300 <= status < 400
+        if about_account and not self._proven:
+            raise self._stop(f"{message}; {remedy}")
+        self._note_failure(f"{message}; {remedy}")
+        reason = f"HTTP {status}" if status else "error in the reply"
+        raise Refused(f"{self.base_url}: {message}", reason, transient=about_account)
 
-    def _wait_for_limit(self, failure: _Failure, refusals: int) -> float:
-        if failure.wait_s is None:
-            return backoff(refusals)
-        if self.places.congestion > 0.5:
-            self.pace.pause(failure.wait_s)
-        return failure.wait_s * random.uniform(1.0, 1.1)
+    @property
+    def _proven(self) -> bool:
+        return self._answered or self.meter.answered_before
 
-    def _wait_for_endpoint(self, failure: _Failure, now: float) -> float:
-        """Seconds until the next try at an endpoint that is down; says so once, and gives up after the patience."""
-        patience = self._limits.patience_s if self._answered else self._limits.connect_patience_s
-        if self._down_since is None:
-            self._down_since = now
-            _log.warning(
-                "%s does not answer (%s); waiting for it up to %.0f s",
-                self.base_url,
-                failure.message,
-                patience,
-            )
-        if now - self._down_since > patience:
-            remedy = (
-                "run again when it is back; all that arrived is kept" if self._answered else _START
-            )
-            raise self._stop(f"not reachable for {patience:g} s ({failure.message}); {remedy}")
-        return max(failure.wait_s or 0.0, random.uniform(0.2, 2.0))
+    def failed(self, failure: Failure, why: str) -> QuestionFailed:
+        """Return the failure of one question for now; stop the run where too many fail."""
+        self._note_failure(failure.message)
+        kind = {"down": "endpoint down", "unreachable": "endpoint down"}.get(failure.kind)
+        message = f"{self.base_url}: {failure.message} ({why})"
+        return QuestionFailed(message, kind or failure.kind, transient=True)
 
-    def _is_up(self) -> None:
+    def _note_failure(self, message: str) -> None:
+        outcomes = self._outcomes
+        outcomes.append(False)
+        failures = len(outcomes) - sum(outcomes)
+        if not self._proven and failures >= FIRST_FAILURES:
+            raise self._stop(f"the first {failures} requests all failed: {message}")
+        if failures > WINDOW // 2:
+            raise self._stop(f"{failures} of the last {len(outcomes)} requests failed: {message}")
+
+    def answered(self) -> None:
+        """Note that a request was answered."""
+        self._outcomes.append(True)
         self._answered = True
+        self._answered_at = time.monotonic()
         if self._down_since is not None:
-            _log.warning(
-                "%s answers again after %.0f s", self.base_url, time.monotonic() - self._down_since
-            )
-            self._down_since = None
+            down = self._answered_at - self._down_since
+            if self._down_said:
+                _log.warning("%s answers again after %.0f s", self.base_url, down)
+            self._down_since, self._down_said = None, False
+
+    def _check_health(self, failure: Failure, now: float) -> None:
+        """Say once that the endpoint is down, and end what waits for it after the patience."""
+        limits = self._settings
+        patience = limits.patience_s if self._answered else limits.connect_patience_s
+        self._down_since = self._down_since or now
+        down = now - self._down_since
+        if down > patience:
+            message = f"not reachable for {patience:g} s ({failure.message})"
+            if failure.kind != "unreachable":  # it is there, and gives this request no answer
+                raise self.failed(Failure("down", message), "given up")
+            remedy = "run again when it is back; all that arrived is kept"
+            if not self._answered:
+                remedy = "start the server, or correct `base_url` in the recipe"
+            raise self._stop(f"{message}; {remedy}")
+        if not self._down_said and (down > QUIET_S or not self._answered):
+            self._down_said = True
+            line = "%s does not answer (%s); waiting for it up to %.0f s"
+            _log.warning(line, self.base_url, failure.message, patience)
 
     def _stop(self, message: str) -> FatalTeacherError:
-        """The error that ends the run: all requests that wait or come later fail at once with the same one."""
-        self._fatal = self._fatal or FatalTeacherError(f"{self.base_url}: {message}")
+        """Note and return an error that ends all requests of this endpoint."""
+        if self._fatal is None:
+            self._fatal = FatalTeacherError(f"{self.base_url}: {message}")
         return self._fatal
 
-    def _headers(self) -> dict[str, str]:
-        headers = {
-            "User-Agent": "cotdistill",
-            "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
-        }
-        if self._key is not None:
-            headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
-        return headers
+    def _shown(self, error: Exception) -> str:
+        return shortened(self._secret.cut_text(f"{type(error).__name__}: {error}"))
 
-    @cached_property
+    @functools.cache  # noqa: B019  an endpoint lives as long as its run and has few paths
+    def _url(self, path: str) -> str:
+        parts = urllib.parse.urlsplit(self.base_url)
+        path, _, query = path.partition("?")
+        queries = "&".join(filter(None, (parts.query, query)))
+        whole = parts._replace(path=parts.path.rstrip("/") + path, query=queries)
+        return urllib.parse.urlunsplit(whole)
+
+    def _open(self) -> aiohttp.ClientSession:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        headers |= {"Content-Type": "application/json", "User-Agent": "cotdistill"}
+        if self._key is not None:
+            name, value = self._settings.key_header, self._key.get_secret_value()
+            headers[name] = f"Bearer {value}" if name.lower() == "authorization" else value
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=IDLE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s, sock_connect=CONNECT_S),
+            headers=headers,
+            proxy=self._proxy(),
+        )
+        return self._session
+
     def _proxy(self) -> str | None:
         parts = urllib.parse.urlsplit(self.base_url)
         bypass = urllib.request.proxy_bypass(parts.hostname or "")
         return None if bypass else urllib.request.getproxies().get(parts.scheme)
 
-    def _open(self) -> aiohttp.ClientSession:
-        """The session for what is no plain POST: side calls, and everything where there is a proxy."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
-            headers=self._headers(),
-            proxy=self._proxy,
-        )
-        return self._session
-
-    def _clean(self, text: str) -> str:
-        secret = self._key.get_secret_value() if self._key is not None else ""
-        return text.replace(secret, "***") if secret else text
-
     async def close(self) -> None:
-        if self._connections is not None:
-            self._connections.close()
+        """Close all connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
 
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
+    """Return the whole reply, unpacked part by part.
 
-
-_START = "start the server, or correct `base_url` in the recipe"
+    Raises:
+        BadReply: it is larger than any completion.
+    """
+    parts, size = list[bytes](), 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > MOST_BYTES:
+            response.close()
+            raise BadReply(f"the reply is larger than {MOST_BYTES // 2**20} MiB")
+        parts.append(part)
+    return b"".join(parts)

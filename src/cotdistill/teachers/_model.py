@@ -1,25 +1,24 @@
-"""The live model behind the `openai` teacher: what a request looks like on the wire, and how many samples go into one call."""
+"""The live model behind `openai`: a request on the wire, and how many samples go into one call."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
+from cotdistill.contracts import Meter, Price, Usage
 from cotdistill.errors import QuestionFailed, UserError
-from cotdistill.model.pricing import Price, known_price
+from cotdistill.model.pricing import known_price
 from cotdistill.records import Completion, Message, Request
 from cotdistill.teachers._batches import Batches
-from cotdistill.teachers._endpoint import BadRequest, Endpoint
-from cotdistill.teachers._replies import parse_json, read_completions
+from cotdistill.teachers._endpoint import Endpoint, Refused
+from cotdistill.teachers._replies import read_completions
 from cotdistill.teachers._settings import EndpointSettings
-
-if TYPE_CHECKING:
-    from cotdistill.model.client import Hooks
 
 __all__ = ["EndpointModel"]
 
@@ -31,19 +30,13 @@ class EndpointModel:
         self._settings = settings
         self._endpoint = endpoint
         self._path = "/chat/completions" if settings.api == "chat" else "/completions"
-        self._batches: Batches | None = None
-        if settings.batch:
-            self._batches = Batches(
-                endpoint,
-                self._path,
-                size=settings.batch_size,
-                gather_s=settings.batch_gather_s,
-                poll_s=settings.batch_poll_s,
-                retries=settings.retries,
-            )
+        self._batches = Batches(endpoint, settings, self._path) if settings.batch else None
         self._per_call = 1 if settings.seed is not None else settings.samples_per_call
+        self._takes_n = False
+        """Whether a call for several samples has been answered."""
 
     def identity(self) -> Mapping[str, Any]:
+        """Return what determines a reply besides the request."""
         settings = self._settings
         return {
             "teacher": "openai",
@@ -59,36 +52,51 @@ class EndpointModel:
 
     @cached_property
     def price(self) -> Price | None:
+        """The recipe's price, or the list price of a hosted model."""
         settings = self._settings
-        if settings.input_price is not None or settings.output_price is not None:
-            return Price(
-                settings.input_price or 0.0,
-                settings.output_price or 0.0,
-                settings.cached_input_price,
-            )
+        if settings.input_price is not None and settings.output_price is not None:
+            cached = settings.cached_input_price
+            return Price(settings.input_price, settings.output_price, cached)
         if settings.is_local:
             return None
-        listed = known_price(settings.model, settings.base_url)
-        return listed.halved() if listed is not None and settings.batch else listed
+        share = 0.5 if settings.batch else 1.0
+        return known_price(settings.model, settings.base_url, share)
 
-    def attach(self, hooks: Hooks) -> None:
-        self._endpoint.before_send = hooks.before_send
-        self._endpoint.count = hooks.count
-        if self._batches is not None:
-            self._batches.before_send, self._batches.log = hooks.before_send, hooks.log
+    def attach(self, meter: Meter) -> None:
+        """Book all calls with this meter."""
+        self._endpoint.meter = meter
+
+    def present(self, completion: Completion) -> Completion:
+        """Return a completion whose text is what the setting `rationale` says.
+
+        Nothing is asked again where the setting changes: the log keeps reply and reasoning apart.
+        """
+        text, reasoning, wanted = completion.text, completion.reasoning, self._settings.rationale
+        if not reasoning:
+            return completion
+        if wanted == "auto":
+            if completion.is_bare:
+                self._endpoint.say_once(
+                    "replies are the answer alone: the reasoning beside them is the rationale"
+                    " (the teacher's setting `rationale` chooses)"
+                )
+            return completion
+        if wanted == "reasoning":
+            text = reasoning
+        elif wanted == "both":
+            text = f"{reasoning}\n{text}"
+        return replace(completion, text=text, reasoning="")
 
     async def complete(self, request: Request, sample_indices: Sequence[int]) -> list[Completion]:
-        """One completion per index; fewer where some calls failed for good and others were answered (and paid)."""
-        if len(sample_indices) <= self._per_call:
-            return await self._call(request, sample_indices)
+        """Return one completion per index; fewer where some failed and others were answered."""
         step = self._per_call
         groups = [sample_indices[at : at + step] for at in range(0, len(sample_indices), step)]
+        if len(groups) == 1:
+            return await self._call(request, sample_indices)
         results = await asyncio.gather(
             *(self._call(request, group) for group in groups), return_exceptions=True
         )
-        made = [
-            completion for result in results if isinstance(result, list) for completion in result
-        ]
+        made = [one for result in results if isinstance(result, list) for one in result]
         errors = [result for result in results if isinstance(result, BaseException)]
         final = [error for error in errors if not isinstance(error, QuestionFailed)]
         if final or (errors and not made):
@@ -96,39 +104,54 @@ class EndpointModel:
         return made
 
     async def _call(self, request: Request, indices: Sequence[int]) -> list[Completion]:
+        """Ask in one call; what is missing of its reply is asked for again, and only that."""
         settings = self._settings
         chat = settings.api == "chat"
+        body = self._body(request, indices)
+        choices = 0
 
-        def read(reply: bytes) -> list[Completion]:
-            return read_completions(
-                parse_json(reply),
+        def read(data: dict[str, Any], usage: Usage) -> list[Completion]:
+            nonlocal choices
+            made = read_completions(
+                data,
                 indices,
+                usage,
                 chat=chat,
                 prefill=request.prefill,
-                begin_sent=settings.prefill or not chat,
+                prefill_sent=settings.prefill or not chat,
                 stop=request.stop,
             )
+            choices = len(data["choices"])
+            return made
 
-        body = self._body(request, indices)
-        estimate = len(body) // 4 + request.max_tokens * len(indices)
+        most = Usage(len(body) // 2, request.max_tokens * len(indices))
         try:
             if self._batches is not None:
-                made = await self._batches.ask(body, indices[0], read)
+                made = await self._batches.ask(body, indices[0], most, read)
             else:
-                made = await self._endpoint.post(self._path, body, read, estimate)
-        except BadRequest:
-            if len(indices) == 1:
+                made = await self._endpoint.post(self._path, body, most, read)
+        except Refused:
+            if len(indices) == 1 or self._takes_n:
                 raise
-            # The endpoint may refuse `n`: from now on one sample a call. A truly bad request fails there again.
+            # The endpoint may refuse `n`. Where it takes the request without, it does.
+            first = await self._call(request, indices[:1])
             self._per_call = 1
+            return first + await self._rest(request, indices[1:])
+        if choices < len(indices):
+            self._per_call = max(1, min(self._per_call, choices))
+        self._takes_n = self._takes_n or choices > 1
+        there = {completion.sample_index for completion in made}
+        return made + await self._rest(request, [index for index in indices if index not in there])
+
+    async def _rest(self, request: Request, indices: Sequence[int]) -> list[Completion]:
+        """Ask for the rest of a call; that the rest fails takes nothing from what was answered."""
+        if not indices:
+            return []
+        try:
             return await self.complete(request, indices)
-        self._endpoint.pace.correct(
-            estimate, sum(c.prompt_tokens + c.completion_tokens for c in made)
-        )
-        if len(made) < len(indices):
-            self._per_call = max(1, min(self._per_call, len(made)))
-            made += await self.complete(request, indices[len(made) :])
-        return made
+        except QuestionFailed as error:
+            self._endpoint.meter.count(f"samples failed: {error.reason}")
+            return []
 
     def _body(self, request: Request, indices: Sequence[int]) -> bytes:
         settings = self._settings
@@ -158,9 +181,7 @@ class EndpointModel:
         fields |= settings.extra_body
         try:
             return orjson.dumps(fields)
-        except (
-            TypeError
-        ):  # halves of surrogate pairs, or numbers and keys that only Python's JSON writes
+        except TypeError:  # halves of surrogate pairs, numbers and keys only Python's JSON writes
             return json.dumps(fields).encode()
 
     def _messages(self, request: Request) -> list[dict[str, str]]:
@@ -178,6 +199,7 @@ class EndpointModel:
         return made
 
     async def close(self) -> None:
+        """Close the connections; batches under way stay noted."""
         if self._batches is not None:
             await self._batches.close()
         await self._endpoint.close()

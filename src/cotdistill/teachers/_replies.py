@@ -1,38 +1,46 @@
-"""What an OpenAI-compatible endpoint wrote, read strictly: a reply of the wrong shape is never taken for a completion."""
+"""What an OpenAI-compatible endpoint wrote, read strictly.
+
+A reply of the wrong shape is never taken for a completion. Each choice is judged by its own
+`finish_reason`: a whole or cut text is kept, a refusal is kept as a refusal, anything else (broken
+off, unknown) is left out, so that the caller asks for that sample again.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
-from cotdistill.records import Completion
+from cotdistill.contracts import Usage
+from cotdistill.records import REFUSED, Completion
 from cotdistill.text.thinking import split_thinking
+from cotdistill.util.terminal import shortened
 
 __all__ = [
     "BadReply",
     "cut_at_stops",
+    "error_in",
     "error_message",
     "parse_json",
     "read_completions",
-    "split_thinking",
+    "read_usage",
 ]
+
+# Ends of a whole text, of a cut one and of a refused one, as OpenAI, TGI, Anthropic, Cohere, Google
+# and Zhipu write them. A word that stands nowhere is taken for a broken-off reply.
+_WHOLE = {"stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "tool_calls"}
+_CUT = {"length", "max_tokens", "max_output_tokens", "model_length"}
+_REFUSALS = {REFUSED, "refusal", "safety", "recitation", "prohibited_content", "sensitive"}
 
 
 class BadReply(ValueError):
     """A reply with status 200 that holds no completion; the text says what is wrong with it."""
 
 
-class _Usage(NamedTuple):
-    prompt: int = 0
-    completion: int = 0
-    cached: int = 0
-
-
 def parse_json(body: bytes) -> dict[str, Any]:
-    """The reply as an object.
+    """Return the reply as an object.
 
     Raises:
         BadReply: it is cut off, no JSON or no object.
@@ -40,95 +48,139 @@ def parse_json(body: bytes) -> dict[str, Any]:
     try:
         data = orjson.loads(body)
     except ValueError:
-        # What orjson refuses and some servers write: NaN for a log-probability, halves of surrogate pairs.
+        # What orjson refuses and some servers write: NaN as a log-probability, half surrogates.
         try:
             data = json.loads(body)
-        except ValueError as error:
-            raise BadReply(f"the reply is no whole JSON ({len(body)} bytes)") from error
+        except (ValueError, RecursionError) as error:
+            raise BadReply(f"the reply is no whole JSON ({_shown(body)})") from error
     if not isinstance(data, dict):
-        raise BadReply("the reply is no JSON object")
+        raise BadReply(f"the reply is no JSON object ({_shown(body)})")
     return data
+
+
+def error_in(data: Mapping[str, Any]) -> int | None:
+    """Return the status that an `error` inside a reply stands for; None where there is none.
+
+    0 is an error without a code: what it means shows in what became of other requests.
+    """
+    error = data.get("error")
+    if not error or data.get("choices"):
+        return None
+    code = error.get("code") if isinstance(error, dict) else None
+    try:
+        status = int(code) if isinstance(code, int | str) else 0
+    except ValueError:
+        return 0
+    return status if 400 <= status < 600 else 0
 
 
 def read_completions(
     data: Mapping[str, Any],
     indices: Sequence[int],
+    usage: Usage,
     *,
     chat: bool,
     prefill: str,
-    begin_sent: bool,
+    prefill_sent: bool,
     stop: Sequence[str],
 ) -> list[Completion]:
-    """The completions of one reply, one per choice, at most one per sample index.
+    """Return the completions of one reply, at most one per sample index; broken ones are left out.
 
-    The usage of a call is for all its choices: the first carries the prompt's tokens, and the completion's tokens are
-    shared out by length, so that sums are exact. `begin_sent` says that the model continued `begin` and did not write it.
+    The usage of a call is for all its choices: the first that is kept carries the prompt's tokens,
+    and the reply's tokens are shared out by length, so that sums are exact. `prefill_sent` says
+    that the model continued `prefill` and did not write it.
 
     Raises:
-        BadReply: choices are missing or of a wrong type.
+        BadReply: there is no choice that can be kept; the message shows the reply.
     """
     choices = data.get("choices")
-    if not isinstance(choices, list):
-        raise BadReply("`choices` is no list")
-    if not choices:
-        raise BadReply("`choices` is empty")
-    usage = _usage(data.get("usage"))
-    read = [_choice(choice, chat) for choice in choices[: len(indices)]]
-    shares = _shares(
-        usage.completion, [len(text) + len(reasoning) for text, reasoning, _, _ in read]
-    )
+    if not isinstance(choices, list) or not choices:
+        raise BadReply(f"no choices in the reply ({_shown(data)})")
+    kept: list[Completion] = []
+    problem = ""
+    for index, choice in zip(indices, choices, strict=False):
+        try:
+            text, reasoning, reason, logprob = _choice(choice, chat)
+        except BadReply as error:
+            problem = problem or str(error)
+            continue
+        if reason != REFUSED:
+            text = cut_at_stops(_with_prefill(text, prefill, prefill_sent), stop, len(prefill))
+        kept.append(Completion(text, index, reasoning, reason, logprob=logprob))
+    if not kept:
+        raise BadReply(problem)
+    return _with_usage(kept, usage)
+
+
+def _with_usage(completions: list[Completion], usage: Usage) -> list[Completion]:
+    shares = _shares(usage.completion_tokens, [len(c.text) + len(c.reasoning) for c in completions])
     made = []
-    for place, (text, reasoning, finish_reason, logprob) in enumerate(read):
-        first = place == 0
+    for place, (c, share) in enumerate(zip(completions, shares, strict=True)):
+        prompt = (usage.prompt_tokens, share, usage.cached_prompt_tokens)
+        counts = (0, share, 0) if place else prompt
         made.append(
-            Completion(
-                cut_at_stops(_with_begin(text, prefill, begin_sent), stop, len(prefill)),
-                indices[place],
-                reasoning,
-                finish_reason,
-                usage.prompt if first else 0,
-                shares[place],
-                usage.cached if first else 0,
-                logprob,
-            )
+            Completion(c.text, c.sample_index, c.reasoning, c.finish_reason, *counts, c.logprob)
         )
     return made
 
 
 def _choice(choice: Any, chat: bool) -> tuple[str, str, str, float | None]:
+    """Text, reasoning, judged finish reason and log-probability of one choice."""
     if not isinstance(choice, dict):
-        raise BadReply("a choice is no object")
-    reasoning: Any = ""
-    if chat:
-        message = choice.get("message")
-        if not isinstance(message, dict):
-            raise BadReply("a choice has no message")
-        text = message.get("content")
-        reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
-        text = (
-            "" if text is None and (reasoning or choice.get("finish_reason") == "length") else text
-        )
-    else:
-        text = choice.get("text")
-    if not isinstance(text, str) or not isinstance(reasoning, str):
-        raise BadReply("a choice holds no text")
-    thought, text = split_thinking(text)
-    finish_reason = choice.get("finish_reason")
+        raise BadReply(f"a choice is no object ({_shown(choice)})")
+    source = choice.get("message") if chat else choice
+    if not isinstance(source, dict):
+        raise BadReply(f"a choice has no message ({_shown(choice)})")
+    written = choice.get("finish_reason")
+    reason = written.lower() if isinstance(written, str) and written else "stop"
+    if choice.get("error") or reason not in _WHOLE | _CUT | _REFUSALS:
+        raise BadReply(f"the reply broke off (finish_reason {reason!r}, {_shown(choice)})")
+    refusal = source.get("refusal")
+    if reason in _REFUSALS or (isinstance(refusal, str) and refusal):
+        words = refusal if isinstance(refusal, str) and refusal else f"finish_reason {reason!r}"
+        return f"refused by the endpoint: {shortened(words)}", "", REFUSED, None
+    text, thought = _text(source.get("content" if chat else "text"))
+    field = source.get("reasoning_content") or source.get("reasoning")
+    reasoning = field if isinstance(field, str) else thought
+    if text is None and not (reasoning or reason in _CUT):
+        raise BadReply(f"a choice holds no text ({_shown(choice)})")
+    text = text or ""
+    inside, text = split_thinking(text)
+    reasoning = reasoning or inside
     return (
         _whole(text),
-        _whole(reasoning or thought),
-        finish_reason if isinstance(finish_reason, str) else "stop",
+        _whole(reasoning),
+        "length" if reason in _CUT else "stop",
         _mean_logprob(choice.get("logprobs")),
     )
 
 
+def _text(content: Any) -> tuple[str | None, str]:
+    """The text and the thinking of a content: a text, or a list of parts of both kinds."""
+    if content is None or isinstance(content, str):
+        return content, ""
+    texts, thoughts = list[str](), list[str]()
+    if not isinstance(content, list):
+        raise BadReply(f"a choice holds no text ({_shown(content)})")
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "text" and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif kind in ("thinking", "reasoning"):
+            inner, _ = _text(part.get(kind, part.get("text")))
+            thoughts.append(inner or "")
+        else:
+            raise BadReply(f"a choice has a part that is no text ({_shown(part)})")
+    return "".join(texts), "".join(thoughts)
+
+
 def cut_at_stops(text: str, stop: Sequence[str], start: int) -> str:
-    """The text up to the first stop string after `start`; endpoints that ignore `stop` are common."""
+    """Return the text up to the first stop string after `start`; some endpoints ignore `stop`."""
     ends = [at for word in stop if word and (at := text.find(word, start)) >= 0]
     return text[: min(ends)] if ends else text
 
 
-def _with_begin(text: str, prefill: str, sent: bool) -> str:
+def _with_prefill(text: str, prefill: str, sent: bool) -> str:
     if not prefill:
         return text
     if sent:
@@ -141,18 +193,30 @@ def _with_begin(text: str, prefill: str, sent: bool) -> str:
     return prefill + gap + bare
 
 
-def _usage(usage: Any) -> _Usage:
-    if not isinstance(usage, dict):
-        return _Usage()
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    return _Usage(
-        _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached)
-    )
+def read_usage(data: Mapping[str, Any], request: bytes, reply: bytes) -> Usage:
+    """Return the tokens a call was charged for; estimated where the endpoint does not say.
+
+    The estimate is a token for four bytes, of the whole request and the whole reply.
+    """
+    usage = data.get("usage")
+    if isinstance(usage, dict):
+        prompt, completion = (
+            _count(usage.get("prompt_tokens")),
+            _count(usage.get("completion_tokens")),
+        )
+        if prompt is not None and completion is not None:
+            details = usage.get("prompt_tokens_details")
+            cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+            return Usage(prompt, completion, min(cached or 0, prompt))
+    return Usage(len(request) // 4, len(reply) // 4, estimated=True)
 
 
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+def _count(value: Any) -> int | None:
+    """A number of tokens; None for what is none (SQLite holds 63 bits)."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40
+    return int(value) if good else None
 
 
 def _shares(total: int, lengths: Sequence[int]) -> list[int]:
@@ -176,7 +240,9 @@ def _mean_logprob(logprobs: Any) -> float | None:
     values = logprobs.get("token_logprobs")
     if isinstance(content, list):
         values = [item.get("logprob") for item in content if isinstance(item, dict)]
-    numbers = [value for value in values or [] if isinstance(value, int | float)]
+    if not isinstance(values, list):
+        return None
+    numbers = [value for value in values if isinstance(value, int | float)]
     return sum(numbers) / len(numbers) if numbers else None
 
 
@@ -186,17 +252,38 @@ def _whole(text: str) -> str:
 
 
 def error_message(body: bytes) -> tuple[str, str]:
-    """The message and code of an error reply in any of the usual shapes, on one line of at most 300 characters."""
+    """Return message and code of an error reply in any usual shape, on one short line."""
     code = ""
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = body.decode("utf-8", "replace")
     if isinstance(data, dict):
+        code = _code(data)
         error = data.get("error", data.get("detail", data.get("message", data)))
         if isinstance(error, dict):
-            code = str(error.get("code") or error.get("type") or "")
+            code = _code(error) or code
+            raw = error.get("metadata")
+            raw = raw.get("raw") if isinstance(raw, dict) else None
             error = error.get("message", error)
+            error = f"{error} ({raw})" if isinstance(raw, str) and raw else error
         data = error
-    text = data if isinstance(data, str) else json.dumps(data)
-    return " ".join(text.split())[:300], code
+    return shortened(data if isinstance(data, str) else _json(data)), code
+
+
+def _code(error: Mapping[str, Any]) -> str:
+    codes = (error.get("code"), error.get("type"), error.get("error_type"))
+    return shortened(" ".join(str(code) for code in codes if isinstance(code, str | int)))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes: {shortened(value[:800].decode('utf-8', 'replace'), 200)}"
+    return shortened(_json(value), 200)
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return type(value).__name__

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from cotdistill.contracts import Operational, Teacher
 from cotdistill.errors import UserError
@@ -16,20 +17,24 @@ __all__ = ["EndpointSettings"]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 _RESERVED = {"model", "messages", "prompt", "n", "temperature", "top_p", "stop", "stream", "seed"}
+# Names of query fields that hold a secret: "key", "api-key", "apikey", "access_token", "sig".
+_SECRET_FIELD = re.compile(r"(?:^|[-_])(?:api)?(?:key|token|sig|secret)$", re.IGNORECASE)
 
 
 class EndpointSettings(Teacher):
-    """What determines a reply (model to logprobs), how the endpoint may be used, batches, prices in dollars per million."""
+    """Who is asked (model to logprobs), how it may be used, batches, prices per million tokens."""
 
     model: str
     base_url: str = "https://api.openai.com/v1"
     api: Literal["chat", "completions"] = "chat"
     key_env: Annotated[str, Operational()] = "OPENAI_API_KEY"
+    key_header: Annotated[str, Operational()] = Field("Authorization", pattern=r"^[A-Za-z0-9-]+$")
     system: str = ""
     extra_body: Mapping[str, Any] = {}
     omit: tuple[str, ...] = ()
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     prefill: bool = False
+    rationale: Literal["auto", "reply", "reasoning", "both"] = "auto"
     seed: int | None = None
     logprobs: bool = False
     samples_per_call: Annotated[int, Operational()] = Field(16, ge=1)
@@ -55,9 +60,11 @@ class EndpointSettings(Teacher):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{value!r} is no address; write it like http://localhost:8000/v1")
-        if parts.username or parts.password:
+        secret = any(_SECRET_FIELD.search(name) for name, _ in parse_qsl(parts.query))
+        if parts.username or parts.password or secret:
             raise ValueError(
-                "a key does not belong into the address; put it into the variable named by `key_env`"
+                "a key does not belong into the address; put it into the variable named by"
+                " `key_env` (`key_header` names the header that carries it)"
             )
         return value.rstrip("/")
 
@@ -70,27 +77,34 @@ class EndpointSettings(Teacher):
             )
         return value
 
+    @model_validator(mode="after")
+    def _check_prices(self) -> Self:
+        if (self.input_price is None) != (self.output_price is None):
+            raise ValueError("input_price and output_price belong together; give both")
+        return self
+
     @property
     def is_local(self) -> bool:
-        """Whether the endpoint is on this machine: it may do without a key, and costs nothing."""
+        """Whether the endpoint is on this machine: it may do without a key."""
         return urlsplit(self.base_url).hostname in _LOOPBACK
 
     def key(self) -> SecretStr | None:
-        """The key from the environment; None for a local endpoint without one.
+        """Return the key from the environment; None for a local endpoint without one.
 
         Raises:
-            UserError: the endpoint needs a key and there is none, or it is none; the message names the variable.
+            UserError: the endpoint needs a key and there is none, or it is none.
         """
         value = os.environ.get(self.key_env, "").strip()
         if value:
             if not (value.isascii() and value.isprintable()):
                 raise UserError(
-                    f"teacher openai: the key in {self.key_env} has characters that no key has; copy it again"
+                    f"teacher openai: the key in {self.key_env} has characters that no key has;"
+                    " copy it again"
                 )
             return SecretStr(value)
         if self.is_local:
             return None
         raise UserError(
-            f"teacher openai: no key for {self.base_url}; set the environment variable {self.key_env} "
-            "(or name another one in `key_env`)"
+            f"teacher openai: no key for {self.base_url}; set the environment variable"
+            f" {self.key_env} (or name another one in `key_env`)"
         )

@@ -1,8 +1,9 @@
-"""Any OpenAI-compatible endpoint: a hosted model, vLLM, SGLang, llama.cpp, Ollama, `transformers serve`.
+"""Any OpenAI-compatible endpoint: hosted, vLLM, SGLang, llama.cpp, Ollama, `transformers serve`.
 
-The key is read from the environment variable `key_env` and from nowhere else; it is in no recipe, log or message. On a
-chat endpoint `begin` is sent as the start of the reply where the server can continue one (`prefill`, as vLLM can),
-else asked for in words; the returned text starts with it either way. See docs/teachers.md.
+The key is read from the environment variable `key_env` and from nowhere else; it is in no recipe,
+log or message. On a chat endpoint `prefill` is sent as the start of the reply where the server can
+continue one (`prefill: true`, as vLLM can), else asked for in words; the returned text starts with
+it either way. See docs/teachers.md.
 """
 
 from __future__ import annotations
@@ -14,24 +15,15 @@ __all__ = ["OpenAI"]
 
 
 class OpenAI(EndpointSettings):
-    """Any OpenAI-compatible endpoint, chat or completions, with limits, retries, budget and a durable log.
+    """Any OpenAI-compatible endpoint, chat or completions, with limits, retries and a budget.
 
-    Everything that determines a reply (model, base_url, api, system, extra_body, omit, prefill, seed) is part of the
-    log's key; limits and prices are not.
+    Everything that determines a reply (model, base_url, api, system, extra_body, omit, prefill,
+    seed) is part of the log's key; limits and prices are not.
     """
 
     def open(self) -> Model:
-        from cotdistill.teachers._endpoint import Endpoint, Limits
+        """Return the live model; nothing is sent yet."""
+        from cotdistill.teachers._endpoint import Endpoint
         from cotdistill.teachers._model import EndpointModel
 
-        limits = Limits(
-            self.max_concurrency,
-            self.requests_per_minute,
-            self.tokens_per_minute,
-            self.timeout_s,
-            self.total_timeout_s,
-            self.patience_s,
-            self.connect_patience_s,
-            self.retries,
-        )
-        return EndpointModel(self, Endpoint(self.base_url, self.key(), limits))
+        return EndpointModel(self, Endpoint(self))
