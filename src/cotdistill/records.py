@@ -44,7 +44,7 @@ __all__ = [
 NO_ANSWER: None = None
 """What `extract` returns when a text holds no answer. It is never equal to any gold answer."""
 
-BARE_WORDS = 12
+BARE_WORDS = 6
 """A reply of at most so many words beside reasoning is an answer alone."""
 
 REFUSED = "content_filter"
@@ -217,6 +217,11 @@ class Completion(Record):
     def is_bare(self) -> bool:
         """Whether the text is an answer alone and the rationale is the reasoning beside it."""
         return bool(self.reasoning) and 0 < len(self.text.split()) <= BARE_WORDS
+
+    @property
+    def rationale(self) -> str:
+        """What was reasoned: the text, or the reasoning beside a text that is the answer alone."""
+        return self.reasoning if self.is_bare else self.text
 
 
 @dataclass(frozen=True, slots=True)

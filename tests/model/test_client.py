@@ -342,7 +342,7 @@ def test_a_refusal_is_final_and_the_other_samples_are_kept(tmp_path: Path) -> No
                 with pytest.raises(QuestionFailed, match="refused: no") as caught:
                     await ask("a bomb")
                 assert caught.value.reason == "refused by the endpoint"
-                assert ask.ledger.failed == {"refused by the endpoint": 2}
+                assert ask.ledger.total.failed == {"refused by the endpoint": 2}
         return model.asked
 
     assert asyncio.run(main()) == [("Q", (0, 1, 2)), ("a bomb", (0,))]
