@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from cotdistill.contracts import AnswerType, Ask, Method
+from cotdistill.errors import CotdistillError
 from cotdistill.model.client import ModelClient
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.model.ledger import Budget, Ledger
@@ -144,7 +145,7 @@ def generate(
                         counts = await generate_rationales(
                             questions, OneCall(samples=samples), ask, AnswerType(), out
                         )
-                    except Exception as stopped:
+                    except CotdistillError as stopped:
                         error = stopped
             rows = [json.loads(line) for line in out.read_text().splitlines()] if not error else []
             return Outcome(fake, counts, rows, ask.ledger, error)
