@@ -1,15 +1,17 @@
 """Weights to start training from in which look-ups by content already work.
 
-Chained facts, swaps and copied names all need the same thing: find the token that stood behind this word before, and say
-it (an induction head, Olsson et al. 2022). It takes two layers that are of no use without each other, so that training finds it late
-or never: a model of a million parameters had not found it after 14M tokens. Here the two are set by hand, in four of the
-first heads, and everything that would talk over them is silent at first (output matrices of zeros), as in mimetic
-initialization (Trockman and Kolter 2023). All of it goes on learning.
+Chained facts, swaps and copied names all need the same thing: find the token that stood behind this
+word before, and repeat it (an induction head, Olsson et al. 2022). That takes two layers, of no use
+without each other, so training finds it late or never: a model of a million parameters had not
+found it after 14M tokens. Here the two are set by hand, in four of the first heads, and
+everything that would drown them out starts silent (output matrices of zeros), as in mimetic
+initialization (Trockman and Kolter 2023). All of it is trained further.
 
-    first layer   head 0 looks one token back, head 1 two; each writes what it sees into dimensions of its own
+    first layer   head 0 looks one token back, head 1 two; each writes what it sees into dimensions
+                  of its own
     second layer  head 0 looks where this token stood one back ("Ana" finds the red of "Ana red"),
-                  head 1 where the token before this one stood two back ("Ana has" finds the red of "Ana has red");
-                  both copy what they find to the output
+                  head 1 where the token before this one stood two back ("Ana has" finds the red of
+                  "Ana has red"); both copy what they find to the output
 """
 
 # ruff: noqa: N806 (shape suffixes: D width, S slow dimensions of a head, H width of a head)
@@ -23,17 +25,22 @@ import torch
 __all__ = ["start_looking_up"]
 
 FAST_PAIRS = 8
-"""Rotary pairs of a head that turn too fast to compare tokens a hundred places apart; matching leaves them out."""
+"""Rotary pairs that turn too fast to compare tokens a hundred places apart; matching omits them."""
 PEAK = 6.0
-"""By how much a head that looks back prefers its place to the next one, in logits."""
+"""How much a head that looks back prefers its place to the next one, in logits."""
 IDENTITY = 0.3
-"""Spread of the embeddings: what tells one name from another must outlast the first steps, which make all names alike."""
+"""Spread of the embeddings: differences between names must outlast the first steps, which make all
+names alike."""
 MATCH, WRITE, COPY = 2.0, 2.0 * IDENTITY, 15 * IDENTITY
-"""Sizes of the queries and keys that match, of what the first layer writes (about that of an embedding), of what is copied."""
+"""Sizes of the matching queries and keys, of what the first layer writes (about that of an
+embedding), and of what is copied."""
 
 
 def start_looking_up(model: Any, seed: int) -> None:
-    """Set the first weights of a fresh Llama-shaped model with biases in its attention and heads of at least 32 dimensions."""
+    """Set the first weights of a fresh Llama-shaped model.
+
+    Its attention has biases, and heads of at least 32 dimensions.
+    """
     config, layers = model.config, model.model.layers
     frequencies, width = model.model.rotary_emb.inv_freq, config.head_dim
     pairs = torch.arange(FAST_PAIRS, width // 2)
@@ -54,7 +61,8 @@ def start_looking_up(model: Any, seed: int) -> None:
         peak = (PEAK * width**0.5 / (1 - torch.cos(frequencies)).sum()).sqrt()
         for head, written_SD in enumerate((one_back_SD, two_back_SD)):
             attention, rows = layers[0].self_attn, slice(head * width, (head + 1) * width)
-            # Constant queries and keys leave the rotary position embedding alone to score: best where it was turned to.
+            # With constant queries and keys the rotary position embedding alone scores: highest at
+            # the place it was turned to.
             angles = frequencies * (head + 1)
             for projection in (attention.q_proj, attention.k_proj, attention.v_proj):
                 projection.weight[rows] = 0.0

@@ -1,4 +1,4 @@
-"""Measures a lab model: greedy accuracy per prompt form and task, and how many different correct rationales sampling gives.
+"""Measure a lab model: accuracy by prompt form and task, and the variety of its rationales.
 
 python -m recipes.lab.measure runs/teacher --items 200 --forms all --split test --sampled
 python -m recipes.lab.measure runs/base --items 200 --forms none --language
@@ -25,7 +25,7 @@ LENGTHS = {"direct": 8, "first_subquestion": 24, "next_step": 48, "socratic": 33
 def complete(
     model: Any, tokenizer: Any, prompts: list[str], length: int, temperature: float = 0.0
 ) -> list[str]:
-    """Completions of a batch of prompts, greedy or sampled."""
+    """Return the completions of a batch of prompts, greedy or sampled."""
     chosen = (
         {"do_sample": True, "temperature": temperature, "top_k": 0}
         if temperature
@@ -47,7 +47,7 @@ def complete(
 
 
 def concludes(text: str, worked: Worked) -> bool:
-    """Whether the last answer-like thing of the text is the gold answer."""
+    """Return whether the last thing in the text that looks like an answer is the gold answer."""
     if worked.problem.options:
         found = re.findall(r"\(([A-D])\)", text)
     elif worked.problem.answer in ("yes", "no"):
@@ -58,7 +58,10 @@ def concludes(text: str, worked: Worked) -> bool:
 
 
 def accuracy(model: Any, tokenizer: Any, task: str, form: str, split: Any, items: int) -> float:
-    """Share of items that the form's completion gets right; rationale forms are asked for the answer in a second call."""
+    """Return the share of items that the form's completion gets right, greedily.
+
+    Rationale forms are asked for the answer in a second call.
+    """
     worked = [Worked(*problem_at(DRAWS[task], task, split, i, 0)) for i in range(items)]
     documents: list[Document] = [
         FORMS[form][1](w, [], random.Random(i)) for i, w in enumerate(worked)
@@ -102,7 +105,7 @@ def _valid(text: str, worked: Worked, form: str, document: Document) -> bool:
 def variety(
     model: Any, tokenizer: Any, task: str, items: int, samples: int = 8, temperature: float = 0.7
 ) -> tuple[float, float]:
-    """At T = 0.7: mean share of correct samples, and mean number of different correct rationales per question."""
+    """Return the mean share of correct samples, and of different correct rationales a question."""
     torch.manual_seed(0)
     worked = [Worked(*problem_at(DRAWS[task], task, "test", i, 0)) for i in range(items)]
     repeated = [w for w in worked for _ in range(samples)]
@@ -120,9 +123,10 @@ def variety(
 
 
 def language(model: Any, tokenizer: Any, items: int) -> dict[str, tuple[int, int]]:
-    """What a base should know before it sees a task: right ones of all sums, looked-up words and options held against a word.
+    """Count right ones of all sums, looked-up words, and options compared with a word.
 
-    They are new draws of the exercises it was trained on, `items` documents of each kind.
+    A base should know them before it sees a task. They are new draws of the exercises that it was
+    trained on, `items` documents of each kind.
     """
     exercises: dict[str, list[tuple[str, str]]] = {"sums": [], "words": [], "options": []}
     for item in range(items):

@@ -1,7 +1,7 @@
 """Muon (Jordan 2024) for processors: matrices of one shape are orthogonalized together, in float32.
 
-`torch.optim.Muon` works in bfloat16, one matrix at a time. On a processor without bfloat16 that took 75 % of the
-lab's training, three times as long as the model itself.
+`torch.optim.Muon` works in bfloat16, one matrix at a time. On a processor without bfloat16 it took
+75 % of the lab's training, three times as long as the model itself.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum orthogonalized by five Newton-Schulz steps; the update's size matches AdamW's, so its rates do as well.
+    """Momentum orthogonalized by five Newton-Schulz steps.
 
-    Update of an m x n matrix: 0.2 * sqrt(max(m, n)) * UV^T of its Nesterov momentum (Liu et al. 2025).
+    Update of an m x n matrix: 0.2 * sqrt(max(m, n)) * UV^T of its Nesterov momentum (Liu et al.
+    2025): the size of AdamW's updates, so that AdamW's learning rates fit.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One update; the loss of `closure`, which computes the gradients anew, where one is given."""
+        """Update once; return the loss of `closure` (new gradients) where it is given."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -70,7 +71,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """About UV^T of each matrix USV^T in a stack of wide ones: singular values come out between 0.7 and 1.2."""
+    """Return about UV^T of each matrix USV^T in a stack of wide ones.
+
+    Singular values come out between 0.7 and 1.2.
+    """
     a, b, c = NEWTON_SCHULZ
     made: torch.Tensor = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):

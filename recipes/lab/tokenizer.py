@@ -1,7 +1,8 @@
-"""The lab's tokenizer: words of the lab language are one token, digits stand alone, anything else falls back to bytes.
+"""The lab's tokenizer: a word of the lab's language is one token, a digit stands alone.
 
-Byte-level byte pair encoding (Sennrich et al. 2016; GPT-2's bytes) over a split into words with the space before them,
-single digits and single marks. Every text is restored exactly. `<|end|>` ends a text, `<|pad|>` fills batches.
+Byte-level byte pair encoding (Sennrich et al. 2016; GPT-2's bytes) over a split into words with the
+space before them, single digits and single marks; anything else falls back to bytes. Every text is
+restored exactly. `<|end|>` ends a text, `<|pad|>` fills batches.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ RARE = 8
 
 
 def build_tokenizer() -> Any:
-    """The tokenizer as a `PreTrainedTokenizerFast`; the same on every machine."""
+    """Return the tokenizer as a `PreTrainedTokenizerFast`; the same on every machine."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -72,7 +73,7 @@ def _words(pre_tokenizer: Any, texts: list[str]) -> list[str]:
 
 
 def _add_whole_words(model: dict[str, Any], words: list[str]) -> None:
-    """Words become tokens without merges of their own: `ignore_merges` looks a whole word up before merging."""
+    """Make words tokens without merges: `ignore_merges` looks up a whole word first."""
     model["ignore_merges"] = True
     for word in words:
         model["vocab"].setdefault(word, len(model["vocab"]))

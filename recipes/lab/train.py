@@ -1,9 +1,10 @@
-"""Trains the lab's two models from nothing: `sh recipes/lab/train.sh`, which says in which order.
+"""Train the lab's two models from nothing; `sh recipes/lab/train.sh` has the order.
 
-A small loop in plain torch, because a corpus without end, drawn while training, is all there is to it: documents in
-batches of similar length, loss on learned segments only, Muon for the matrices of the layers and AdamW
-for the rest, constant rate with a linear decay at the end. Every `--save-minutes` the checkpoint is replaced; the same command
-goes on from it with the same documents in the same order. bf16 autocast where the processor has it.
+A small loop in plain torch, since the corpus has no end and is drawn while training: documents in
+batches of similar length, loss on learned segments only, Muon for the matrices of the layers and
+AdamW for the rest, a constant learning rate with a linear decay at the end. Every `--save-minutes`
+the checkpoint is replaced; the same command resumes from it with the same documents in the same
+order. bf16 autocast where the processor has it.
 """
 
 # ruff: noqa: N806 (shape suffixes: B rows, T places, D width, N learned places, V vocabulary)
@@ -34,15 +35,15 @@ __all__ = ["SETTINGS", "Settings", "main", "train"]
 
 IGNORED = -100
 SHORT, SHORT_WEIGHT = 6, 3.0
-"""A learned segment of at most so many tokens is an answer; its few tokens weigh more, or they would hardly count."""
+"""A learned segment of at most so many tokens is an answer: its few tokens need a larger weight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Shape of a model and its training; `phases` say what the corpus holds.
 
-    Over the last `decay_part` of the tokens the rate falls to `final_rate` of itself. A fall to nothing makes a better
-    model; the lab's teacher must go on making mistakes.
+    Over the last `decay_part` of the tokens the rate falls to `final_rate` of itself. A fall to
+    zero makes a better model; the lab's teacher must make mistakes.
     """
 
     hidden: int
@@ -115,7 +116,7 @@ SETTINGS = {
 
 
 def new_model(settings: Settings, vocabulary: int, tokenizer: Any) -> Any:
-    """A Llama-shaped model that can look words up, and has random weights otherwise."""
+    """Return a Llama-shaped model that can look words up, otherwise with random weights."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(settings.seed)
@@ -144,7 +145,7 @@ def new_model(settings: Settings, vocabulary: int, tokenizer: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A document as token ids, with the next token to learn at each place (or IGNORED) and its weight in the loss."""
+    """Return a document as token ids, next tokens to learn (or IGNORED) and their weights."""
 
     ids: list[int]
     targets: list[int]
@@ -152,7 +153,7 @@ class Row:
 
 
 def encode(documents: list[Document], tokenizer: Any) -> list[Row]:
-    """Token ids, targets and weights of each document."""
+    """Yield token ids, targets and weights of each document."""
     texts = [segment.text for document in documents for segment in document]
     pieces = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
     rows = []
@@ -176,7 +177,10 @@ def encode(documents: list[Document], tokenizer: Any) -> list[Row]:
 def batches(
     rows: list[Row], size: int, pad: int, rng: random.Random
 ) -> list[tuple[torch.Tensor, ...]]:
-    """Right-padded ids, targets and weights of at most `size` tokens, similar lengths together, in random order."""
+    """Yield right-padded ids, targets and weights of at most `size` tokens, in random order.
+
+    Documents of similar lengths share a batch.
+    """
     groups: list[list[Row]] = [[]]
     for row in sorted(rows, key=lambda row: len(row.ids)):
         if groups[-1] and len(row.ids) * (len(groups[-1]) + 1) > size:
@@ -196,7 +200,7 @@ def batches(
 
 
 def optimizers(model: Any, settings: Settings) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the layers, AdamW for embeddings and norms."""
+    """Return Muon for the matrices of the layers and AdamW for embeddings and norms."""
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     return [
@@ -206,7 +210,7 @@ def optimizers(model: Any, settings: Settings) -> list[torch.optim.Optimizer]:
 
 
 def rate_factor(settings: Settings, tokens: int, steps: int) -> float:
-    """Share of the full learning rate: a short rise, constant, a linear fall over the last `decay_part` of the tokens."""
+    """Return the share of the full learning rate: a short rise, constant, a linear fall."""
     left = max(0.0, (settings.tokens - tokens) / (settings.tokens * settings.decay_part))
     return min(
         1.0,
@@ -216,7 +220,10 @@ def rate_factor(settings: Settings, tokens: int, steps: int) -> float:
 
 
 def loss_of(model: Any, batch: tuple[torch.Tensor, ...], autocast: bool) -> torch.Tensor:
-    """Weighted mean cross-entropy over the learned tokens; other positions never reach the vocabulary."""
+    """Return the weighted mean cross-entropy over the learned tokens.
+
+    Other positions never reach the vocabulary.
+    """
     ids_BT, targets_BT, weights_BT = batch
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
@@ -227,7 +234,7 @@ def loss_of(model: Any, batch: tuple[torch.Tensor, ...], autocast: bool) -> torc
 
 
 def tokenizer_of(folder: Path) -> Any:
-    """The checkpoint's tokenizer, or a new one where there is no checkpoint."""
+    """Return the checkpoint's tokenizer, or a new one where there is no checkpoint."""
     from transformers import AutoTokenizer
 
     return (
@@ -244,7 +251,7 @@ def save(
     optimizer_list: list[torch.optim.Optimizer],
     state: Any,
 ) -> None:
-    """Replaces the checkpoint: the model to load anywhere (bf16), and what is needed to go on."""
+    """Replace the checkpoint: the model in bf16, and the state to resume from."""
     from transformers import GenerationConfig
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -269,7 +276,7 @@ def save(
 
 
 def resume(folder: Path, model: Any, optimizer_list: list[torch.optim.Optimizer]) -> dict[str, Any]:
-    """Loads a checkpoint made by `save`; a fresh state where there is none."""
+    """Load a checkpoint made by `save`; return a fresh state where there is none."""
     if not (folder / "state.json").exists():
         return {"tokens": 0, "steps": 0, "documents": 0, "seconds": 0.0}
     tensors = load_file(folder / "resume.safetensors")
@@ -292,7 +299,7 @@ def resume(folder: Path, model: Any, optimizer_list: list[torch.optim.Optimizer]
 def train(
     kind: str, folder: Path, settings: Settings, save_minutes: float, start: Path | None = None
 ) -> None:
-    """Trains until `settings.tokens` are read, going on from the checkpoint in `folder` if there is one."""
+    """Train until `settings.tokens` are read, resuming from the checkpoint in `folder`, if any."""
     tokenizer = tokenizer_of(start or folder)
     model = new_model(settings, len(tokenizer), tokenizer)
     if start:
@@ -303,7 +310,8 @@ def train(
     documents: Iterator[Document] = source(settings.seed, state["documents"], settings.phases)
     autocast = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     print(
-        f"{kind}: {sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens, {settings}"
+        f"{kind}: {sum(p.numel() for p in model.parameters()):,} parameters, "
+        f"{len(tokenizer)} tokens, {settings}"
     )
     started = saved = time.monotonic()
     before = state["seconds"]
@@ -329,7 +337,8 @@ def train(
         mean = sum(losses) / len(losses)
         speed = state["tokens"] / state["seconds"]
         print(
-            f"{state['tokens']:>11,} tokens  loss {mean:.4f}  rate {settings.rate * factor:.5f}  {speed:,.0f}/s",
+            f"{state['tokens']:>11,} tokens  loss {mean:.4f}  "
+            f"rate {settings.rate * factor:.5f}  {speed:,.0f}/s",
             flush=True,
         )
         if time.monotonic() - saved > save_minutes * 60:

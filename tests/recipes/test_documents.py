@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
+from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 import pytest
 
@@ -44,6 +47,20 @@ def test_every_form_is_written_exactly(task: str, form: str) -> None:
         prompt, target = document[0], document[1]
         assert re.fullmatch(PROMPTS[form], prompt.text, re.DOTALL) and not prompt.learn
         assert re.fullmatch(TARGETS[form], target.text, re.DOTALL) and target.learn
+
+
+@pytest.mark.parametrize(
+    ("documents", "fingerprint"),
+    [(teacher_documents, "1f72ee0a8926e3d8"), (base_documents, "da804ebc3bd5fd96")],
+)
+def test_the_corpus_is_the_one_that_the_bundled_models_read(
+    documents: Callable[..., Any], fingerprint: str
+) -> None:
+    phases = [Phase(0, dict.fromkeys(DRAWS, 1.0), 0.2, 0.1, 0.3)]
+    read = hashlib.sha256()
+    for document in islice(documents(0, 0, phases), 300):
+        read.update("".join(f"{one.learn}{one.text}" for one in document).encode())
+    assert read.hexdigest()[:16] == fingerprint
 
 
 def test_shares_of_the_forms_sum_to_one() -> None:

@@ -43,31 +43,9 @@ STYLES = 4
 """Wordings in which every solution is written."""
 
 NAMES = [
-    "Ana",
-    "Bo",
-    "Cal",
-    "Dan",
-    "Eva",
-    "Fay",
-    "Gus",
-    "Hal",
-    "Ida",
-    "Jon",
-    "Kim",
-    "Leo",
-    "Mia",
-    "Ned",
-    "Oli",
-    "Pam",
-    "Ray",
-    "Sam",
-    "Tom",
-    "Una",
-    "Viv",
-    "Wes",
-    "Zoe",
-    "Max",
-]
+    "Ana", "Bo", "Cal", "Dan", "Eva", "Fay", "Gus", "Hal", "Ida", "Jon", "Kim", "Leo",
+    "Mia", "Ned", "Oli", "Pam", "Ray", "Sam", "Tom", "Una", "Viv", "Wes", "Zoe", "Max",
+]  # fmt: skip
 
 Move = tuple[str, Mapping[str, Any]]
 """One step of a solution: the key of its templates, and the words that fill them."""
@@ -102,6 +80,21 @@ class Problem:
                 for style in range(STYLES)
             ),
             **fields,
+        )
+
+    def question(self, style: int, id: str = "") -> Question:
+        """Return the question with its gold rationale and steps in one style."""
+        solution = self.solutions[style]
+        steps = zip(self.subquestions, solution, self.step_answers, strict=True)
+        return Question(
+            id=id,
+            text=self.text,
+            answer=self.answer,
+            options=self.options,
+            context=self.context,
+            rationale=" ".join(solution),
+            steps=tuple(Step(*step) for step in steps),
+            meta={"template": self.template, "steps": len(solution)},
         )
 
 
@@ -164,18 +157,7 @@ def problem_at(draw: Draw, task: str, split: Split, index: int, seed: int) -> tu
 def question_at(draw: Draw, task: str, split: Split, index: int, seed: int) -> Question:
     """Return item `index` of a split as a question with gold rationale and gold steps."""
     problem, style = problem_at(draw, task, split, index, seed)
-    solution = problem.solutions[style]
-    steps = zip(problem.subquestions, solution, problem.step_answers, strict=True)
-    return Question(
-        id=f"{task}/{split}/{index}",
-        text=problem.text,
-        answer=problem.answer,
-        options=problem.options,
-        context=problem.context,
-        rationale=" ".join(solution),
-        steps=tuple(Step(*step) for step in steps),
-        meta={"template": problem.template, "steps": len(solution)},
-    )
+    return problem.question(style, f"{task}/{split}/{index}")
 
 
 def compared(options: Sequence[str], right: str) -> str:
