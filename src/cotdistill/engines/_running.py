@@ -16,12 +16,10 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import torch
-from transformers import EncoderDecoderCache
+from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from cotdistill.checkpoints.loading import context_limit
-from cotdistill.engines import _cache
-from cotdistill.engines._prefixes import PrefixStore
 from cotdistill.engines._slots import SlotCache, fits
 
 __all__ = ["CausalRunner", "EncoderDecoderRunner", "PaddedRunner", "Runner", "runner_for"]
@@ -55,24 +53,13 @@ class Runner(Protocol):
         """Keeps these rows, in this order, and drops all others."""
         ...
 
-    def left(self, prompt: tuple[int, ...]) -> int:
-        """How many tokens of a prompt are to be computed: all, or those behind a beginning that is known."""
-        ...
 
-    def remember(self, row: int, tokens: tuple[int, ...]) -> None:
-        """Keeps what was computed for the tokens of a row that is about to be dropped."""
-        ...
-
-
-def runner_for(model: Any, prefixes: PrefixStore) -> Runner:
-    """The runner for this model's family."""
+def runner_for(model: Any) -> Runner:
+    """Return the runner for this model's family."""
     if model.config.is_encoder_decoder:
         return EncoderDecoderRunner(model)
-    return (
-        CausalRunner(model, prefixes)
-        if "position_ids" in _accepted(model) and fits(model)
-        else PaddedRunner(model)
-    )
+    joins = "position_ids" in _accepted(model) and fits(model)
+    return CausalRunner(model) if joins else PaddedRunner(model)
 
 
 def _accepted(model: Any) -> Collection[str]:
@@ -102,9 +89,8 @@ class CausalRunner:
     joins = True
     dead_share = 16
 
-    def __init__(self, model: Any, prefixes: PrefixStore) -> None:
+    def __init__(self, model: Any) -> None:
         self._model = model
-        self._prefixes = prefixes
         self._device = model.device
         self._additive = model.config.get_text_config(decoder=True)._attn_implementation == "eager"
         limit = context_limit(model)
@@ -117,8 +103,8 @@ class CausalRunner:
         unique, places = _unique(prompts)
         first = len(self._lengths)
         self._slots.reserve(first + len(prompts), max(len(prompt) for prompt in prompts))
-        begun = self._begin(first, unique)
-        logits_UV = self._compute(first, unique, begun)
+        shared = self._share_beginning(first, unique)
+        logits_UV = self._compute(first, unique, shared)
         self._lengths += [len(prompt) for prompt in prompts]
         if len(unique) == len(prompts):
             return logits_UV
@@ -126,43 +112,27 @@ class CausalRunner:
         self._slots.spread([first + place for place in places], first, width)
         return logits_UV[torch.tensor(places, device=self._device)]
 
-    def _begin(self, first: int, unique: Sequence[tuple[int, ...]]) -> list[int]:
-        """Fills slots with beginnings that are known or common to all; how many tokens of each prompt."""
-        found = [self._prefixes.find(prompt) for prompt in unique]
-        for slot, (known, length) in enumerate(found, first):
-            if known is not None:
-                self._slots.write(slot, known, length)
-        if any(length for _, length in found):
-            return [length for _, length in found]
+    def _share_beginning(self, first: int, unique: Sequence[tuple[int, ...]]) -> int:
+        """Compute the tokens that all prompts begin with, few-shot exemplars for example, once; return how many."""
         shared = _common_prefix(unique) if len(unique) > 1 else 0
         if shared < _SHARED_PREFIX:
-            return [0] * len(unique)
-        self._compute(first, [unique[0][:shared]], [0])
+            return 0
+        self._compute(first, [unique[0][:shared]], 0)
         self._slots.spread([first] * (len(unique) - 1), first + 1, shared)
-        return [shared] * len(unique)
+        return shared
 
-    def _compute(
-        self, first: int, prompts: Sequence[tuple[int, ...]], begun: Sequence[int]
-    ) -> torch.Tensor:
-        """The logits behind each prompt, of which the first `begun` tokens stand in its slot already."""
-        rest = [prompt[length:] for prompt, length in zip(prompts, begun, strict=True)]
+    def _compute(self, first: int, prompts: Sequence[tuple[int, ...]], begun: int) -> torch.Tensor:
+        """Return the logits behind each prompt, whose first `begun` tokens stand in its slot already."""
+        rest = [prompt[begun:] for prompt in prompts]
         most = max(len(ids) for ids in rest)
         ids_NW = torch.tensor(
             [[0] * (most - len(ids)) + list(ids) for ids in rest], device=self._device
         )
         before_N1 = torch.tensor([len(ids) - most for ids in rest], device=self._device)[:, None]
         place_NW = torch.arange(most, device=self._device) + before_N1
-        begun_N1 = torch.tensor(begun, device=self._device)[:, None]
-        width = max(len(prompt) for prompt in prompts)
-        columns_NW = torch.where(place_NW < 0, width, place_NW + begun_N1)
-        return self._forward(first, ids_NW, columns_NW, (place_NW + begun_N1).clamp(min=0), width)
-
-    def left(self, prompt: tuple[int, ...]) -> int:
-        return len(prompt) - self._prefixes.find(prompt)[1]
-
-    def remember(self, row: int, tokens: tuple[int, ...]) -> None:
-        if self._prefixes.on:
-            self._prefixes.put(self._slots.read(row, tokens))
+        width = begun + most
+        columns_NW = torch.where(place_NW < 0, width, place_NW + begun)
+        return self._forward(first, ids_NW, columns_NW, (place_NW + begun).clamp(min=0), width)
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         ids_B1 = torch.tensor(tokens, device=self._device)[:, None]
@@ -207,9 +177,8 @@ class CausalRunner:
         return logits_NV
 
 
-class PaddedRunner:
-    """Forward passes of a decoder-only model whose layers keep other things than all keys and values (sliding windows, states),
-    or that finds positions itself: transformers' own cache, prompts padded on the left, and nobody joins a running batch."""
+class _Together:
+    """A batch that nobody joins, on transformers' own cache."""
 
     joins = False
     dead_share = 6
@@ -217,64 +186,58 @@ class PaddedRunner:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._device = model.device
+        self._cache: Any = None
+        # What belongs to each row besides its cache: the mask, and positions or the encoder's states.
+        self._mask_BS = torch.zeros((0, 0), dtype=torch.long)
+        self._own_B = torch.zeros(0, dtype=torch.long)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        rows_B = torch.tensor(rows, device=self._device, dtype=torch.long)
+        self._mask_BS, self._own_B = self._mask_BS[rows_B], self._own_B[rows_B]
+        if rows:
+            self._cache.batch_select_indices(rows_B)
+
+
+class PaddedRunner(_Together):
+    """Forward passes of a decoder-only model whose layers keep other things than all keys and values (sliding windows, states),
+    or that finds positions itself: prompts are padded on the left."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
         limit = context_limit(model)
         self._last_position = torch.iinfo(torch.long).max if limit is None else limit - 1
         accepted = _accepted(model)
         self._takes_positions = "position_ids" in accepted
         self._extra = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
-        self._clear()
-
-    def _clear(self) -> None:
-        self._cache: Any = None
-        self._mask_BS = torch.zeros((0, 0), dtype=torch.long, device=self._device)
-        self._positions_B = torch.zeros(0, dtype=torch.long, device=self._device)
 
     def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
         unique, places = _unique(prompts)
-        self._cache = _cache.new_cache(self._model.config)
+        self._cache = DynamicCache(config=self._model.config)
         width = max(len(ids) for ids in unique)
-        ids_US = torch.tensor(
-            [[0] * (width - len(ids)) + list(ids) for ids in unique], device=self._device
+        ids_US, self._mask_BS = (
+            torch.tensor(
+                [[0] * (width - len(ids)) + fill(ids) for ids in unique], device=self._device
+            )
+            for fill in (list, lambda ids: [1] * len(ids))
         )
-        mask_US = torch.tensor(
-            [[0] * (width - len(ids)) + [1] * len(ids) for ids in unique], device=self._device
-        )
-        positions_US = (mask_US.cumsum(-1) - 1).clamp(min=0)
-        logits_UV = self._forward(ids_US, mask_US, positions_US)
-        rows_N = torch.tensor(places, device=self._device)
-        if len(unique) < len(prompts):
-            _cache.select_rows(self._cache, rows_N)
-        self._mask_BS, self._positions_B = mask_US[rows_N], positions_US[rows_N, -1] + 1
-        return logits_UV[rows_N]
-
-    def left(self, prompt: tuple[int, ...]) -> int:
-        return len(prompt)
-
-    def remember(self, row: int, tokens: tuple[int, ...]) -> None:
-        pass
+        positions_US = (self._mask_BS.cumsum(-1) - 1).clamp(min=0)
+        self._own_B = positions_US[:, -1] + 1
+        logits_UV = self._forward(ids_US, positions_US)
+        self.keep(places)
+        return logits_UV[torch.tensor(places, device=self._device)]
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         ids_B1 = torch.tensor(tokens, device=self._device)[:, None]
         self._mask_BS = torch.nn.functional.pad(self._mask_BS, (0, 1), value=1)
-        logits_BV = self._forward(ids_B1, self._mask_BS, self._positions_B[:, None])
-        self._positions_B = (self._positions_B + 1).clamp(max=self._last_position)
+        logits_BV = self._forward(ids_B1, self._own_B[:, None])
+        self._own_B = (self._own_B + 1).clamp(max=self._last_position)
         return logits_BV
 
-    def keep(self, rows: Sequence[int]) -> None:
-        if not rows:
-            self._clear()
-            return
-        rows_B = torch.tensor(rows, device=self._device)
-        self._mask_BS, self._positions_B = self._mask_BS[rows_B], self._positions_B[rows_B]
-        _cache.select_rows(self._cache, rows_B)
-
-    def _forward(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor
-    ) -> torch.Tensor:
+    def _forward(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         places = {"position_ids": positions} if self._takes_positions else {}
         output = self._model(
             input_ids=ids,
-            attention_mask=mask,
+            attention_mask=self._mask_BS,
             past_key_values=self._cache,
             use_cache=True,
             **places,
@@ -284,15 +247,11 @@ class PaddedRunner:
         return logits
 
 
-class EncoderDecoderRunner:
+class EncoderDecoderRunner(_Together):
     """Forward passes of an encoder-decoder model; each prompt is encoded once, however many rows it has."""
 
-    joins = False
-    dead_share = 6
-
     def __init__(self, model: Any) -> None:
-        self._model = model
-        self._device = model.device
+        super().__init__(model)
         starts = (
             model.generation_config.decoder_start_token_id,
             model.config.decoder_start_token_id,
@@ -300,40 +259,27 @@ class EncoderDecoderRunner:
         self._start = next(
             start for start in (*starts, model.config.pad_token_id) if start is not None
         )
-        self._keep_none()
-
-    def left(self, prompt: tuple[int, ...]) -> int:
-        return len(prompt)
-
-    def remember(self, row: int, tokens: tuple[int, ...]) -> None:
-        pass
-
-    def _keep_none(self) -> None:
-        self._cache: Any = None
-        self._states_BSD = torch.zeros((0, 0, 0))
-        self._mask_BS = torch.zeros((0, 0), dtype=torch.long)
 
     def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
-        unique, rows = _unique(prompts)
+        unique, places = _unique(prompts)
         width = max(len(ids) for ids in unique)
-        ids_US = torch.tensor(
-            [[*ids, *[0] * (width - len(ids))] for ids in unique], device=self._device
-        )
-        mask_US = torch.tensor(
-            [[1] * len(ids) + [0] * (width - len(ids)) for ids in unique], device=self._device
+        ids_US, mask_US = (
+            torch.tensor(
+                [fill(ids) + [0] * (width - len(ids)) for ids in unique], device=self._device
+            )
+            for fill in (list, lambda ids: [1] * len(ids))
         )
         encoder = self._model.get_encoder()
         states_USD = encoder(input_ids=ids_US, attention_mask=mask_US).last_hidden_state
-        rows_N = torch.tensor(rows, device=self._device)
-        self._states_BSD, self._mask_BS = states_USD[rows_N], mask_US[rows_N]
-        self._cache = EncoderDecoderCache(
-            _cache.new_cache(self._model.config), _cache.new_cache(self._model.config)
-        )
+        rows_N = torch.tensor(places, device=self._device)
+        self._own_B, self._mask_BS = states_USD[rows_N], mask_US[rows_N]
+        own, cross = (DynamicCache(config=self._model.config) for _ in range(2))
+        self._cache = EncoderDecoderCache(own, cross)
         return self.step([self._start] * len(prompts))
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         output = self._model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=self._states_BSD),
+            encoder_outputs=BaseModelOutput(last_hidden_state=self._own_B),
             attention_mask=self._mask_BS,
             decoder_input_ids=torch.tensor(tokens, device=self._device)[:, None],
             past_key_values=self._cache,
@@ -341,12 +287,3 @@ class EncoderDecoderRunner:
         )
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
-
-    def keep(self, rows: Sequence[int]) -> None:
-        if not rows:
-            self._keep_none()
-            return
-        rows_B = torch.tensor(rows, device=self._device)
-        self._states_BSD, self._mask_BS = self._states_BSD[rows_B], self._mask_BS[rows_B]
-        for cache in (self._cache.self_attention_cache, self._cache.cross_attention_cache):
-            _cache.select_rows(cache, rows_B)

@@ -17,8 +17,6 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from cotdistill.engines._prefixes import Known
-
 __all__ = ["Pass", "SlotCache", "fits"]
 
 _STRIDE = 64
@@ -119,25 +117,6 @@ class SlotCache:
             place.slots = max(slots, place.slots * 3 // 2)
         if place.columns <= width:
             place.columns = width + _STRIDE
-
-    def write(self, slot: int, known: Known, length: int) -> None:
-        """Puts the first `length` columns of known states into a slot."""
-        self.reserve(slot + 1, length)
-        for layer, (keys, values) in zip(self.cache.layers, known.layers, strict=True):
-            layer.reserve(keys[None], values[None])
-            layer.keys[slot, :, :length] = keys[:, :length]
-            layer.values[slot, :, :length] = values[:, :length]
-
-    def read(self, slot: int, tokens: tuple[int, ...]) -> Known:
-        """A copy of what was computed for the first tokens of a slot."""
-        layers = tuple(
-            (
-                layer.keys[slot, :, : len(tokens)].clone(),
-                layer.values[slot, :, : len(tokens)].clone(),
-            )
-            for layer in self.cache.layers
-        )
-        return Known(tokens, layers)
 
     def move(self, source: int, target: int, width: int) -> None:
         """Copies a slot (its columns before `width`) over another."""

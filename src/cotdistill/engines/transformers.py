@@ -38,12 +38,8 @@ class ModelEngine:
         identity: Mapping[str, Any],
         batch_size: int,
         max_batch_tokens: int,
-        prefix_megabytes: int = 0,
     ) -> None:
-        from cotdistill.engines._prefixes import PrefixStore
-
         self.model, self.codec = model, codec
-        self._prefixes = PrefixStore(prefix_megabytes * 1_000_000)
         self._identity = dict(identity)
         self._batch_size, self._max_batch_tokens = batch_size, max_batch_tokens
 
@@ -57,7 +53,7 @@ class ModelEngine:
         from cotdistill.engines._running import runner_for
 
         return Decoder(
-            runner_for(self.model, self._prefixes),
+            runner_for(self.model),
             self.codec,
             end_ids=end_ids(self.model, self.codec.tokenizer),
             context_limit=context_limit(self.model),
@@ -88,8 +84,6 @@ class TransformersEngine(EnginePlugin):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     batch_size: int = Field(default=128, ge=1)
     max_batch_tokens: int = Field(default=65_536, ge=1)
-    prefix_megabytes: int = Field(default=512, ge=0)
-    """Memory for what was computed for finished rows: prompts that begin alike, as those of later turns do, go on from it."""
 
     def load(
         self,
@@ -132,5 +126,4 @@ class TransformersEngine(EnginePlugin):
             identity=identity,
             batch_size=self.batch_size,
             max_batch_tokens=self.max_batch_tokens,
-            prefix_megabytes=self.prefix_megabytes,
         )
