@@ -195,6 +195,18 @@ def test_a_table_keeps_its_columns_whatever_the_cells_hold() -> None:
     assert "[link]" not in text and "<script" not in text.replace("\\<", "")
 
 
+def test_control_characters_and_halves_of_pairs_reach_no_terminal_and_no_file() -> None:
+    evil = "\x1b[31m\x9b2J \ud800 \u202e"
+    section = Section(evil, (evil,), ((evil,),), evil)
+    answer = Transcription(evil, "wrong", evil, evil, evil, evil)
+    out = io.StringIO()
+    Console(file=out, width=200).print(terminal_table(section))
+    content = (evil, [evil], [section], [evil], [answer])
+    for text in (out.getvalue(), markdown(*content), page(*content)):
+        text.encode("utf-8")
+        assert not {"\x1b", "\x9b", "\u202e"} & set(text) and "x1b" in text
+
+
 def test_a_narrow_terminal_loses_no_word() -> None:
     words = ["Fine-tune-CoT", "D=8", "66.0", "71.0", "answer"]
     section = Section("t", ("method", "accuracy"), (("Fine-tune-CoT D=8 answer", "66.0 71.0"),))

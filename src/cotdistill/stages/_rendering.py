@@ -1,7 +1,7 @@
 """The report's sections as a terminal table, as Markdown and as one page of HTML.
 
 The run's own text (labels, questions, model output) is hostile: it is escaped in the page, escaped
-or fenced in Markdown, and no markup in the terminal.
+or fenced in Markdown, and no markup in the terminal; control characters are written as escapes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 
 from rich.table import Table as TerminalTable
 from rich.text import Text
+
+from cotdistill.util.terminal import printable
 
 __all__ = ["Section", "Transcription", "markdown", "page", "terminal_table"]
 
@@ -47,13 +49,15 @@ class Transcription:
 
 def terminal_table(section: Section) -> TerminalTable:
     """Return the section for a terminal; cells wrap where the line is too short."""
-    title = Text(section.title, style="table.title")
+    title = Text(printable(section.title), style="table.title")
     table = TerminalTable(title=title, title_justify="left", caption_justify="left")
     for index, column in enumerate(section.header):
         numeric = all(row[index][:1] in "0123456789+-–" for row in section.rows)
-        table.add_column(Text(column), overflow="fold", justify="right" if numeric else "left")
+        table.add_column(
+            Text(printable(column)), overflow="fold", justify="right" if numeric else "left"
+        )
     for row in section.rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 
@@ -76,7 +80,7 @@ def markdown(
     for one in transcriptions:
         parts += [f"**{_md(one.label)}: {one.verdict}** (gold {_md(one.gold)})", ""]
         parts += [_fenced(one.question), "", _fenced(one.text), ""]
-    return "\n".join(parts)
+    return printable("\n".join(parts))
 
 
 def page(
@@ -93,13 +97,14 @@ def page(
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    return environment.get_template("report.html.jinja").render(
+    rendered = environment.get_template("report.html.jinja").render(
         name=name,
         summary=summary,
         sections=list(sections),
         notes=notes,
         transcriptions=transcriptions,
     )
+    return printable(rendered)
 
 
 # Every sign that Markdown or HTML inside it gives a meaning to.

@@ -19,6 +19,7 @@ from cotdistill.runs.run import Run
 from cotdistill.stages._job import StageJob
 from cotdistill.stages._rendering import Section, Transcription, markdown, page, terminal_table
 from cotdistill.util.files import read_json, read_records, write_text
+from cotdistill.util.terminal import shortened
 
 __all__ = ["jobs", "report", "score_section"]
 
@@ -157,7 +158,7 @@ def _difference(difference: float | None, p: float | None) -> str:
 
 def _failures(rows: Labelled) -> Section:
     lines = (
-        (row.task, row.split, label, reason, str(count))
+        (row.task, row.split, label, shortened(reason), str(count))
         for row, label in rows
         for reason, count in row.failures.items()
     )
@@ -183,7 +184,7 @@ def _curation(run: Run) -> Section:
 def _reasons(counts: Mapping[str, int], words: Mapping[str, str] | None = None) -> str:
     said = words or {}
     lines = (
-        f"{reason} {count}" + (f" ({said[reason]})" if reason in said else "")
+        f"{reason} {count}" + (f" ({shortened(said[reason])})" if reason in said else "")
         for reason, count in counts.items()
     )
     return ", ".join(lines) or "–"
