@@ -23,12 +23,11 @@ PATTERNS = {
     "letters and dashes": "a - ", "percent": "5% ", "currencies": "$5 ", "factorials": "5!", "colons": ":", "semicolons": "a; ", "halves": "half of ",
     "nul": "\x00", "emoji": "😀", "marks": "<|im_end|>", "ends": "</s> ", "equations": "1 + 1 = ", "or": "1 or ", "or that is": "0.3 or ", "list": "\n1. ",
 }  # fmt: skip
-ENDS = ["", "7", "\nThe answer is (B)", "x", "}", "$", '"']
 
 
 def hostile(name: str) -> list[str]:
     body = (PATTERNS[name] * (SIZE // len(PATTERNS[name]) + 1))[:SIZE]
-    return [body + end for end in ENDS] + ["The answer is " + body, "The answer is " + body + "!"]
+    return [body, body + "x", body + "\nThe answer is (B)", f"The answer is {body}!"]
 
 
 @pytest.mark.parametrize("answers", plugins.names("answers"))

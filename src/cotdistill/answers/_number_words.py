@@ -1,4 +1,4 @@
-"""English number words, read only where a whole answer is one: "twelve", "six point two", "two and a half", "a dozen"."""
+"""English number words, read only where an answer begins with them: "twelve", "six point two", "two and a half"."""
 
 from __future__ import annotations
 
@@ -9,109 +9,95 @@ from cotdistill.answers._numerals import from_fraction
 
 __all__ = ["words_to_number"]
 
-_TO_NINETEEN = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-)
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_SMALL = {word: number for number, word in enumerate(re.findall(r"\w+", _TO_NINETEEN))}
-_SMALL |= {word: 10 * number for number, word in enumerate(re.findall(r"\w+", _TENS), 2)}
-_LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_PARTS = {
-    "half": 2,
-    "halves": 2,
-    "third": 3,
-    "quarter": 4,
-    "fourth": 4,
-    "fifth": 5,
-    "sixth": 6,
-    "seventh": 7,
-    "eighth": 8,
+_SMALL = {
+    word: number
+    for number, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "  # noqa: SIM905
+        "fifteen sixteen seventeen eighteen nineteen".split()
+    )
 }
-_PARTS |= {"ninth": 9, "tenth": 10, "hundredth": 100, "thousandth": 1000}
-
-
-def _any(words: object) -> str:
-    return "|".join(sorted(map(str, words), key=len, reverse=True))  # type: ignore[call-overload]
-
-
-_WORD = _any([*_SMALL, *_LARGE, "hundred"])
-_PART = f"(?:{_any(_PARTS)})s?"
-_LEAD = r"(?:equal\s+to|exactly|about|approximately|only|just|still|a\s+total\s+of|he|she|they|it|there|is|are|has|have)\s+"
-# A number in words at the beginning of an answer; only 120 characters are ever matched.
-_START = re.compile(
-    rf"""[\s"'*(]* (?:{_LEAD}){{0,3}} (?P<minus>(?:minus|negative)\s+)?
-    (?: (?P<only>(?:an?|{_WORD})[\s-]+|)(?P<only_part>{_PART})
-      | (?P<words>(?:a\s+(?=hundred|thousand|million|billion|dozen))?(?:(?:{_WORD})(?:[\s-]+(?:and\s+)?(?:{_WORD}))*)?)
-        (?P<point>\s+point(?:[\s-]+(?:{_any(_SMALL)}))+)?
-        (?:\s+and\s+(?P<more>an?|{_any(_SMALL)})[\s-]+(?P<more_part>{_PART}))?
-        (?P<dozen>\s*\bdozen)? )
-    \b (?!\s+of\b) (?!-) (?!\s+(?:{_PART})\b)
-    """,
-    re.IGNORECASE | re.VERBOSE,
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905
+_SMALL |= {word: 10 * number for number, word in enumerate(_TENS, 2)}
+_LARGE = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_PARTS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6}
+_PARTS |= {"seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10, "hundredth": 100, "thousandth": 1000}
+_LEAD = frozenset(
+    "equal to exactly about approximately only just still total he she they it there is are has "  # noqa: SIM905
+    "have of".split()
 )
+_LONGEST = 120
+# Words, or a sign that ends the number; what stands before the first word is punctuation.
+_WORD = re.compile(r"[a-z]+|[^a-z\s\"'*(-]")
 
 
 def words_to_number(answer: str) -> str | None:
-    """The number an answer begins with in words, in canonical form; None where it does not. "one of them" is no number."""
-    found = _START.match(answer[:120])
-    if found is None:
+    """Return the number an answer begins with in words, in canonical form, or None. "one of them" is no number."""
+    words = _WORD.findall(answer[:_LONGEST].lower())
+    while words and words[0] in _LEAD:
+        words.pop(0)
+    if words[:2] == ["a", "total"]:
+        words = words[3:]
+    minus = words[:1] in (["minus"], ["negative"])
+    number, rest = _read(words[1:] if minus else words)
+    if number is None or rest[:1] == ["of"] or (rest and (rest[0] in _SMALL or _part(rest[0]))):
         return None
-    if found["only_part"]:
-        return _signed(_parts(found["only"] or "one", found["only_part"]), found)
-    total = _whole(found["words"])
-    if found["dozen"] and found["words"].strip().lower() in ("", "a"):
-        total = Fraction(1)
-    if total is None:
-        return None
-    if found["point"]:
-        total += Fraction(f"0.{_decimals(found['point'])}")
-    if found["more_part"]:
-        more = _parts(found["more"], found["more_part"])
-        if more is None:
-            return None
-        total += more
-    return _signed(total * 12 if found["dozen"] else total, found)
+    return from_fraction(-number if minus else number)
 
 
-def _signed(number: Fraction | None, found: re.Match[str]) -> str | None:
-    return None if number is None else from_fraction(-number if found["minus"] else number)
+def _part(word: str) -> int:
+    return _PARTS.get(word, 0) or _PARTS.get(word.removesuffix("s"), 0)
 
 
-def _parts(count: str, part: str) -> Fraction | None:
-    """ "three quarters": 3/4."""
-    word = part.lower()
-    size = _PARTS.get(word) or _PARTS[word.removesuffix("s")]
-    number = _whole(re.sub(r"\ban?\b", "one", count.lower()))
-    return None if number is None else number / size
-
-
-def _whole(words: str) -> Fraction | None:
-    """Cardinal words up to the trillions; None for words that do not make one number ("five six")."""
-    total, group = 0, 0
-    found = re.findall(_WORD, words.lower())
-    for word in found:
+def _read(words: list[str]) -> tuple[Fraction | None, list[str]]:
+    """Return the number at the beginning of some words, and the words behind it."""
+    article = words[:1] in (["a"], ["an"])
+    rest = words[1:] if article else words
+    first = rest[0] if rest else ""
+    if first == "dozen":
+        return Fraction(12), rest[1:]
+    if _part(first):
+        return Fraction(1, _part(first)), rest[1:]
+    if article and first not in ("hundred", *_LARGE):
+        return None, words
+    total, group, seen = 0, 0, False
+    while rest:
+        word, after = rest[0], rest[1:]
+        if word == "and" and seen and after[:1] and (after[0] in _SMALL or after[0] in ("a", "an")):
+            if len(after) > 1 and _part(after[1]):
+                count = _SMALL.get(after[0], 1)
+                return Fraction(total + group) + Fraction(count, _part(after[1])), after[2:]
+            if after[0] not in _SMALL:
+                break
+            rest = after
+            continue
         if word in _SMALL:
-            if group % 100 and not (
-                group % 100 >= 20 and group % 10 == 0 and 0 < _SMALL[word] < 10
-            ):
-                return None
+            low = group % 100
+            if low and not (low >= 20 and low % 10 == 0 and 0 < _SMALL[word] < 10):
+                return None, rest
             group += _SMALL[word]
-        elif word == "hundred":
-            if group >= 100:
-                return None
+        elif word == "hundred" and group < 100:
             group = max(group, 1) * 100
         elif word in _LARGE:
             total, group = total + max(group, 1) * _LARGE[word], 0
-    return Fraction(total + group) if found else None
+        else:
+            break
+        rest, seen = after, True
+    if not seen:
+        return None, rest
+    number = Fraction(total + group)
+    if rest[:1] == ["point"]:
+        digits, rest = _decimals(rest[1:])
+        number = number + Fraction(f"0.{digits}") if digits else number
+    elif rest and _part(rest[0]):
+        return number / _part(rest[0]), rest[1:]
+    return (number * 12, rest[1:]) if rest[:1] == ["dozen"] else (number, rest)
 
 
-def _decimals(words: str) -> str:
-    """Digits after the point: "six two" is 62, "eighty-seven" is 87, "zero five" is 05."""
-    digits = ""
-    tens = False
-    for word in re.findall(r"[a-z]+", words.lower())[1:]:
-        small = _SMALL[word]
+def _decimals(words: list[str]) -> tuple[str, list[str]]:
+    """Return digits behind the point: "six two" is 62, "eighty-seven" is 87, "zero five" is 05."""
+    digits, tens = "", False
+    while words and words[0] in _SMALL:
+        small = _SMALL[words[0]]
         digits = digits[:-1] + str(small) if tens and 0 < small < 10 else digits + str(small)
-        tens = small >= 20
-    return digits
+        tens, words = small >= 20, words[1:]
+    return digits, words

@@ -23,6 +23,8 @@ _UNSIGNED = rf"""
 """
 _SIMPLE = r"(?: \d+ (?:\.\d+)? )"
 
+# Every written number. Groups are told apart by their separators; a letter, a digit or a sign of a date
+# or a version beside it makes it none. Only `\d+` and separated groups repeat, none inside another.
 NUMERAL = re.compile(
     rf"""
     (?= [-+mMnN$€£¥₹.\d] )
@@ -55,7 +57,6 @@ _SCALES = {
 _CURRENCY = re.compile("[$€£¥₹]")
 _MOST_DIGITS = 1000
 _MOST_EXPONENT = 1000
-_DATE_PART = re.compile(r"\d{1,4}\s?/\s?\d{1,2}$")
 
 _VULGAR = {
     "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
@@ -97,7 +98,8 @@ def spell_out(text: str) -> str:
     if "\\" in text or "√" in text:
         text = _ROOT.sub(_plain_root, text)
     if "\\" in text or "!" in text or not text.isascii():
-        text = _SYMBOLIC.sub(SYMBOLIC, text)
+        # Twice: a root inside of a fraction makes the fraction symbolic too.
+        text = _SYMBOLIC.sub(SYMBOLIC, _SYMBOLIC.sub(SYMBOLIC, text))
     return text
 
 
@@ -124,43 +126,34 @@ def _plain_latex(found: re.Match[str]) -> str:
 
 
 def canonical(found: re.Match[str]) -> str | None:
-    """Canonical form of a match of NUMERAL; None where it is no number after all (a date, 5/0, an absurd exponent)."""
-    digits, numerator = found["number"] or found["ten"], found["numerator"]
-    sign = (
-        "-"
-        if found["inner"] or (found["sign"] or "+").strip().lower() in ("-", "minus", "negative")
-        else ""
-    )
-    if digits is not None:
-        power = found["exponent"] or found["power"] or "0"
-        if found["ten"]:
-            digits, power = "1", found["tenth"]
-        scale = (found["scale"] or found["suffix"] or "").lower()
-        if scale in ("m", "b") and not _CURRENCY.search(found[0]):
-            scale = ""
-        shift = int(power[:6]) + _SCALES.get(scale, 0)
-        if not shift and digits.isdigit():
-            plain = digits.lstrip("0") or "0"
-        elif abs(shift) > _MOST_EXPONENT or len(digits) > _MOST_DIGITS:
+    """Return the canonical form of a match of NUMERAL; None where it is no number (5/0, an absurd exponent)."""
+    digits = found["number"] or ("1" if found["ten"] else None)
+    minus = found["inner"] or (found["sign"] or "").strip().lower() in ("-", "minus", "negative")
+    if len(found[0]) > _MOST_DIGITS and not (digits and digits.isdigit()):
+        return None
+    if digits is None:
+        over = found["numerator"] or found["part"].partition("/")[0]
+        under = found["denominator"] or found["part"].partition("/")[2]
+        if not (bottom := Fraction(under.strip())):
             return None
-        else:
-            plain = _shifted(_point_notation(digits), shift)
-        return plain if plain == "0" else sign + plain
-    if len(found[0]) > _MOST_DIGITS:
+        number = Fraction(over.strip()) / bottom + int(found["whole"] or 0)
+        return from_fraction(-number if minus else number)
+    power = found["exponent"] or found["power"] or found["tenth"] or "0"
+    scale = (found["scale"] or found["suffix"] or "").lower()
+    if scale in ("m", "b") and not _CURRENCY.search(found[0]):
+        scale = ""
+    shift = int(power[:6]) + _SCALES.get(scale, 0)
+    if not shift and digits.isdigit():
+        plain = digits.lstrip("0") or "0"
+        return f"-{plain}" if minus and plain != "0" else plain
+    if abs(shift) > _MOST_EXPONENT:
         return None
-    if numerator is not None:
-        top, bottom = Fraction(numerator), Fraction(found["denominator"])
-    else:
-        over, _, under = found["part"].partition("/")
-        bottom = Fraction(under.strip())
-        top = Fraction(over.strip()) + int(found["whole"]) * bottom
-    if not bottom:
-        return None
-    return from_fraction(-top / bottom if sign else top / bottom)
+    number = Fraction(_point_notation(digits)) * Fraction(10) ** shift
+    return from_fraction(-number if minus else number)
 
 
 def _point_notation(digits: str) -> str:
-    """Separators resolved: the result has no grouping and a point before the decimals."""
+    """Return a number without grouping and with a point before the decimals."""
     digits = digits.translate({ord(gap): None for gap in _GAP})
     comma, point = digits.rfind(","), digits.rfind(".")
     if comma < 0:
@@ -172,36 +165,24 @@ def _point_notation(digits: str) -> str:
     grouped = digits.count(",") > 1 or (
         len(digits) - comma == 4 and not digits.startswith("0") and comma <= 3
     )
-    return digits.replace(",", "") if grouped else digits.replace(",", ".")
-
-
-def _shifted(number: str, shift: int) -> str:
-    whole, _, decimals = number.partition(".")
-    if shift > 0:
-        decimals = decimals.ljust(shift, "0")
-        whole, decimals = whole + decimals[:shift], decimals[shift:]
-    elif shift < 0:
-        whole = whole.rjust(-shift, "0")
-        whole, decimals = whole[:shift], whole[shift:] + decimals
-    whole, decimals = whole.lstrip("0") or "0", decimals.rstrip("0")
-    return f"{whole}.{decimals}" if decimals else whole
+    return digits.replace(",", "" if grouped else ".")
 
 
 def from_fraction(number: Fraction) -> str:
-    """A fraction as the shortest exact decimal, or reduced over its denominator where the decimal does not end."""
-    rest, twos, fives = number.denominator, 0, 0
-    while rest % 2 == 0:
-        rest, twos = rest // 2, twos + 1
-    while rest % 5 == 0:
-        rest, fives = rest // 5, fives + 1
+    """Return the shortest exact decimal, or the reduced fraction where the decimal does not end."""
+    rest, places = number.denominator, 0
+    for factor in (2, 5):
+        count = 0
+        while rest % factor == 0:
+            rest, count = rest // factor, count + 1
+        places = max(places, count)
     if rest != 1:
         return f"{number.numerator}/{number.denominator}"
-    places = max(twos, fives)
     scaled = str(abs(number.numerator) * 10**places // number.denominator).rjust(places + 1, "0")
-    plain = _shifted(f"{scaled[: len(scaled) - places]}.{scaled[len(scaled) - places :]}", 0)
-    return f"-{plain}" if number < 0 else plain
+    whole, decimals = scaled[: len(scaled) - places], scaled[len(scaled) - places :]
+    return f"{'-' if number < 0 else ''}{whole}{'.' if decimals else ''}{decimals}"
 
 
 def value(number: str) -> Fraction | None:
-    """A canonical number as a fraction; None where it is too long to calculate with."""
+    """Return a canonical number as a fraction; None where it is too long to calculate with."""
     return Fraction(number) if len(number) <= _MOST_DIGITS else None

@@ -62,8 +62,13 @@ class Number(AnswerType):
     def extract(
         self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
     ) -> str | None:
-        text = spell_out(ascii_digits(text))
-        return concluded(text, markers, _first, _last, lambda box: _first(box.rpartition("=")[2]))
+        return concluded(
+            ascii_digits(text),
+            markers,
+            lambda tail: _first(spell_out(tail)),
+            lambda end: _last(spell_out(end)),
+            lambda box: _first(spell_out(box).rpartition("=")[2]),
+        )
 
     def gold(self, text: str) -> str | None:
         plain = spell_out(ascii_digits(text)).strip(" .\n")
@@ -191,11 +196,12 @@ def _result(calculation: str) -> str | None:
 
 def _last(text: str) -> str | None:
     """Last number of the text that is asserted; ordinals ("the 3rd day") and list numbers ("2. Then") do not count."""
-    if SYMBOLIC in text[-12:]:
-        return NO_ANSWER
+    symbolic = text.rfind(SYMBOLIC)
     for window in (*_WINDOWS, len(text)):
         start = max(0, len(text) - window)
         for found, number in reversed(list(_candidates(text, start))):
+            if found.start() < symbolic:
+                return NO_ANSWER
             whole = not start or found.start() >= start + _REACH
             if whole and not negated(text, found.start()) and not _ordinal(text, found):
                 return number

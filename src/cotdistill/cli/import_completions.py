@@ -1,13 +1,20 @@
-"""`cotdistill import`: archives of Ho et al. and chat JSONL become recordings for the teacher `recorded`, or rationales."""
+"""`cotdistill import`: other people's completions become recordings for the teacher `recorded`, or rationales."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 __all__ = ["register"]
+
+_SOURCE = "B_…__C_…/D_<dataset>.json, a folder of them, or chats and completions in any form."
+_TASK = "The task the questions belong to: counts the right ones."
+_DATA = "Folder of the task's files: rationales get its question ids."
+_RATIONALES = "Write rationales instead of recordings; needs --task."
 
 
 def register(app: typer.Typer) -> None:
@@ -15,30 +22,11 @@ def register(app: typer.Typer) -> None:
 
     @app.command("import")
     def import_completions(
-        source: Annotated[
-            Path,
-            typer.Argument(
-                help="B_…__C_…/D_<dataset>.json, a folder of them, or chat JSONL.",
-                show_default=False,
-            ),
-        ],
-        out: Annotated[Path, typer.Option(help="JSONL file to write.", show_default=False)],
-        task: Annotated[
-            str | None,
-            typer.Option(
-                help="The task the questions belong to: counts the right ones.", show_default=False
-            ),
-        ] = None,
-        rationales: Annotated[
-            bool, typer.Option(help="Write rationales instead of recordings; needs --task.")
-        ] = False,
-        data_dir: Annotated[
-            str | None,
-            typer.Option(
-                help="Folder of the task's files: rationales get its question ids.",
-                show_default=False,
-            ),
-        ] = None,
+        source: Annotated[Path, typer.Argument(help=_SOURCE)],
+        out: Annotated[Path, typer.Option(help="JSONL file to write.")],
+        task: Annotated[str | None, typer.Option(help=_TASK)] = None,
+        rationales: Annotated[bool, typer.Option(help=_RATIONALES)] = False,
+        data_dir: Annotated[str | None, typer.Option(help=_DATA)] = None,
         force: Annotated[bool, typer.Option(help="Replace a file that is there already.")] = False,
     ) -> None:
         """Read other people's completions; the teacher `recorded` then answers from them."""
@@ -59,28 +47,27 @@ def register(app: typer.Typer) -> None:
             whole = plugins.build("tasks", {"name": task, "data_dir": data_dir}, Task)  # type: ignore[type-abstract, unused-ignore]
             for split in ("train", "validation", "test"):
                 ids |= interchange.question_ids(whole.questions(split))
-        counts = {"completions": 0, "right": 0, "no_answer": 0}
+        counts: Counter[str] = Counter()
         questions: set[str] = set()
 
-        def lines() -> object:
+        def lines() -> Iterator[dict[str, Any]]:
             for one in interchange.read_completions(source):
                 counts["completions"] += 1
                 questions.add(one.question)
+                row = interchange.as_recording(one)
                 if answer_type is not None:
                     rationale = interchange.as_rationale(one, answer_type, ids, task or "")
                     counts["right"] += answer_type.same(rationale.answer, one.gold)
-                    counts["no_answer"] += rationale.answer is None
-                    if rationales:
-                        yield rationale.to_json()
-                        continue
-                yield interchange.as_recording(one)
+                    counts["no answer"] += rationale.answer is None
+                    row = rationale.to_json() if rationales else row
+                yield row
 
-        write_jsonl(out, lines())  # type: ignore[arg-type]
+        write_jsonl(out, lines())
         if not counts["completions"]:
             raise DataError(f"{source}: holds no completions")
-        told = f"{counts['completions']} completions of {len(questions)} questions"
+        said = f"{counts['completions']} completions of {len(questions)} questions"
         if answer_type is not None:
-            told += f", {counts['right']} reach gold, {counts['no_answer']} have no answer"
-        typer.echo(f"wrote {out}: {told}")
+            said += f", {counts['right']} reach gold, {counts['no answer']} have no answer"
+        typer.echo(f"wrote {out}: {said}")
         if not rationales:
             typer.echo(f"use it as   teacher: {{name: recorded, files: [{out}]}}")

@@ -9,6 +9,14 @@ import typer
 
 __all__ = ["register"]
 
+_COMPAT = "A published evaluator: kojima2022 or ho2023."
+_SHOW = "`differences`: items that our rules and the evaluator read differently."
+_OUT = "Write what was read from each item, one JSON line each."
+_COLUMN = "Map a field to your column: completion=output."
+_TEMPLATE = "Ho et al.'s prediction template: ft_cot_token, zs_cot, …"
+_MARKER = "What stands before an answer, instead of the usual."
+_INDEX = "What a number as the answer to a choice counts from: 0, 1, or text."
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -16,51 +24,17 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def score(
         file: Annotated[
-            Path,
-            typer.Argument(
-                help="JSONL (or CSV, Parquet): question, completion, gold.", show_default=False
-            ),
+            Path, typer.Argument(help="JSONL, CSV, Parquet: question, completion, gold.")
         ],
-        task: Annotated[
-            str,
-            typer.Option(
-                help="The task, or a kind of answer (number, choice, …).", show_default=False
-            ),
-        ],
-        compat: Annotated[
-            str | None,
-            typer.Option(help="A published evaluator: kojima2022 or ho2023.", show_default=False),
-        ] = None,
+        task: Annotated[str, typer.Option(help="The task, or an answer type (number, choice, …).")],
+        compat: Annotated[str | None, typer.Option(help=_COMPAT)] = None,
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-        show: Annotated[
-            str | None,
-            typer.Option(
-                help="`differences`: items that our rules and the evaluator read differently.",
-                show_default=False,
-            ),
-        ] = None,
-        out: Annotated[
-            Path | None,
-            typer.Option(
-                help="Write what was read from each item, one JSON line each.", show_default=False
-            ),
-        ] = None,
-        column: Annotated[
-            list[str] | None,
-            typer.Option(help="Map a field to your column: completion=output.", show_default=False),
-        ] = None,
-        template: Annotated[
-            str | None,
-            typer.Option(
-                help="Ho et al.'s prediction template: ft_cot_token, zs_cot, …", show_default=False
-            ),
-        ] = None,
-        marker: Annotated[
-            list[str] | None,
-            typer.Option(
-                help="What stands before an answer, instead of the usual.", show_default=False
-            ),
-        ] = None,
+        show: Annotated[str | None, typer.Option(help=_SHOW)] = None,
+        out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
+        column: Annotated[list[str] | None, typer.Option(help=_COLUMN)] = None,
+        template: Annotated[str | None, typer.Option(help=_TEMPLATE)] = None,
+        marker: Annotated[list[str] | None, typer.Option(help=_MARKER)] = None,
+        answer_index: Annotated[str | None, typer.Option(help=_INDEX)] = None,
     ) -> None:
         """Score a file of completions and print n, correct, accuracy, no_answer."""
         from cotdistill.errors import DataError
@@ -71,16 +45,17 @@ def register(app: typer.Typer) -> None:
             raise DataError(f"--compat {compat}: there are kojima2022 and ho2023")
         if show not in (None, "differences"):
             raise DataError(f"--show {show}: there is `differences`")
-        columns = {}
-        for entry in column or []:
-            name, equals, theirs = entry.partition("=")
-            if not equals or not theirs:
-                raise DataError(f"--column {entry}: write field=column, such as completion=output")
-            columns[name] = theirs
+        if answer_index not in (None, "0", "1", "text"):
+            raise DataError(f"--answer-index {answer_index}: there are 0, 1 and text")
+        columns = dict(entry.partition("=")[::2] for entry in column or [])
+        if wrong := [name for name, theirs in columns.items() if not theirs]:
+            raise DataError(f"--column {wrong[0]}: write field=column, such as completion=output")
         rules = [compat or "ours"]
         if show == "differences":
             rules = ["ours", compat or "kojima2022"]
-        items = list(score_rows(file, task, rules, columns, template, tuple(marker or ())))
+        index = {None: None, "0": 0, "1": 1, "text": "text"}[answer_index]
+        marks = tuple(marker or ())
+        items = list(score_rows(file, task, rules, columns, template, marks, index))  # type: ignore[arg-type]
         if out is not None:
             write_jsonl(out, (item.to_json() for item in items))
         _print(items, summary(items, compat or "ours"), rules, json)
@@ -89,24 +64,26 @@ def register(app: typer.Typer) -> None:
 def _print(items: list, result: dict, rules: list[str], as_json: bool) -> None:  # type: ignore[type-arg]
     import json
 
+    from cotdistill.util.terminal import printable
+
     differing = [item for item in items if item.differ(*rules)] if len(rules) == 2 else []
     if as_json:
-        if len(rules) == 2:
-            result = result | {"differences": [item.to_json() for item in differing]}
-        typer.echo(json.dumps(result, ensure_ascii=False))
+        more = {"differences": [one.to_json() for one in differing]} if len(rules) == 2 else {}
+        typer.echo(json.dumps(result | more, ensure_ascii=False))
+        return
+    low, high = (f"{100 * result[name]:.2f}" for name in ("low", "high"))
+    typer.echo(
+        f"accuracy {100 * result['accuracy']:.2f} % [{low}, {high}]  ({result['correct']} of "
+        f"{result['n']} correct, {result['no_answer']} without an answer; rules: {result['rules']})"
+    )
+    if len(rules) < 2:
         return
     typer.echo(
-        f"accuracy {100 * result['accuracy']:.2f} % [{100 * result['low']:.2f}, {100 * result['high']:.2f}]  "
-        f"({result['correct']} of {result['n']} correct, {result['no_answer']} without an answer; rules: {result['rules']})"
+        f"{len(differing)} of {len(items)} items are read differently "
+        f"({rules[0]} | {rules[1]} | gold | reply):"
     )
-    if len(rules) == 2:
-        first, second = rules
-        typer.echo(
-            f"{len(differing)} of {len(items)} items are read differently ({first} | {second} | gold | reply):"
-        )
-        for item in differing:
-            reply = " ".join(item.reply.split())
-            shown = reply if len(reply) <= 80 else "…" + reply[-79:]
-            typer.echo(
-                f"  {item.index}: {item.scores[first].prediction} | {item.scores[second].prediction!r} | {item.gold} | {shown}"
-            )
+    for item in differing:
+        reply = " ".join(item.reply.split())
+        shown = reply if len(reply) <= 80 else "…" + reply[-79:]
+        ours, theirs = (item.scores[name].prediction for name in rules)
+        typer.echo(printable(f"  {item.index}: {ours} | {theirs!r} | {item.gold} | {shown}"))

@@ -131,20 +131,22 @@ def inspect_log(
     created: str,
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """One cell of a run as a log of Inspect (format version 2), which `inspect view` opens.
+    """Return one cell of a run as a log of Inspect (format version 2), which `inspect view` opens.
 
     Args:
         rows: question, answer and verdict of every test question.
         created: time of evaluation, ISO 8601 with offset.
         settings: what tells the cell apart (method, strategy, seed, split), shown as the task's arguments.
     """
-    samples = [
-        _inspect_sample(question, answer, scored, model) for question, answer, scored in rows
-    ]
+    samples = [_inspect_sample(*row, model) for row in rows]
     n = len(samples)
     share = sum(sample["scores"]["answer"]["value"] == "C" for sample in samples) / max(n, 1)
     metrics = {"accuracy": share, "stderr": (share * (1 - share) / max(n - 1, 1)) ** 0.5}
+    named = {name: {"name": name, "value": value} for name, value in metrics.items()}
+    scores = [{"name": "answer", "scorer": "answer", "metrics": named}]
     key = json.dumps([task, model, dict(settings)], sort_keys=True).encode()
+    ids = [sample["id"] for sample in samples]
+    steps = [{"solver": "cotdistill", "params": dict(settings)}]
     return {
         "version": 2,
         "status": "success",
@@ -153,33 +155,13 @@ def inspect_log(
             "created": created,
             "task": task,
             "task_args": dict(settings),
-            "dataset": {
-                "name": task,
-                "samples": n,
-                "sample_ids": [sample["id"] for sample in samples],
-            },
+            "dataset": {"name": task, "samples": n, "sample_ids": ids},
             "model": model,
             "config": {},
             "packages": {"cotdistill": __version__},
         },
-        "plan": {
-            "name": "plan",
-            "steps": [{"solver": "cotdistill", "params": dict(settings)}],
-            "config": {},
-        },
-        "results": {
-            "total_samples": n,
-            "completed_samples": n,
-            "scores": [
-                {
-                    "name": "answer",
-                    "scorer": "answer",
-                    "metrics": {
-                        name: {"name": name, "value": value} for name, value in metrics.items()
-                    },
-                }
-            ],
-        },
+        "plan": {"name": "plan", "steps": steps, "config": {}},
+        "results": {"total_samples": n, "completed_samples": n, "scores": scores},
         "stats": {"started_at": created, "completed_at": created},
         "samples": samples,
     }
@@ -188,19 +170,21 @@ def inspect_log(
 def _inspect_sample(
     question: Question, answer: Answer, scored: Scored, model: str
 ) -> dict[str, Any]:
-    asked = question_block(question)
-    messages = [{"role": "user", "content": asked}]
+    messages = [{"role": "user", "content": question_block(question)}]
     for step in answer.trace[:-1]:
-        messages += [
-            {"role": "assistant", "content": str(step["text"])},
-            {"role": "user", "content": "(next call)"},
-        ]
+        messages.append({"role": "assistant", "content": str(step["text"])})
+        messages.append({"role": "user", "content": "(next call)"})
     reply = {"role": "assistant", "content": answer.text, "source": "generate", "model": model}
     tokens = {"input_tokens": answer.prompt_tokens, "output_tokens": answer.completion_tokens}
+    score = {
+        "value": _INSPECT_VALUES[scored.verdict],
+        "answer": scored.answer or "",
+        "explanation": scored.note or scored.verdict.value,
+    }
     return {
         "id": question.id,
         "epoch": 1,
-        "input": asked,
+        "input": messages[0]["content"],
         **({"choices": list(question.options)} if question.options else {}),
         "target": question.answer or "",
         "messages": [*messages, reply],
@@ -209,12 +193,6 @@ def _inspect_sample(
             "choices": [{"message": reply, "stop_reason": "stop"}],
             "usage": tokens | {"total_tokens": sum(tokens.values())},
         },
-        "scores": {
-            "answer": {
-                "value": _INSPECT_VALUES[scored.verdict],
-                "answer": scored.answer or "",
-                "explanation": scored.note or scored.verdict.value,
-            }
-        },
+        "scores": {"answer": score},
         "metadata": {"trace": [dict(step) for step in answer.trace], "votes": list(answer.votes)},
     }
