@@ -93,8 +93,12 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
         if self._validation:
             entry["validation_loss"] = round(self._validation_loss(), 6)
         self.history.append(entry)
-        self.probes[str(state.global_step)] = self._trainer.probe()
-        control.should_save = True
+        # Only the last epoch is kept where none is scored: weights and optimizer states of all
+        # others would be written to be removed.
+        chosen_later = self._score is not None or bool(self._validation)
+        if chosen_later or state.global_step >= state.max_steps:
+            self.probes[str(state.global_step)] = self._trainer.probe()
+            control.should_save = True
         self._note()
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -101,6 +101,8 @@ def train(
     if job.validation is not None and settings.selection == "loss":
         held_out = read_records(job.validation, Example)
         validation = prepare(held_out, codec, objective, settings, limit).rows
+    if settings.gradient_checkpointing:
+        inner.gradient_checkpointing_enable({"use_reentrant": False})
     model = adapted(inner, job.student)
     trainer = _trainer(model, inner, data.rows, job)
     if trainer.is_fsdp_enabled and settings.selection in ("accuracy", "oracle_test"):
@@ -181,7 +183,6 @@ def _trainer(model: Any, inner: Any, rows: list[Row], job: TrainingJob) -> Targe
         max_grad_norm=settings.max_grad_norm,
         use_cpu=not torch.accelerator.is_available(),
         bf16=_mixed(settings),
-        activation_checkpointing=settings.gradient_checkpointing or None,
         logging_steps=max(1, settings.steps(len(rows)) // 40),
         # A batch with shared prompts takes two forward passes and another process's batch one, so no
         # pass may wait for the others; what buffers hold (rotary frequencies) never changes.
