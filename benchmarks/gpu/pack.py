@@ -25,6 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+SHARED = (ROOT.parent / "shared").resolve()
 PIECE = 56 * 2**20
 WHEELS = (
     "annotated-types",
@@ -58,13 +59,16 @@ def main() -> None:
         shutil.copy2(recipe, project / "recipes" / recipe.name)
     for path in sorted(_generate(recipes, project)):
         # Recipes name data as ../shared/data, from the folder that they are run in.
-        target = stage / path.relative_to(ROOT.parent)
+        target = stage / "shared" / path.relative_to(SHARED)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
     base = out / "base.tar.xz"
     # A window that holds it all: rationales stand in the recordings and in the run folders.
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 2**27}]
-    with lzma.open(base, "wb", filters=filters) as file, tarfile.open(fileobj=file, mode="w") as tar:
+    with (
+        lzma.open(base, "wb", filters=filters) as file,
+        tarfile.open(fileobj=file, mode="w") as tar,
+    ):
         tar.add(stage, arcname=".")
     shutil.rmtree(stage)
     for folder in _pieces(base, student, arguments.piece):
@@ -111,8 +115,8 @@ def _generate(recipes: list[Path], project: Path) -> set[Path]:
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(arguments[0], str | os.PathLike):
-            path = Path(os.path.abspath(arguments[0]))
-            if path.is_relative_to(ROOT.parent / "shared"):
+            path = Path(arguments[0]).resolve()
+            if path.is_relative_to(SHARED):
                 read.add(path)
 
     sys.addaudithook(note)

@@ -34,7 +34,6 @@ from cotdistill.checkpoints.loading import load_tokenizer
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import parse_recipe
 from cotdistill.runs.run import Run
-from cotdistill.util.files import read_jsonl
 from cotdistill.util.progress import SilentProgress
 
 METHODS = {1: "CoT D=1", 4: "CoT D=4"}
