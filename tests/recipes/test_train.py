@@ -53,13 +53,23 @@ def test_rate_rises_stays_and_falls() -> None:
     assert rate_factor(dataclasses.replace(TINY, final_rate=0.4), 12_000, 900) == pytest.approx(0.4)
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+def test_a_stopped_training_continues_to_the_same_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read() -> list[int]:
+        """Tokens read so far, of each line since the last call."""
+        lines = capsys.readouterr().out.splitlines()
+        return [int(line.split()[0].replace(",", "")) for line in lines if " tokens  loss" in line]
+
     for part in ("whole", "parts"):
         AutoTokenizer.from_pretrained(locate("lab")).save_pretrained(tmp_path / part)
     train("base", tmp_path / "whole", TINY, save_minutes=60)
+    undisturbed = read()
     stopped = dataclasses.replace(TINY, tokens=6_000, decay_part=1e-9)
     train("base", tmp_path / "parts", stopped, save_minutes=60)
+    before = read()
     train("base", tmp_path / "parts", TINY, save_minutes=60)
+    assert before and before + read() == undisturbed, "it started from nothing"
     whole = load_file(tmp_path / "whole" / "model.safetensors")
     parts = load_file(tmp_path / "parts" / "model.safetensors")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)

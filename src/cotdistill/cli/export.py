@@ -1,77 +1,165 @@
-"""`cotdistill export`: the scored answers of a run as logs of Inspect, for `inspect view` and everything that reads them."""
+"""`cotdistill export`: what a run made, as others read it: training sets and evaluation logs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-__all__ = ["register"]
+if TYPE_CHECKING:
+    from cotdistill.recipe import Entry, MethodEntry
+    from cotdistill.records import Example, Rationale
+    from cotdistill.runs.run import Run
+
+__all__ = ["curated_examples", "register"]
+
+_Run = Annotated[Path, typer.Argument(help="A run folder, or its recipe.", show_default=False)]
+_Out = Annotated[Path | None, typer.Option(help="Folder to write to; default: in the run folder.")]
+_Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a setting, as in `run`.", show_default=False),
+]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
+    group = typer.Typer(help="Write what a run made as other programs read it.")
+    app.add_typer(group, name="export")
 
-    @app.command("export")
-    def export_scores(
-        recipe: Annotated[
-            Path, typer.Argument(help="The recipe of an evaluated run.", show_default=False)
-        ],
-        out: Annotated[
-            Path | None,
-            typer.Option(help="Folder to write to; default: inspect/ in the run folder."),
-        ] = None,
-        set: Annotated[
-            list[str] | None,
-            typer.Option("--set", help="Override a setting, as in `run`.", show_default=False),
-        ] = None,
+    @group.command("sft")
+    def export_sft(
+        run: _Run,
+        format: Annotated[
+            Literal["messages", "prompt-completion", "alpaca"], typer.Option(help="Form of a row.")
+        ] = "messages",
+        parquet: Annotated[bool, typer.Option("--parquet", help="Parquet for JSON Lines.")] = False,
+        license: Annotated[str, typer.Option(help="Licence named in the data card.")] = "unknown",
+        out: _Out = None,
+        set: _Set = None,
     ) -> None:
-        """Write one Inspect log for each model, task and seed of a run; open them with `inspect view --log-dir`."""
+        """Write the curated rationales as training sets, one folder for each task and method."""
+        from cotdistill.data.sft import write_sft
+        from cotdistill.util.naming import folder_name
+
+        opened = _open(run, set)
+        for task, method in opened.trained():
+            name = Path(folder_name(task.label)) / folder_name(method.label)
+            folder = (out or opened.folder / "sft") / name
+            facts, dropped = _facts(opened, task, method)
+            examples = curated_examples(opened, task, method)
+            counts = write_sft(
+                examples,
+                folder,
+                format,
+                parquet=parquet,
+                licence=license,
+                facts=facts,
+                dropped=dropped,
+            )
+            rows = ", ".join(f"{count} for {role}" for role, count in counts.items())
+            typer.echo(f"wrote {rows} to {folder}")
+
+    @group.command("inspect")
+    def export_inspect(run: _Run, out: _Out = None, set: _Set = None) -> None:
+        """Write one Inspect log for each model, task and seed; open them with `inspect view`."""
         import re
         from datetime import UTC, datetime
 
-        from cotdistill.errors import StoreError
         from cotdistill.evaluation.grid import Scored
         from cotdistill.evaluation.interchange import inspect_log
-        from cotdistill.recipe import load_recipe
         from cotdistill.records import Answer
-        from cotdistill.runs.run import Run
         from cotdistill.util.files import read_records, write_json
-        from cotdistill.util.progress import SilentProgress
 
-        run = Run(load_recipe(recipe, set or []), SilentProgress())
-        folder = out or run.folder / "inspect"
+        opened = _open(run, set)
+        folder = out or opened.folder / "inspect"
         written = 0
-        for cell, split, strategy in run.answered():
-            artifact = run.infer_artifact(cell, split, strategy).folder
-            path = artifact / "scored.jsonl"
+        for cell, split, strategy in opened.answered():
+            artifact = opened.infer_artifact(cell, split, strategy)
+            path = artifact.folder / "scored.jsonl"
             if not path.exists():
-                raise StoreError(f"{path} is missing: run the stages up to `evaluate` first")
+                artifact.require("infer")
+                artifact.require("evaluate")
             moment = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-            answers = read_records(artifact / "answers.jsonl", Answer)
             settings = {
                 "method": cell.method.label,
                 "strategy": strategy.label,
                 "seed": cell.seed,
                 "split": split,
+                "student": cell.student.label,
             }
             log = inspect_log(
                 zip(
-                    run.questions(cell.task, split),
-                    answers,
+                    opened.questions(cell.task, split),
+                    read_records(artifact.folder / "answers.jsonl", Answer),
                     read_records(path, Scored),
                     strict=True,
                 ),
                 task=cell.task.label,
                 model=f"{cell.method.label}/{cell.student.label}",
                 created=moment,
-                settings=settings | {"student": cell.student.label},
+                settings=settings,
             )
-            stamp = moment.replace(":", "-")
-            task = re.sub(r"\W+|_", "-", cell.task.label)
+            # Inspect finds logs by names of this form, in which a task has no other characters.
+            stamp, task = moment.replace(":", "-"), re.sub(r"\W+|_", "-", cell.task.label)
             write_json(folder / f"{stamp}_{task}_{log['eval']['eval_id']}.json", log)
             written += 1
         typer.echo(
             f"wrote {written} logs to {folder}; open them with   inspect view --log-dir {folder}"
         )
+
+
+def curated_examples(run: Run, task: Entry, method: MethodEntry) -> Iterator[Example]:
+    """Yield what the kept rationales of a task and method teach, of every role.
+
+    Raises:
+        UserError: the rationales of this recipe are not curated yet.
+    """
+    questions = {question.id: question for question in run.questions(task, "train")}
+    plugin = run.method(task, method)
+    for rationale in _kept(run, task, method):
+        yield from plugin.examples(questions[rationale.question_id], rationale)
+
+
+def _kept(run: Run, task: Entry, method: MethodEntry) -> Iterator[Rationale]:
+    from cotdistill.records import Rationale
+    from cotdistill.util.files import read_records
+
+    artifact = run.curate_artifact(task, method)
+    artifact.require("curate")
+    return read_records(artifact.folder / "kept.jsonl", Rationale)
+
+
+def _open(path: Path, overrides: list[str] | None) -> Run:
+    from cotdistill.recipe import load_recipe
+    from cotdistill.runs.run import Run
+
+    return Run(load_recipe(path / "recipe.yaml" if path.is_dir() else path, overrides or []))
+
+
+def _facts(run: Run, task: Entry, method: MethodEntry) -> tuple[dict[str, str], dict[str, int]]:
+    """Return what a data card says of a training set, and its dropped rationales by reason."""
+    from cotdistill.evaluation.contamination import contamination_report
+
+    counts: dict[str, Any] = run.curate_artifact(task, method).metadata or {}
+    train, test = (list(run.questions(task, split)) for split in ("train", "test"))
+    overlap = contamination_report(train, test, rationales=_kept(run, task, method))
+    looks = {
+        "the same question": overlap.exact,
+        "the same but for names and numbers": overlap.template,
+        "nearly the same": overlap.near,
+        "quoted in a rationale": overlap.rationales,
+    }
+    found = [f"{name} {look}" for name, look in looks.items() if look is not None]
+    teacher = run.recipe.teacher
+    facts = {
+        "Task": task.label,
+        "Method": method.label,
+        "Teacher": ", ".join([teacher.name, *filter(None, [teacher.settings.get("model")])]),
+        "Filters": ", ".join(entry.label for entry in method.filters) or "none",
+        "Rationales": f"{counts.get('kept')} kept of {counts.get('candidates')}",
+        "Questions": f"{counts.get('questions_kept')} kept of {counts.get('questions')}",
+        "Test questions in the training split": "; ".join([*found, *overlap.notes]),
+    }
+    return facts, counts.get("dropped", {})

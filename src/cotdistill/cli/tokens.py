@@ -1,22 +1,17 @@
-"""`cotdistill tokens`: what a student will learn from, token by token, before any hour is spent on training."""
+"""`cotdistill tokens`: what a student will learn from, token by token, before any training."""
 
 from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from cotdistill.records import Example
-    from cotdistill.runs.grid import Cell
-    from cotdistill.runs.run import Run
 
 __all__ = ["register"]
 
 _ENOUGH = 2_000
-"""Rationales that the totals are counted over."""
+"""Examples that the totals are counted over."""
 
 
 def register(app: typer.Typer) -> None:
@@ -33,40 +28,20 @@ def register(app: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """Show training examples as tokens: what is read, what is learnt. Run `curate` first."""
+        from cotdistill.cli.export import curated_examples
         from cotdistill.recipe import load_recipe
         from cotdistill.runs.run import Run
-        from cotdistill.util.progress import SilentProgress
 
-        run = Run(load_recipe(recipe, set or []), SilentProgress())
+        run = Run(load_recipe(recipe, set or []))
         for cell in run.cells():
-            if cell.seed != run.recipe.seeds[0]:
+            roles = dict.fromkeys(role for roles in cell.method.plugin.rounds for role in roles)
+            if cell.seed != run.recipe.seeds[0] or not roles:
                 continue
-            for role in dict.fromkeys(
-                role for roles in cell.method.plugin.rounds for role in roles
-            ):
-                examples = [example for example in _examples(run, cell) if example.role == role]
+            curated = list(islice(curated_examples(run, cell.task, cell.method), _ENOUGH))
+            for role in roles:
+                examples = [example for example in curated if example.role == role]
                 if examples:
-                    typer.echo(
-                        f"== {cell.task.label} · {cell.method.label} · {cell.student.label} · {role}"
-                    )
-                    typer.echo(
-                        cell.student.plugin.preview(examples, cell.method.train, count) + "\n"
-                    )
-
-
-def _examples(run: Run, cell: Cell) -> list[Example]:
-    from cotdistill.errors import DataError
-    from cotdistill.records import Rationale
-    from cotdistill.util.files import read_records
-
-    artifact = run.curate_artifact(cell.task, cell.method)
-    if artifact.metadata is None:
-        raise DataError(
-            f"{artifact.folder}: no curated rationales of this very recipe there; run `cotdistill run` or its stages"
-        )
-    questions = {question.id: question for question in run.questions(cell.task, "train")}
-    method = run.method(cell.task, cell.method)
-    kept = islice(read_records(artifact.folder / "kept.jsonl", Rationale), _ENOUGH)
-    return [
-        example for item in kept for example in method.examples(questions[item.question_id], item)
-    ]
+                    where = (cell.task.label, cell.method.label, cell.student.label, role)
+                    typer.echo(f"== {' · '.join(where)}")
+                    student, settings = cell.student.plugin, cell.method.train
+                    typer.echo(student.preview(examples, settings, count) + "\n")

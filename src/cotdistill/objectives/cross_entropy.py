@@ -1,4 +1,4 @@
-"""Cross-entropy on the target: supervised fine-tuning as Fine-tune-CoT (Ho et al. 2023) and most methods do it.
+"""Cross-entropy on the target: supervised fine-tuning, as in Ho et al. (2023) and most methods.
 
 The loss of a step is the mean over all its target tokens, so a long target counts for more than a
 short one. Tokens of the prompt are not learnt.

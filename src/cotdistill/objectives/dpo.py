@@ -1,8 +1,8 @@
 # ruff: noqa: N806 - tensor names carry their shape
 """Direct preference optimisation: Rafailov et al. (NeurIPS 2023, arXiv 2305.18290), equation 7.
 
-An example's target is preferred over `extra["rejected"]`, both after the same prompt, such as a right
-and a wrong rationale of one question. With the reference model being the student before this
+An example's target is preferred over `extra["rejected"]`, both after the same prompt, such as a
+right and a wrong rationale of one question. With the reference model being the student before this
 training, and log π summed over the tokens of a target,
 
     loss = -log σ(β [(log π(target) - log π_ref(target)) - (log π(rejected) - log π_ref(rejected))])

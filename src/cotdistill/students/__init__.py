@@ -1,1 +1,1 @@
-"""What learns: one training framework per file; modules that begin with `_` are parts of `transformers`."""
+"""What learns: one training framework per file; modules with `_` are parts of `transformers`."""

@@ -209,7 +209,7 @@ class Batches(Sampler[list[int]]):
             step.sort(key=lambda place: (len(self._rows[place].prompt), self._rows[place].prompt))
         for part in range(self._rank, parts, self._world):
             own = step[len(step) * part // parts : len(step) * (part + 1) // parts]
-            # Every process must take as many steps; the last batch may be smaller than their number.
+            # Every process takes as many steps; the last batch may be smaller than their number.
             yield own or [~step[0]]
 
 

@@ -1,4 +1,4 @@
-"""After every epoch: score the model, save a checkpoint to resume from, keep the best and the last."""
+"""After every epoch: score the model, save a checkpoint to resume from, keep best and last."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["EpochKeeper"]
 
 
 class EpochKeeper(TrainerCallback):  # type: ignore[misc]
-    """Scores, saves and remembers in `history.json`, written before the checkpoint it belongs to."""
+    """Score, save and remember in `history.json`, written before the checkpoint it is about."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
         self.earlier_seconds = 0.0
 
     def best(self) -> dict[str, Any]:
-        """Return the epoch to keep: best score (the earlier of equals), or last if none is scored."""
+        """Return the epoch to keep: best score (the earlier of equals), or the last if unscored."""
         epochs = [entry for entry in self.history if "epoch" in entry]
         if self._score is not None:
             return max(epochs, key=lambda entry: float(entry["accuracy"]))

@@ -111,8 +111,9 @@ def adapted(model: Any, student: TransformersSettings) -> Any:
     if tied and any(isinstance(module, BaseTunerLayer) for module in now):
         # Merged, the adapter of one would change the other too.
         raise UserError(
-            f"student lora.target_modules {modules!r}: {student.model} has one matrix for input and "
-            "output embeddings, and an adapter on it cannot be merged; leave it out, as all-linear does"
+            f"student lora.target_modules {modules!r}: {student.model} has one matrix for input "
+            "and output embeddings, and an adapter on it cannot be merged; leave it out, as "
+            "all-linear does"
         )
     return wrapped
 

@@ -1,4 +1,4 @@
-"""What a student will learn from, before it is trained: each token of an example, and which ones are learnt."""
+"""What a student will learn from: each token of an example, and which ones are learnt."""
 
 from __future__ import annotations
 

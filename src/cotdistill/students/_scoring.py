@@ -1,5 +1,5 @@
 # ruff: noqa: N806 - tensor names carry their shape
-"""The forward pass over a batch of targets: logits at target tokens only, each prompt computed once.
+"""The forward pass over a batch of targets: logits at targets only, each prompt computed once.
 
 A causal model reads prompts first and keeps their keys and values; every target of a prompt then
 continues from there. That is the same loss as on separate rows (nothing of a target can be seen by

@@ -1,4 +1,4 @@
-"""Trains a student on one role's examples: the transformers Trainer, resumed by itself after a kill.
+"""Train a student on one role's examples: the transformers Trainer, resumed after a kill.
 
 `out` becomes a Hugging Face checkpoint (config, tokenizer, safetensors) with `training.json` beside
 it. While training, `<out>.work` holds what a second call resumes from; it is removed at the end.
@@ -107,8 +107,8 @@ def train(
     trainer = _trainer(model, inner, data.rows, job)
     if trainer.is_fsdp_enabled and settings.selection in ("accuracy", "oracle_test"):
         raise UserError(
-            "a model sharded by FSDP cannot answer between epochs: set `train.selection` to loss or "
-            "last"
+            "a model sharded by FSDP cannot answer between epochs: set `train.selection` to loss "
+            "or last"
         )
     with trainer.args.main_process_first():
         resume = _resumable(job)
@@ -155,7 +155,7 @@ def train(
 
 
 def world() -> tuple[int, int]:
-    """Return this process's rank and the number of processes, as torchrun and accelerate set them."""
+    """Return this process's rank and the number of processes, as torchrun sets them."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -184,8 +184,8 @@ def _trainer(model: Any, inner: Any, rows: list[Row], job: TrainingJob) -> Targe
         use_cpu=not torch.accelerator.is_available(),
         bf16=_mixed(settings),
         logging_steps=max(1, settings.steps(len(rows)) // 40),
-        # A batch with shared prompts takes two forward passes and another process's batch one, so no
-        # pass may wait for the others; what buffers hold (rotary frequencies) never changes.
+        # A batch with shared prompts takes two forward passes and another process's batch one,
+        # so no pass may wait for the others; buffers (rotary frequencies) never change.
         ddp_broadcast_buffers=False,
         logging_nan_inf_filter=False,  # EpochKeeper stops at a loss that is no number
         save_strategy="no",  # EpochKeeper says when
@@ -318,8 +318,9 @@ def _write(
     trained = probes[str(step)]
     if not abs(written - trained) <= _TOLERANCE * (1 + trained):
         raise StoreError(
-            f"{partial}: the written checkpoint has a loss of {written:.3f} where the trained model "
-            f"had {trained:.3f}; it is not used. Train without `lora`, or with other target modules"
+            f"{partial}: the written checkpoint has a loss of {written:.3f} where the trained "
+            f"model had {trained:.3f}; it is not used. Train without `lora`, or with other target "
+            "modules"
         )
     if out.exists():
         shutil.rmtree(out)

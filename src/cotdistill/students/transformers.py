@@ -1,4 +1,4 @@
-"""A student of the transformers library: any causal or encoder-decoder checkpoint that it loads without code of its own.
+"""A student of the transformers library: any checkpoint that it loads without foreign code.
 
     student: {model: google/flan-t5-small}
     student: {model: Qwen/Qwen2.5-0.5B, lora: {r: 16}}
@@ -32,12 +32,12 @@ __all__ = ["LoraSettings", "TransformersStudent"]
 class TransformersStudent(TransformersSettings):
     """A causal or encoder-decoder checkpoint (safetensors) trained by the transformers Trainer.
 
-    `model` is "lab" (the bundled base), a checkpoint folder, a GGUF file or a hub id. In its place `config` (a
-    config.json, its folder, or a mapping with `model_type`) and `tokenizer` (a folder, hub id, or
-    SentencePiece .model file) make a randomly initialised model. The format "auto" is that of
-    Fine-tune-CoT (Ho et al. 2023): a decoder-only model reads `{prompt} ###` and writes ` {target}`,
-    an encoder-decoder reads `{prompt}` and writes `{target}`; "chat" goes through the tokenizer's
-    chat template. `prompt_end` and `target_begin` replace those of "auto".
+    `model` is "lab" (the bundled base), a checkpoint folder, a GGUF file or a hub id. In its place
+    `config` (a config.json, its folder, or a mapping with `model_type`) and `tokenizer` (a folder,
+    hub id, or SentencePiece .model file) make a randomly initialised model. The format "auto" is
+    that of Fine-tune-CoT (Ho et al. 2023): a decoder-only model reads `{prompt} ###` and writes
+    ` {target}`, an encoder-decoder reads `{prompt}` and writes `{target}`; "chat" goes through the
+    tokenizer's chat template. `prompt_end` and `target_begin` replace those of "auto".
     """
 
     def train(

@@ -73,7 +73,7 @@ def train_on(
 
 
 def _enliven(model: Any, tokenizer: Any) -> None:
-    """Make answers differ: weights larger than usual, and no bytes that are no text by themselves."""
+    """Make answers differ: larger weights, and no bytes that are no text by themselves."""
     readable = [
         token.isascii() or token[0] in "Ġ▁"
         for token in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
