@@ -50,23 +50,36 @@ def test_one_inspect_log_for_each_model(tmp_path: Path) -> None:
 
 
 def test_curated_rationales_as_a_training_set(tmp_path: Path) -> None:
-    # One of ten answers is 3: the others' rationales are dropped.
-    path = recipe(tmp_path, methods=["fine_tune_cot", {"name": "step_by_step", "shots": 0}])
+    claims = [(n, n + 1 if n % 2 else 99) for n in range(10)]
+    replies = {
+        f"What is {n} plus 1?": f" {n} and 1 make {claim}. The answer is {claim}."
+        for n, claim in claims
+    }
+    path = recipe(
+        tmp_path,
+        teacher={"name": "scripted", "replies": replies},
+        methods=["fine_tune_cot", {"name": "step_by_step", "shots": 0}],
+    )
     with pytest.raises(UserError, match="run the stage curate first"):
         invoke("export", "sft", path)
     for stage in ("generate", "curate"):
         invoke(stage, path)
     run = tmp_path / "runs" / "small"
     told = invoke("export", "sft", str(run), "--format", "prompt-completion", "--license", "mit")
-    assert told.count("wrote 1 for student to ") == told.count("fine_tune_cot") == 1
     (folder,) = (run / "sft").rglob("fine_tune_cot")
-    (row,) = read_jsonl(folder / "student.jsonl")
-    assert row == {"prompt": "What is 2 plus 1?\n", "completion": "The answer is 3. --> 3"}
+    rows = list(read_jsonl(folder / "student.jsonl"))
+    assert 0 < len(rows) < 7
+    for row in rows:
+        n = int(row["prompt"].split()[2])
+        assert row["prompt"] == f"What is {n} plus 1?\n"
+        assert row["completion"].startswith(f"{n} and 1 make {n + 1}.")
+        assert row["completion"].endswith(f" --> {n + 1}")
+    assert f"wrote {len(rows)} for student to {folder}\n" in told
+    assert f"wrote {2 * len(rows)} for student" in told  # step_by_step: label and rationale
     card = (folder / "README.md").read_text()
     assert "license: mit" in card
     assert "**Teacher:** `scripted`" in card
     assert "**Filters:** `answer_match" in card
-    assert "× `answer_match: " in card
-    assert "**Rationales:** `1 kept of " in card
+    assert f"- {7 - len(rows)} × `answer_match: " in card
+    assert f"**Rationales:** `{len(rows)} kept of 7`" in card
     assert "**Test questions in the training split:** `the same question 0/2; " in card
-    assert "wrote 2 for student" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ from safetensors.torch import load_file
 
 from cotdistill.contracts import TrainSettings
 from cotdistill.errors import UserError
+from cotdistill.pipeline import run_recipe
+from cotdistill.recipe import parse_recipe
 from cotdistill.records import Example
 from cotdistill.students.transformers import TransformersStudent
 from cotdistill.testing.tiny import Family, tiny_checkpoint, train_on
+from cotdistill.util.files import read_json, read_records
 
 EXAMPLES = [
     Example("student", f"Is it {number}?", f"It is {number + 1 + way}. " * (1 + number % 3))
@@ -71,3 +75,23 @@ def test_settings_that_processes_cannot_share() -> None:
         TrainSettings(processes=2)
     with pytest.raises(ValidationError, match="raise `batch_size`"):
         TrainSettings(processes=4, batch_size=2, selection="last")
+
+
+def test_a_recipe_trains_on_two_processes(tmp_path: Path) -> None:
+    rows = [{"question": f"What is {n} plus 1?", "answer": n + 1} for n in range(20)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = {
+        "name": "both",
+        "output": str(tmp_path),
+        "task": {"name": "custom", "path": str(tmp_path / "q.jsonl"), "answer": "number"},
+        "student": str(tiny_checkpoint(tmp_path / "base", "llama")),
+        "methods": ["answer_only"],
+        "limit": {"train": 8, "test": 2},
+        "train": {"epochs": 1, "batch_size": 4, "processes": 2, "selection": "last"},
+    }
+    run_recipe(parse_recipe(recipe), stages=["generate", "curate", "train"])
+    (examples,) = (tmp_path / "both").rglob("student/examples.jsonl")
+    targets = {example.target for example in read_records(examples, Example)}
+    assert targets <= {str(row["answer"]) for row in rows} and len(targets) == 8
+    trained = read_json(examples.parent / "checkpoint" / "training.json")
+    assert (trained["examples"], trained["steps"]) == (8, 2)
