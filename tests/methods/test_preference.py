@@ -10,7 +10,7 @@ import pytest
 
 from cotdistill.answers.number import Number
 from cotdistill.methods.preference import Preference
-from cotdistill.model.client import Asker
+from cotdistill.model.client import ModelClient
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import parse_recipe
 from cotdistill.records import Example, Question, Rationale
@@ -23,7 +23,7 @@ REPLIES = (" 3 + 8 = 11.", " 3 + 8 = 12.", " 8 + 3 = 11.", " 3 + 8 = 13.")
 
 def drawn(question: Question, *replies: str) -> list[Rationale]:
     method = Preference(samples=len(replies), answer_call=False)
-    ask = Asker({"teacher": Scripted(replies=replies).open()})
+    ask = ModelClient({"teacher": Scripted(replies=replies).open()})
     return asyncio.run(method.annotate(question, ask, Number()))
 
 
@@ -43,7 +43,7 @@ def test_the_second_round_learns_from_pairs_alone(apples: Question) -> None:
     alike = drawn(apples, REPLIES[0], REPLIES[2])
     assert all(one.extra == {} for one in alike)
     for rationales, kept in ((alike, 0), (drawn(apples, *REPLIES), 2)):
-        revised = asyncio.run(method.revise(apples, rationales, Asker({}), number, 1))
+        revised = asyncio.run(method.revise(apples, rationales, ModelClient({}), number, 1))
         assert len(revised) == kept
     assert method.objective(0) == "cross_entropy"
     assert method.objective(1) == {"name": "dpo", "beta": 0.3, "alpha": 1.0}
