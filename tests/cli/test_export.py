@@ -58,7 +58,10 @@ def test_curated_rationales_as_a_training_set(tmp_path: Path) -> None:
     path = recipe(
         tmp_path,
         teacher={"name": "scripted", "replies": replies},
-        methods=["fine_tune_cot", {"name": "step_by_step", "shots": 0}],
+        methods=[
+            {"name": "fine_tune_cot", "label": "cot", "answer_call": False},
+            {"name": "step_by_step", "shots": 0},
+        ],
     )
     with pytest.raises(UserError, match="run the stage curate first"):
         invoke("export", "sft", path)
@@ -66,7 +69,7 @@ def test_curated_rationales_as_a_training_set(tmp_path: Path) -> None:
         invoke(stage, path)
     run = tmp_path / "runs" / "small"
     told = invoke("export", "sft", str(run), "--format", "prompt-completion", "--license", "mit")
-    (folder,) = (run / "sft").rglob("fine_tune_cot")
+    (folder,) = (run / "sft").rglob("cot")
     rows = list(read_jsonl(folder / "student.jsonl"))
     assert 0 < len(rows) < 7
     for row in rows:
