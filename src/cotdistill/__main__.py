@@ -20,7 +20,9 @@ def main() -> None:
             print(_STOPPED, file=sys.stderr)
         raise
     except CotdistillError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from cotdistill.util.terminal import printable
+
+        print(printable(f"error: {error}"), file=sys.stderr)
         raise SystemExit(1) from None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from cotdistill.answers.number import Number
 from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.errors import CotdistillError
 from cotdistill.model.client import ModelClient
@@ -33,6 +34,7 @@ class Call:
     body: dict[str, Any]
     headers: dict[str, str]
     path: str
+    text: str
 
 
 Reply = web.Response | dict[str, Any] | None
@@ -50,9 +52,12 @@ class Fake:
     base_url: str = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
+        text = await request.text()
+        asks = request.path.endswith("/completions")
+        body = json.loads(text) if asks else {"messages": ()}
         prompt = "\n".join(message["content"] for message in body["messages"])
-        call = Call(prompt, body.get("n", 1), body, dict(request.headers), request.path_qs)
+        path = request.path_qs
+        call = Call(prompt, body.get("n", 1), body, dict(request.headers), path, text)
         self.calls.append(call)
         reply = self.behave(call)
         if isinstance(reply, web.Response):
@@ -81,7 +86,7 @@ def good(call: Call) -> dict[str, Any]:
 async def serving(behave: Callable[[Call], Reply], port: int = 0) -> AsyncIterator[Fake]:
     fake = Fake(behave)
     app = web.Application(client_max_size=2**26)
-    app.router.add_post("/{path:.*}", fake.handle)
+    app.router.add_route("*", "/{path:.*}", fake.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
@@ -126,6 +131,7 @@ def generate(
     budget: Budget | None = None,
     path: str = "",
     port: int = 0,
+    method: Method | None = None,
     **settings: Any,
 ) -> Outcome:
     """Ask about `count` questions, one of which is SENSITIVE, through the log in `folder`."""
@@ -143,7 +149,7 @@ def generate(
                 async with ModelClient({"teacher": teacher.open()}, log, budget=budget) as ask:
                     try:
                         counts = await generate_rationales(
-                            questions, OneCall(samples=samples), ask, AnswerType(), out
+                            questions, method or OneCall(samples=samples), ask, Number(), out
                         )
                     except CotdistillError as stopped:
                         error = stopped

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +18,11 @@ _Set = Annotated[
     typer.Option(
         "--set", help="Override a setting, e.g. --set train.epochs=3.", show_default=False
     ),
+]
+
+_Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", help="Note what becomes of every request in the run's log.jsonl."),
 ]
 
 _STAGES = {
@@ -32,9 +39,9 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
 
     @app.command()
-    def run(recipe: _RecipePath, set: _Set = None) -> None:
+    def run(recipe: _RecipePath, set: _Set = None, verbose: _Verbose = False) -> None:
         """Do the whole job: generate, curate, train, infer, evaluate, report. Again: only what is missing."""
-        _run(recipe, set or [], None)
+        _run(recipe, set or [], None, verbose=verbose)
 
     for name, help in _STAGES.items():
         _add_stage(app, name, help)
@@ -74,11 +81,11 @@ def register(app: typer.Typer) -> None:
 
 def _add_stage(app: typer.Typer, name: str, help: str) -> None:
     @app.command(name, help=f"{help} One stage of `run`.")
-    def stage(recipe: _RecipePath, set: _Set = None) -> None:
-        _run(recipe, set or [], name)
+    def stage(recipe: _RecipePath, set: _Set = None, verbose: _Verbose = False) -> None:
+        _run(recipe, set or [], name, verbose=verbose)
 
 
-def _run(path: Path, overrides: list[str], stage: str | None) -> None:
+def _run(path: Path, overrides: list[str], stage: str | None, *, verbose: bool = False) -> None:
     from rich.console import Console
 
     from cotdistill.recipe import load_recipe, refuse_missing_students
@@ -90,4 +97,26 @@ def _run(path: Path, overrides: list[str], stage: str | None) -> None:
     from cotdistill.pipeline import run_recipe
 
     console = Console() if sys.stdout.isatty() else Console(width=160)
-    run_recipe(recipe, ConsoleProgress(console), [stage] if stage else None)
+    with _requests_noted(recipe.folder) if verbose else nullcontext():
+        run_recipe(recipe, ConsoleProgress(console), [stage] if stage else None)
+
+
+@contextmanager
+def _requests_noted(folder: Path) -> Iterator[None]:
+    """Append what becomes of every request to the run's `log.jsonl`, a line of JSON each."""
+    import logging
+    import os
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # A link planted in the folder is not followed.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    with os.fdopen(os.open(folder / "log.jsonl", flags, 0o644), "a", encoding="utf-8") as file:
+        log, handler = logging.getLogger("cotdistill.requests"), logging.StreamHandler(file)
+        log.setLevel(logging.INFO)
+        log.propagate = False
+        log.addHandler(handler)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(logging.NOTSET)

@@ -64,9 +64,9 @@ async def zero_shot_rationales(
     )
 
     async def rationale(reply: Completion) -> Rationale:
-        if not answer_call:
+        if not answer_call or reply.is_bare:  # a bare reply beside reasoning is the answer call
             answer = answer_type.extract(reply.text, options=question.options, markers=CONCLUSIONS)
-            return _rationale(question, reply, reasoning_of(reply.text), answer)
+            return _rationale(question, reply, reasoning_of(reply.rationale), answer)
         answer, second = await concluded(
             question, ask, answer_type, prompt, reply.text, role=role, max_tokens=answer_max_tokens
         )
@@ -101,7 +101,7 @@ async def few_shot_rationales(
         _rationale(
             question,
             reply,
-            reasoning_of(reply.text),
+            reasoning_of(reply.rationale),
             answer_type.extract(reply.text, options=question.options, markers=markers),
         )
         for reply in replies

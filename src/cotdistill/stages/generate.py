@@ -27,7 +27,7 @@ from typing import Any
 import orjson
 
 from cotdistill.contracts import AnswerType, Ask, Method
-from cotdistill.errors import CotdistillError, QuestionFailed
+from cotdistill.errors import CotdistillError, QuestionFailed, UserError
 from cotdistill.recipe import Entry, MethodEntry
 from cotdistill.records import Question, Rationale
 from cotdistill.runs.models import open_ask
@@ -41,6 +41,9 @@ __all__ = ["GenerateCounts", "generate", "generate_rationales", "jobs"]
 
 PROGRESS_S = 0.1
 """Least time between two reports of progress, in seconds: a bar costs more than a question."""
+
+CUT_AFTER = 20
+"""Rationales after which it is judged whether the length limit suits the teacher."""
 
 GRACE_S = 30.0
 """How long requests under way may still finish after the run has to stop; the log keeps them."""
@@ -151,6 +154,7 @@ class _Annotation:
         self._rows, self._on_progress = rows, on_progress
         self._stopped: list[Exception] = []
         self._reported, self._reported_at = 0, 0.0
+        self._cut = 0
         self.counts = GenerateCounts()
 
     async def through(self, questions: Iterable[Question], max_concurrency: int) -> None:
@@ -159,7 +163,9 @@ class _Annotation:
         workers = [asyncio.create_task(self._work(source)) for _ in range(max_concurrency)]
         try:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-            await asyncio.wait(workers, timeout=GRACE_S)
+            # What is wrong with the settings is wrong with all that is under way as well.
+            useless = any(isinstance(error, UserError) for error in self._stopped)
+            await asyncio.wait(workers, timeout=0 if useless else GRACE_S)
         finally:
             for worker in workers:
                 worker.cancel()
@@ -191,6 +197,8 @@ class _Annotation:
         else:
             row["rationales"] = rationales
             self.counts.rationales += len(rationales)
+            self._cut += sum(bool(one.extra.get("cut")) for one in rationales)
+            refuse_many_cuts(self._cut, self.counts.rationales)
         self._rows.add(position, _line(row))
         self.counts.questions += 1
         if time.monotonic() - self._reported_at >= PROGRESS_S:
@@ -201,6 +209,19 @@ class _Annotation:
         if self._on_progress is not None:
             self._on_progress(self.counts.questions - self._reported)
         self._reported, self._reported_at = self.counts.questions, time.monotonic()
+
+
+def refuse_many_cuts(cut: int, rationales: int) -> None:
+    """Stop early where most of what is paid for is cut off and will be dropped.
+
+    Raises:
+        UserError: half of the first rationales, or more, were cut.
+    """
+    if rationales >= CUT_AFTER and cut >= rationales / 2:
+        raise UserError(
+            f"{cut} of the first {rationales} rationales were cut off at `max_tokens`; raise it in"
+            " the method's settings and run again (what was answered whole is asked anew)"
+        )
 
 
 def _line(row: dict[str, Any]) -> bytes:

@@ -32,8 +32,9 @@ class EndpointModel:
         self._path = "/chat/completions" if settings.api == "chat" else "/completions"
         self._batches = Batches(endpoint, settings, self._path) if settings.batch else None
         self._per_call = 1 if settings.seed is not None else settings.samples_per_call
-        self._takes_n = False
-        """Whether a call for several samples has been answered."""
+        self._takes_n = settings.batch
+        """Whether a call for several samples has been answered (a batch is no place to try it)."""
+        self._trying_n = asyncio.Lock()
 
     def identity(self) -> Mapping[str, Any]:
         """Return what determines a reply besides the request."""
@@ -104,6 +105,15 @@ class EndpointModel:
         return made
 
     async def _call(self, request: Request, indices: Sequence[int]) -> list[Completion]:
+        """Ask in one call; the first one for several samples goes alone, as it may be refused."""
+        if len(indices) == 1 or self._takes_n:
+            return await self._ask(request, indices)
+        async with self._trying_n:
+            if not self._takes_n and self._per_call > 1:
+                return await self._ask(request, indices)
+        return await self.complete(request, indices)
+
+    async def _ask(self, request: Request, indices: Sequence[int]) -> list[Completion]:
         """Ask in one call; what is missing of its reply is asked for again, and only that."""
         settings = self._settings
         chat = settings.api == "chat"
@@ -134,7 +144,7 @@ class EndpointModel:
             if len(indices) == 1 or self._takes_n:
                 raise
             # The endpoint may refuse `n`. Where it takes the request without, it does.
-            first = await self._call(request, indices[:1])
+            first = await self._ask(request, indices[:1])
             self._per_call = 1
             return first + await self._rest(request, indices[1:])
         if choices < len(indices):

@@ -20,6 +20,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
+from cotdistill.util.terminal import printable
+
 __all__ = ["Advance", "ConsoleProgress", "Progress", "SilentProgress"]
 
 
@@ -71,7 +73,9 @@ class ConsoleProgress:
         self._clock = clock
 
     def log(self, line: str) -> None:
-        self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self._console.print(
+            printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
 
     def show(self, table: RenderableType) -> None:
         self._console.print(table)
