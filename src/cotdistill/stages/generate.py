@@ -163,8 +163,8 @@ class _Annotation:
         workers = [asyncio.create_task(self._work(source)) for _ in range(max_concurrency)]
         try:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-            # What is wrong with the settings is wrong with all that is under way as well.
-            useless = any(isinstance(error, UserError) for error in self._stopped)
+            # A limit that cuts the replies cuts those under way as well: they are not waited for.
+            useless = any(isinstance(error, TooManyCutError) for error in self._stopped)
             await asyncio.wait(workers, timeout=0 if useless else GRACE_S)
         finally:
             for worker in workers:
@@ -211,14 +211,18 @@ class _Annotation:
         self._reported, self._reported_at = self.counts.questions, time.monotonic()
 
 
+class TooManyCutError(UserError):
+    """The length limit cuts most rationales."""
+
+
 def refuse_many_cuts(cut: int, rationales: int) -> None:
     """Stop early where most of what is paid for is cut off and will be dropped.
 
     Raises:
-        UserError: half of the first rationales, or more, were cut.
+        TooManyCutError: half of the first rationales, or more, were cut.
     """
     if rationales >= CUT_AFTER and cut >= rationales / 2:
-        raise UserError(
+        raise TooManyCutError(
             f"{cut} of the first {rationales} rationales were cut off at `max_tokens`; raise it in"
             " the method's settings and run again (what was answered whole is asked anew)"
         )
