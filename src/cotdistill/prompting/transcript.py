@@ -74,17 +74,16 @@ async def settled(samples: Iterable[Awaitable[_Result]]) -> list[_Result | Quest
         QuestionFailed: every sample failed; the first failure.
     """
 
-    async def kept(sample: Awaitable[_Result]) -> _Result | QuestionFailed:
-        try:
-            return await sample
-        except QuestionFailed as error:
-            return error
-
-    results = await asyncio.gather(*map(kept, samples))
-    failures = [result for result in results if isinstance(result, QuestionFailed)]
-    if failures and len(failures) == len(results):
+    results = await asyncio.gather(*samples, return_exceptions=True)
+    settled = list[_Result | QuestionFailed]()
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, QuestionFailed):
+            raise result
+        settled.append(result)
+    failures = [result for result in settled if isinstance(result, QuestionFailed)]
+    if failures and len(failures) == len(settled):
         raise failures[0]
-    return results
+    return settled
 
 
 async def concluded(

@@ -96,7 +96,7 @@ def read_completions(
     choices = data.get("choices")
     if not isinstance(choices, list) or not choices:
         raise BadReply(f"no choices in the reply ({_shown(data)})")
-    kept: list[Completion] = []
+    kept = list[tuple[int, str, str, str, float | None]]()
     problem = ""
     for index, choice in zip(indices, choices, strict=False):
         try:
@@ -106,21 +106,16 @@ def read_completions(
             continue
         if reason != REFUSED:
             text = cut_at_stops(_with_prefill(text, prefill, prefill_sent), stop, len(prefill))
-        kept.append(Completion(text, index, reasoning, reason, logprob=logprob))
+        kept.append((index, text, reasoning, reason, logprob))
     if not kept:
         raise BadReply(problem)
-    return _with_usage(kept, usage)
-
-
-def _with_usage(completions: list[Completion], usage: Usage) -> list[Completion]:
-    shares = _shares(usage.completion_tokens, [len(c.text) + len(c.reasoning) for c in completions])
+    shares = _shares(usage.completion_tokens, [len(one[1]) + len(one[2]) for one in kept])
+    prompt_tokens, cached = usage.prompt_tokens, usage.cached_prompt_tokens
     made = []
-    for place, (c, share) in enumerate(zip(completions, shares, strict=True)):
-        prompt = (usage.prompt_tokens, share, usage.cached_prompt_tokens)
-        counts = (0, share, 0) if place else prompt
-        made.append(
-            Completion(c.text, c.sample_index, c.reasoning, c.finish_reason, *counts, c.logprob)
-        )
+    for (index, text, reasoning, reason, logprob), share in zip(kept, shares, strict=True):
+        counts = prompt_tokens, share, cached
+        made.append(Completion(text, index, reasoning, reason, *counts, logprob))
+        prompt_tokens = cached = 0
     return made
 
 
