@@ -1,7 +1,8 @@
-"""Kill -9 in every stage, run again: the same scores as an undisturbed run, and no completion asked for twice."""
+"""Kill -9 in every stage, run again: the same scores, and nothing asked, trained or answered twice."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -30,19 +31,41 @@ RECIPE = {
 }
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+WATCHED = """
+import contextlib, json
+from cotdistill import load_recipe, run_recipe
+from cotdistill.util.progress import SilentProgress
+
+class Watch(SilentProgress):
+    steps = {}
+
+    @contextlib.contextmanager
+    def task(self, description, total):
+        done = self.steps.setdefault(description, [])
+        yield lambda count=1, note="": done.append([count, note.split(",")[0]])
+
+run_recipe(load_recipe("recipe.yaml"), Watch())
+with open("steps.json", "w") as file:
+    json.dump(Watch.steps, file)
+"""
+
+
+def start(folder: Path, *program: str) -> subprocess.Popen[bytes]:
     (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "cotdistill", "run", "recipe.yaml"]
+    command = [sys.executable, *(program or ("-m", "cotdistill", "run", "recipe.yaml"))]
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
 
 
-def finish(folder: Path) -> None:
-    process = start(folder)
+def finish(folder: Path) -> dict[str, list[tuple[int, str]]]:
+    """Run the recipe to its end; returns what each piece of work did: counts with notes."""
+    process = start(folder, "-c", WATCHED)
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors.decode()
+    steps: dict[str, list[tuple[int, str]]] = json.loads((folder / "steps.json").read_text())
+    return steps
 
 
 def completions(run: Path) -> int:
@@ -79,7 +102,8 @@ def lines(path: Path) -> int:
 KILL_WHEN: dict[str, Callable[[Path], bool]] = {
     "generate": lambda run: completions(run) >= 10,
     "curate": lambda run: any(path.match("generate/done.json") for path in paths(run)),
-    "train": lambda run: any(path.match("checkpoint-*") for path in paths(run)),
+    # Its last file is there: the checkpoint is whole.
+    "train": lambda run: any(path.match("checkpoint-*/trainer_state.json") for path in paths(run)),
     "infer": lambda run: any(
         lines(path) >= 5 for path in paths(run) if path.name == "answers.jsonl.log"
     ),
@@ -106,8 +130,27 @@ def test_kill_and_run_again(stage: str, undisturbed: Path, tmp_path: Path) -> No
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    finish(tmp_path)
+    trained = [path.parent for path in run.rglob("train/*/done.json")]
+    saved = [int(path.name.split("-")[1]) for path in run.rglob("checkpoint-*")]
+    logs = [lines(path) for path in run.rglob("answers.jsonl.log")]
+    answered = list(run.rglob("infer/*/done.json"))
+    steps = finish(tmp_path)
     assert results(run) == results(undisturbed)
+    did = {
+        stage: {what: done for what, done in steps.items() if what.startswith(stage)}
+        for stage in ("train", "infer")
+    }
+    assert len(did["train"]) == 2 - len(trained)
+    assert len(did["infer"]) == 2 - len(answered)
+    if stage == "train":  # goes on from the step that was saved, and makes no step of before again
+        first, *rest = next(iter(did["train"].values()))
+        training = read_json(next(run.rglob("fine_tune_cot*/**/training.json")))
+        assert first == [max(saved), "resumed"] and max(saved) > 0
+        assert sum(count for count, _ in rest) == training["steps"] - max(saved)
+    if stage == "infer":  # answers that were written are read back, the rest is asked
+        (before,) = logs
+        first, *rest = next(iter(did["infer"].values()))
+        assert first[0] == before and sum(count for count, _ in rest) == 16 - before
     spent = read_json(run / "ledger.json")["roles"]["teacher"]
     assert spent["completions"] == completions(run) == completions(undisturbed)
 
