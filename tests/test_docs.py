@@ -17,9 +17,12 @@ import yaml
 import cotdistill
 from cotdistill import plugins
 from cotdistill.answers.number import Number
-from cotdistill.contracts import Method, Split, Task
+from cotdistill.contracts import Method, Split, Task, TrainSettings
 from cotdistill.model.client import ModelClient
+from cotdistill.recipe import Recipe, parse_recipe, resolved_yaml
 from cotdistill.records import Example, Question
+from cotdistill.students._settings import LoraSettings
+from cotdistill.students.transformers import TransformersStudent
 from cotdistill.teachers.scripted import Scripted
 from cotdistill.testing.tiny import tiny_checkpoint
 
@@ -127,3 +130,17 @@ def test_the_public_names_are_there_and_documented() -> None:
         assert getattr(cotdistill, name) is getattr(importlib.import_module(home), name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         cotdistill.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_page_on_recipes_spells_out_every_key_and_its_default() -> None:
+    (text,) = blocks("recipe.md", "yaml")
+    spelled = yaml.safe_load(text)
+    recipe = parse_recipe(spelled)
+    assert spelled.keys() == {*Recipe.model_fields, "filters", "train"}
+    assert spelled["train"].keys() == TrainSettings.model_fields.keys()
+    given = ("name", "tasks", "methods")
+    plain = parse_recipe({key: spelled[key] for key in given})
+    assert resolved_yaml(plain) == resolved_yaml(recipe)
+    page = (DOCS / "recipe.md").read_text("utf-8")
+    for settings in (TransformersStudent, LoraSettings):
+        assert all(name in page for name in settings.model_fields)
