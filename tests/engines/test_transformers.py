@@ -221,3 +221,11 @@ def test_identity_is_the_content_not_the_place(tmp_path: Path) -> None:
     other = tiny_checkpoint(tmp_path / "c", "gpt2", seed=7)
     assert load(first).identity() == load(second).identity()
     assert load(first).identity() != load(other).identity()
+
+
+def test_bfloat16_answers_on_a_cpu(checkpoint: Path) -> None:
+    engine = load(checkpoint, dtype="bfloat16")
+    assert engine.model.dtype == torch.bfloat16
+    rows = [(Request(prompt, temperature=0.9, max_tokens=12), 0) for prompt in PROMPTS]
+    assert all(completion.completion_tokens for completion in engine.generate(rows))
+    assert engine.identity()["dtype"] == "bfloat16"

@@ -18,9 +18,11 @@ import transformers
 
 from cotdistill import plugins
 from cotdistill.contracts import EnginePlugin, Teacher
+from cotdistill.engines.vllm import VllmEngine
 from cotdistill.errors import MissingExtra, PluginError, QuestionFailed, UserError
 from cotdistill.model.batcher import BatchedModel
 from cotdistill.records import Completion, Message, Request
+from cotdistill.students.transformers import TransformersStudent
 from cotdistill.teachers.local import LocalTeacher
 from cotdistill.testing.tiny import Family, tiny_checkpoint
 
@@ -289,3 +291,26 @@ def test_arguments_that_are_not_the_users_are_refused() -> None:
         plugins.build(
             "engines", {"name": "vllm", "engine_args": {"trust_remote_code": True}}, EnginePlugin
         )
+
+
+def test_students_are_answered_by_it_in_their_own_format(fake: Fake, tmp_path: Path) -> None:
+    folder = chat_checkpoint(tmp_path / "chat", "llama")
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    random = {"config": {"model_type": "llama", **sizes}, "tokenizer": folder}
+    for settings, sent in (
+        ({"model": folder}, "<s>Is it? ###"),
+        ({"model": folder, "format": "chat"}, "<user>Is it?<assistant>"),
+    ):
+        engine = TransformersStudent(**settings).engine(Path(folder), VllmEngine())
+        fake.reply = " It is."
+        (completion,) = engine.generate([(Request("Is it?"), 0)])
+        assert fake.calls[-1][0] == [sent]
+        assert completion.text == (" It is." if "format" in settings else "It is.")
+    base = TransformersStudent(**random).engine(None, VllmEngine(), seed=1)
+    base.generate([(Request("Is it?"), 0)])
+    assert fake.calls[-1][0] == ["<s>Is it?"]

@@ -1,8 +1,8 @@
 # ruff: noqa: N803, N806 - tensor names carry their shape
 """The decoding loop: greedy or sampled, per row, over whatever rows there are at the moment.
 
-Rows wait sorted by prompt length, join as soon as a quarter of the places is free (where the model's cache allows it),
-and leave soon after they finish, several at a time, since each leave copies the cache of those that stay.
+Rows wait sorted by prompt length, join as soon as a quarter of the places is free (where the model's cache allows it), and
+leave when they finish.
 """
 
 from __future__ import annotations
@@ -113,20 +113,14 @@ class Decoder:
         self._refused.clear()
         if self._running:
             logits_BV = self._runner.step([row.tokens[-1] for row in self._running])
-            live = [place for place, row in enumerate(self._running) if not row.done]
-            if len(live) < len(self._running):
-                logits_BV = logits_BV[live]
-            done += self._advance([self._running[place] for place in live], logits_BV)
-            self._compact()
+            done += self._advance(self._running, logits_BV)
+            self._drop_finished()
         return done
 
-    def _compact(self, *, everything: bool = False) -> None:
-        """Drops finished rows once they are enough; the last rows that go on take their places."""
+    def _drop_finished(self) -> None:
+        """Drop finished rows; the last rows that go on take their places, so that few have to be moved."""
         live = [place for place, row in enumerate(self._running) if not row.done]
-        dead = len(self._running) - len(live)
-        if not dead or (
-            live and not everything and dead * self._runner.dead_share < len(self._running)
-        ):
+        if len(live) == len(self._running):
             return
         last = iter(live[::-1])
         order = [next(last) if self._running[place].done else place for place in range(len(live))]
@@ -138,12 +132,11 @@ class Decoder:
             return []
         # One forward pass for a few rows costs as much as one for many, so newcomers gather for some steps.
         self._steps_waited += 1
-        live = sum(not row.done for row in self._running)
+        live = len(self._running)
         few = len(self._waiting) < live // 4 and self._steps_waited < _PATIENCE
         if live and (few or live > self._batch_size * 3 // 4):
             return []
         self._steps_waited = 0
-        self._compact(everything=True)
         used = sum(len(row.prompt) + row.limit for row in self._running)
         joining: list[Row] = []
         while self._waiting and len(self._running) + len(joining) < self._batch_size:
@@ -156,7 +149,7 @@ class Decoder:
         if not joining:
             return []
         done = [finished for group in self._alike(joining) for finished in self._start(group)]
-        self._compact()
+        self._drop_finished()
         return done
 
     def _alike(self, rows: Sequence[Row]) -> list[list[Row]]:

@@ -19,7 +19,6 @@ import torch
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from cotdistill.checkpoints.loading import context_limit
 from cotdistill.engines._slots import SlotCache, fits
 
 __all__ = ["CausalRunner", "EncoderDecoderRunner", "PaddedRunner", "Runner", "runner_for"]
@@ -30,11 +29,6 @@ _SHARED_PREFIX = 24
 
 class Runner(Protocol):
     """The forward passes that the decoding loop needs."""
-
-    @property
-    def dead_share(self) -> int:
-        """Finished rows are dropped once they are one in so many: dropping costs something, as does a row that rides along."""
-        ...
 
     @property
     def joins(self) -> bool:
@@ -87,14 +81,11 @@ class CausalRunner:
     """Forward passes of a decoder-only model whose rows each have a slot of the cache: they join and leave at any time."""
 
     joins = True
-    dead_share = 16
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self._device = model.device
         self._additive = model.config.get_text_config(decoder=True)._attn_implementation == "eager"
-        limit = context_limit(model)
-        self._last_position = torch.iinfo(torch.long).max if limit is None else limit - 1
         self._extra = {"logits_to_keep": 1} if "logits_to_keep" in _accepted(model) else {}
         self._slots = SlotCache(model.config)
         self._lengths: list[int] = []
@@ -167,8 +158,7 @@ class CausalRunner:
         output = self._model(
             input_ids=ids_NW,
             attention_mask=mask_N1WC,
-            # A finished row rides along until it is dropped, and may have no position left: what it reads is not used.
-            position_ids=positions_NW.clamp(max=self._last_position),
+            position_ids=positions_NW,
             past_key_values=self._slots.cache,
             use_cache=True,
             **self._extra,
@@ -181,7 +171,6 @@ class _Together:
     """A batch that nobody joins, on transformers' own cache."""
 
     joins = False
-    dead_share = 6
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -204,8 +193,6 @@ class PaddedRunner(_Together):
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        limit = context_limit(model)
-        self._last_position = torch.iinfo(torch.long).max if limit is None else limit - 1
         accepted = _accepted(model)
         self._takes_positions = "position_ids" in accepted
         self._extra = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
@@ -230,7 +217,7 @@ class PaddedRunner(_Together):
         ids_B1 = torch.tensor(tokens, device=self._device)[:, None]
         self._mask_BS = torch.nn.functional.pad(self._mask_BS, (0, 1), value=1)
         logits_BV = self._forward(ids_B1, self._own_B[:, None])
-        self._own_B = (self._own_B + 1).clamp(max=self._last_position)
+        self._own_B = self._own_B + 1
         return logits_BV
 
     def _forward(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
