@@ -11,17 +11,44 @@ OPTIONS = ("pond", "forest", "vitamin C", "rural area", "dark")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("(B)", "B"), ("B", "B"), ("B.", "B"), ("b)", "B"), ("[B]", "B"), ("**B**", "B"), ("Option B", "B"), ("The answer is (B).", "B"),
-        ("The answer is forest.", "B"), ("The answer is vitamin C.", "C"), ("not B", None), ("The answer is not B but C.", "C"),
-        ("C, not B", "C"), ("It isn't (B)", None), ("probably (A), (B), (C), or (D).", None), ("The answer is A or B", None),
-        ("A or B", None), ("The answer is (A) pond or (B) forest", None), ("The answer is (B) forest, since (A) is wrong", "B"),
-        ("(A) pond is wrong. (B) forest is right.", "B"), (r"\boxed{B}", "B"), (r"\boxed{\text{(B)}}", "B"), ("A dog barks", None),
-        ("The answer is A dog", None), ("The answer is A because of x", "A"), ("None of these", None), ("answer is F", None), ("BAD", None),
-        ("The best place for this is surely a deep forest", "B"), ("the answer is B: forest", "B"), ("Among A through E, the answer is D. \n", "D"),
-        ("Answer: C\n\nQ: more (A)\nA: The answer is D", "C"), ("", None), ("The answer is (Ｂ)", "B"), ("1. (A) no\n2. The answer is E", "E"),
+        ("(B)", "B"),
+        ("B", "B"),
+        ("B.", "B"),
+        ("b)", "B"),
+        ("[B]", "B"),
+        ("**B**", "B"),
+        ("Option B", "B"),
+        ("The answer is (B).", "B"),
+        ("The answer is forest.", "B"),
+        ("The answer is vitamin C.", "C"),
+        ("not B", None),
+        ("The answer is not B but C.", "C"),
+        ("C, not B", "C"),
+        ("It isn't (B)", None),
+        ("probably (A), (B), (C), or (D).", None),
+        ("The answer is A or B", None),
+        ("A or B", None),
+        ("The answer is (A) pond or (B) forest", None),
+        ("The answer is (B) forest, since (A) is wrong", "B"),
+        ("(A) pond is wrong. (B) forest is right.", "B"),
+        (r"\boxed{B}", "B"),
+        (r"\boxed{\text{(B)}}", "B"),
+        ("A dog barks", None),
+        ("The answer is A dog", None),
+        ("The answer is A because of x", "A"),
+        ("None of these", None),
+        ("answer is F", None),
+        ("BAD", None),
+        ("The best place for this is surely a deep forest", "B"),
+        ("the answer is B: forest", "B"),
+        ("Among A through E, the answer is D. \n", "D"),
+        ("Answer: C\n\nQ: more (A)\nA: The answer is D", "C"),
+        ("", None),
+        ("The answer is (Ｂ)", "B"),
+        ("1. (A) no\n2. The answer is E", "E"),
         ("(E) dark is probably not the answer. A pond is wet, so the answer could be (A).", "A"),
     ],
-)  # fmt: skip
+)
 def test_reads(text: str, expected: str | None) -> None:
     assert CHOICE.extract(text, options=OPTIONS) == expected
 
@@ -37,7 +64,18 @@ def test_without_options_ten_letters_are_known() -> None:
     assert CHOICE.extract("The answer is (Z).") is None
 
 
-@pytest.mark.parametrize(("answer", "gold", "expected"), [("B", "(B)", True), ("b.", "B", True), ("A", "B", False), (None, "B", False), ("B", None, False), ("", "", False), ("12", "12", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "gold", "expected"),
+    [
+        ("B", "(B)", True),
+        ("b.", "B", True),
+        ("A", "B", False),
+        (None, "B", False),
+        ("B", None, False),
+        ("", "", False),
+        ("12", "12", False),
+    ],
+)
 def test_same(answer: str | None, gold: str | None, expected: bool) -> None:
     assert CHOICE.same(answer, gold) is expected
 

@@ -17,12 +17,20 @@ MATH = MathExpression()
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (r"Hence $x=3$. The answer is $\boxed{\frac{1}{2}}$.", r"\frac{1}{2}"), (r"so \boxed{(3,\pi/2)}, not \boxed{}", r"(3,\pi/2)"),
-        ("The answer is 42.", "42"), (r"we get $x^2+1$.", "x^2+1"), ("nothing here", None), ("The answer is unknown", None), ("#### 5", "5"),
-        (r"The final answer is $p - q$. I hope it is correct.", "p - q"), (r"\boxed{}", None), (r"\boxed{\text{east}}", r"\text{east}"),
-        ("It is 12 in the end", "12"), ("", None),
+        (r"Hence $x=3$. The answer is $\boxed{\frac{1}{2}}$.", r"\frac{1}{2}"),
+        (r"so \boxed{(3,\pi/2)}, not \boxed{}", r"(3,\pi/2)"),
+        ("The answer is 42.", "42"),
+        (r"we get $x^2+1$.", "x^2+1"),
+        ("nothing here", None),
+        ("The answer is unknown", None),
+        ("#### 5", "5"),
+        (r"The final answer is $p - q$. I hope it is correct.", "p - q"),
+        (r"\boxed{}", None),
+        (r"\boxed{\text{east}}", r"\text{east}"),
+        ("It is 12 in the end", "12"),
+        ("", None),
     ],
-)  # fmt: skip
+)
 def test_reads(text: str, expected: str | None) -> None:
     assert MATH.extract(text) == expected
 
@@ -30,12 +38,24 @@ def test_reads(text: str, expected: str | None) -> None:
 @pytest.mark.parametrize(
     ("answer", "gold", "expected"),
     [
-        (r"\dfrac12", r"\frac{1}{2}", True), ("0.5", r"\frac{1}{2}", True), (r"\left(3,\frac{\pi}{2}\right)", r"(3,\pi/2)", True),
-        ("x=5", "5", True), (r"2\sqrt{2}", r"\sqrt{8}", True), ("p-q", "q-p", False), ("1,000", "1000", True), (r"\{1,2\}", r"\{2,1\}", True),
-        ("[0,1)", "[0,1]", False), (r"(x+1)^2", r"x^2+2x+1", True), (r"\text{east}", "east", True), (r"50\%", "50", True),
-        (r"90^\circ", "90", True), (None, "1", False), ("1", None, False), ("", "", False),
+        (r"\dfrac12", r"\frac{1}{2}", True),
+        ("0.5", r"\frac{1}{2}", True),
+        (r"\left(3,\frac{\pi}{2}\right)", r"(3,\pi/2)", True),
+        ("x=5", "5", True),
+        (r"2\sqrt{2}", r"\sqrt{8}", True),
+        ("p-q", "q-p", False),
+        ("1,000", "1000", True),
+        (r"\{1,2\}", r"\{2,1\}", True),
+        ("[0,1)", "[0,1]", False),
+        (r"(x+1)^2", r"x^2+2x+1", True),
+        (r"\text{east}", "east", True),
+        (r"50\%", "50", True),
+        (r"90^\circ", "90", True),
+        (None, "1", False),
+        ("1", None, False),
+        ("", "", False),
     ],
-)  # fmt: skip
+)
 def test_same(answer: str | None, gold: str | None, expected: bool) -> None:
     pytest.importorskip("math_verify", reason="math-verify is an extra")
     assert MATH.same(answer, gold) is expected

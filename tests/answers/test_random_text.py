@@ -1,4 +1,5 @@
-"""A hundred thousand random texts: no kind of answer ever raises, and none reports what the text does not hold."""
+"""A hundred thousand random texts: no kind of answer ever raises, and none reports what the text
+does not hold."""
 
 import random
 import sys
@@ -11,9 +12,40 @@ from cotdistill.answers.text import Text
 from cotdistill.answers.yes_no import YesNo
 
 PIECES = [
-    "The answer is ", "-->", "####", "\\boxed{", "}", "{", "$", "(A)", "B.", " not ", " yes", "no ", "1,234", "5/0", "10^", "e99", "-",
-    ".", ",", " ", "\n", "½", "٣", "\\frac{1}{2}", "five ", "million", "%", "answer: ", "</think>", "Q: ", "\"", "12/31/2020", "May 1, 2021",
-]  # fmt: skip
+    "The answer is ",
+    "-->",
+    "####",
+    "\\boxed{",
+    "}",
+    "{",
+    "$",
+    "(A)",
+    "B.",
+    " not ",
+    " yes",
+    "no ",
+    "1,234",
+    "5/0",
+    "10^",
+    "e99",
+    "-",
+    ".",
+    ",",
+    " ",
+    "\n",
+    "½",
+    "٣",
+    "\\frac{1}{2}",
+    "five ",
+    "million",
+    "%",
+    "answer: ",
+    "</think>",
+    "Q: ",
+    '"',
+    "12/31/2020",
+    "May 1, 2021",
+]
 
 
 def random_text(draw: random.Random) -> str:

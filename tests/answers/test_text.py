@@ -10,18 +10,41 @@ TEXT = Text()
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('"fnel"', "fnel"), (' "fnel".', "fnel"), ("fnel", "fnel"), ("The answer is fnel.", "fnel"), ("--> yajo", "yajo"),
-        ('So the answer is "f" + "n" = "fn".', "fn"), ('The last letter of it is "a". Concatenating them all gives "aab".', "aab"),
-        ("So we get aab.", "aab"), ("A text here with many many more words and it gives aab.", "aab"), ('The answer is the word "ab"', "ab"),
-        (r"\boxed{\text{ab}}", "ab"), ("", None), (":\n\nnaae", "naae"), ("The answer is Lord of the Rings.", "Lord of the Rings"),
-        ("This long text of very many words has nothing in it that one could call a conclusion", None),
+        ('"fnel"', "fnel"),
+        (' "fnel".', "fnel"),
+        ("fnel", "fnel"),
+        ("The answer is fnel.", "fnel"),
+        ("--> yajo", "yajo"),
+        ('So the answer is "f" + "n" = "fn".', "fn"),
+        ('The last letter of it is "a". Concatenating them all gives "aab".', "aab"),
+        ("So we get aab.", "aab"),
+        ("A text here with many many more words and it gives aab.", "aab"),
+        ('The answer is the word "ab"', "ab"),
+        (r"\boxed{\text{ab}}", "ab"),
+        ("", None),
+        (":\n\nnaae", "naae"),
+        ("The answer is Lord of the Rings.", "Lord of the Rings"),
+        (
+            "This long text of very many words has nothing in it that one could call a conclusion",
+            None,
+        ),
     ],
-)  # fmt: skip
+)
 def test_reads(text: str, expected: str | None) -> None:
     assert TEXT.extract(text) == expected
 
 
-@pytest.mark.parametrize(("answer", "gold", "expected"), [("AB", "ab", True), (' "ab".', "ab", True), ("a b", "a  b", True), ("a b", "ab", False), ("", "", False), (None, "a", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "gold", "expected"),
+    [
+        ("AB", "ab", True),
+        (' "ab".', "ab", True),
+        ("a b", "a  b", True),
+        ("a b", "ab", False),
+        ("", "", False),
+        (None, "a", False),
+    ],
+)
 def test_same(answer: str | None, gold: str | None, expected: bool) -> None:
     assert TEXT.same(answer, gold) is expected
 

@@ -10,18 +10,43 @@ YES_NO = YesNo()
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Yes", "yes"), ("no", "no"), ("No.", "no"), ("The answer is yes", "yes"), ("there is no way", None), ("yes or no", None),
-        ("The answer (Yes or No) is No.", "no"), ("Yes, because there is no wind", "yes"), ("The answer is not yes", None),
-        ("no one knows", None), ("So the answer is: **No**", "no"), (r"\boxed{yes}", "yes"), ("The answer is true", "yes"), (":\n\nYes", "yes"),
-        ("The answer is that there is no way", None), ("-->yes", "yes"), ("Nobody is yesterday", None), ("", None),
-        ("I first thought no. But then, yes.", "yes"), ("It is true that this long sentence holds no answer", None),
+        ("Yes", "yes"),
+        ("no", "no"),
+        ("No.", "no"),
+        ("The answer is yes", "yes"),
+        ("there is no way", None),
+        ("yes or no", None),
+        ("The answer (Yes or No) is No.", "no"),
+        ("Yes, because there is no wind", "yes"),
+        ("The answer is not yes", None),
+        ("no one knows", None),
+        ("So the answer is: **No**", "no"),
+        (r"\boxed{yes}", "yes"),
+        ("The answer is true", "yes"),
+        (":\n\nYes", "yes"),
+        ("The answer is that there is no way", None),
+        ("-->yes", "yes"),
+        ("Nobody is yesterday", None),
+        ("", None),
+        ("I first thought no. But then, yes.", "yes"),
+        ("It is true that this long sentence holds no answer", None),
     ],
-)  # fmt: skip
+)
 def test_reads(text: str, expected: str | None) -> None:
     assert YES_NO.extract(text) == expected
 
 
-@pytest.mark.parametrize(("answer", "gold", "expected"), [("yes", "Yes", True), ("no", "No.", True), ("yes", "no", False), ("true", "yes", True), (None, "yes", False), ("maybe", "maybe", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "gold", "expected"),
+    [
+        ("yes", "Yes", True),
+        ("no", "No.", True),
+        ("yes", "no", False),
+        ("true", "yes", True),
+        (None, "yes", False),
+        ("maybe", "maybe", False),
+    ],
+)
 def test_same(answer: str | None, gold: str | None, expected: bool) -> None:
     assert YES_NO.same(answer, gold) is expected
 

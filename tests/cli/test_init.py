@@ -1,4 +1,5 @@
-"""`cotdistill init`: the recipe knows the columns of every kind of file the custom task reads, and parses."""
+"""`cotdistill init`: the recipe knows the columns of every kind of file the custom task reads, and
+parses."""
 
 from __future__ import annotations
 

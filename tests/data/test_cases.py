@@ -1,4 +1,5 @@
-"""What real endpoints and files do: every case of the shared folder with its right outcome, read where it lies."""
+"""What real endpoints and files do: every case of the shared folder with its right outcome, read
+where it lies."""
 
 from __future__ import annotations
 
@@ -264,11 +265,21 @@ def test_instruction_and_input_are_joined(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "number"),
     [
-        (r"45^\circ", "45"), (r"\frac12", "0.5"), (r"\frac{1}2", "0.5"), (r"\frac{3}{-4}", "-0.75"), (r"\sqrt{16}", "4"),
-        (r"0.\overline{3}", None), ("5!", None), (r"2\pi", None), (r"3\sqrt{2}", None), (r"\frac{1}{2}\pi", None), (r"\sqrt[3]{8}", None),
-        (r"1\frac{1}{2}", "1.5"), (r"\frac{\sqrt{3}}{2}", None),
+        (r"45^\circ", "45"),
+        (r"\frac12", "0.5"),
+        (r"\frac{1}2", "0.5"),
+        (r"\frac{3}{-4}", "-0.75"),
+        (r"\sqrt{16}", "4"),
+        (r"0.\overline{3}", None),
+        ("5!", None),
+        (r"2\pi", None),
+        (r"3\sqrt{2}", None),
+        (r"\frac{1}{2}\pi", None),
+        (r"\sqrt[3]{8}", None),
+        (r"1\frac{1}{2}", "1.5"),
+        (r"\frac{\sqrt{3}}{2}", None),
     ],
-)  # fmt: skip
+)
 def test_no_piece_of_an_expression_is_a_number(written: str, number: str | None) -> None:
     for form in (
         "{}",

@@ -18,7 +18,8 @@ from cotdistill.records import Answer, Question, Verdict
 
 
 def archive(folder: Path) -> Path:
-    """An archive as the authors' repository describes it: two samples of one question, and one in a single call."""
+    """An archive as the authors' repository describes it: two samples of one question, and one in a
+    single call."""
     home = folder / "B_text-davinci-002__C_zs_cot_t70"
     home.mkdir(parents=True)
     two_calls = {

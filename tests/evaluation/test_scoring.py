@@ -93,16 +93,23 @@ def test_no_answer_is_counted_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "task", "kind", "completion", "second", "expected"),
     [
-        ("kojima2022", "gsm8k", "number", "", " 1,234.50. Then 7", "1234.50"), ("kojima2022", "gsm8k", "number", "", " 12.", "12"),
-        ("kojima2022", "gsm8k", "number", "3 The answer is 4 of 5. The answer is 6, 7.", None, "6"), ("kojima2022", "gsm8k", "number", "3, 4", None, "4"),
-        ("kojima2022", "aqua", "choice", "", " None: Apple", "A"), ("kojima2022", "tracking_shuffled_objects", "choice", "", "DC", "C"),
-        ("kojima2022", "date_understanding", "choice", "", "F", "F"), ("kojima2022", "strategy_qa", "yes_no", "", ":\n\nYes, no", "yes"),
-        ("kojima2022", "last_letters", "text", "", ' "a b.".\n', "ab"), ("kojima2022", "aqua", "choice", "", " 12", ""),
-        ("ho2023", "gsm8k", "number", "1 --> 2, 3 --> 4", None, "2"), ("ho2023", "gsm8k", "number", "1, 2", None, "2"),
-        ("ho2023", "gsm8k", "number", "x", " 18.00", "18.00"), ("ho2023", "aqua", "choice", "", " 12", None),
+        ("kojima2022", "gsm8k", "number", "", " 1,234.50. Then 7", "1234.50"),
+        ("kojima2022", "gsm8k", "number", "", " 12.", "12"),
+        ("kojima2022", "gsm8k", "number", "3 The answer is 4 of 5. The answer is 6, 7.", None, "6"),
+        ("kojima2022", "gsm8k", "number", "3, 4", None, "4"),
+        ("kojima2022", "aqua", "choice", "", " None: Apple", "A"),
+        ("kojima2022", "tracking_shuffled_objects", "choice", "", "DC", "C"),
+        ("kojima2022", "date_understanding", "choice", "", "F", "F"),
+        ("kojima2022", "strategy_qa", "yes_no", "", ":\n\nYes, no", "yes"),
+        ("kojima2022", "last_letters", "text", "", ' "a b.".\n', "ab"),
+        ("kojima2022", "aqua", "choice", "", " 12", ""),
+        ("ho2023", "gsm8k", "number", "1 --> 2, 3 --> 4", None, "2"),
+        ("ho2023", "gsm8k", "number", "1, 2", None, "2"),
+        ("ho2023", "gsm8k", "number", "x", " 18.00", "18.00"),
+        ("ho2023", "aqua", "choice", "", " 12", None),
         ("ho2023", "last_letter_concatenation", "text", 'x The answer is "ab".', None, "ab"),
     ],
-)  # fmt: skip
+)
 def test_published_rules(
     name: str, task: str, kind: str, completion: str, second: str | None, expected: str | None
 ) -> None:

@@ -118,20 +118,48 @@ def test_worked_solutions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "settings", "message"),
     [
-        ([{"question": "a", "answer": 1}, '{"question": "b", '], {}, r"q.jsonl:2: malformed JSON at column \d+.*remove it"),
-        ([{"question": "a", "gold": 1}], {}, r"q.jsonl:1: no field 'answer' for the answer; it has question, gold"),
-        ([{"question": "a", "answer": 1}], {"columns": {"rationale": "why"}}, r"q.jsonl:1: no field 'why' for the rationale"),
+        (
+            [{"question": "a", "answer": 1}, '{"question": "b", '],
+            {},
+            r"q.jsonl:2: malformed JSON at column \d+.*remove it",
+        ),
+        (
+            [{"question": "a", "gold": 1}],
+            {},
+            r"q.jsonl:1: no field 'answer' for the answer; it has question, gold",
+        ),
+        (
+            [{"question": "a", "answer": 1}],
+            {"columns": {"rationale": "why"}},
+            r"q.jsonl:1: no field 'why' for the rationale",
+        ),
         ([{"question": "", "answer": 1}], {}, r"q.jsonl:1: question is empty; fill it in"),
         ([{"question": "a", "answer": "many"}], {}, r"q.jsonl:1: answer: 'many' is no number"),
-        ([{"question": "a", "answer": "C", "options": ["x", "y"]}], {"answer": "choice"}, r"q.jsonl:1: answer 'C' names none of the 2"),
-        ([{"question": "a", "answer": "A", "options": 7}], {"answer": "choice"}, r"q.jsonl:1: options: not a list"),
+        (
+            [{"question": "a", "answer": "C", "options": ["x", "y"]}],
+            {"answer": "choice"},
+            r"q.jsonl:1: answer 'C' names none of the 2",
+        ),
+        (
+            [{"question": "a", "answer": "A", "options": 7}],
+            {"answer": "choice"},
+            r"q.jsonl:1: options: not a list",
+        ),
         (["[1, 2]"], {}, r"q.jsonl: item 0: a row must be an object"),
         ([{"question": ["a"], "answer": 1}], {}, r"q.jsonl:1: question is a list, not text"),
-        ([{"question": "a", "answer": 1, "id": 1}, {"question": "b", "answer": 1, "id": 1}], {}, r"q.jsonl:2: id '1' stands twice"),
+        (
+            [{"question": "a", "answer": 1, "id": 1}, {"question": "b", "answer": 1, "id": 1}],
+            {},
+            r"q.jsonl:2: id '1' stands twice",
+        ),
         ([], {}, r"q.jsonl: no questions; the file is empty"),
-        ([{"question": "a", "answer": "5"}], {"answer_after": "####"}, r"q.jsonl:1: answer: has no '####'"),
+        (
+            [{"question": "a", "answer": "5"}],
+            {"answer_after": "####"},
+            r"q.jsonl:1: answer: has no '####'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_line_with_place_field_and_remedy(
     tmp_path: Path, rows: list[Any], settings: dict[str, Any], message: str
 ) -> None:

@@ -1,4 +1,5 @@
-"""The task `shuffled_objects`: sizes, ids, answers of its kind, nothing drawn that is not asked for."""
+"""The task `shuffled_objects`: sizes, ids, answers of its kind, nothing drawn that is not asked
+for."""
 
 from __future__ import annotations
 

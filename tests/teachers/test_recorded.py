@@ -1,4 +1,5 @@
-"""The recorded teacher: our own format, published rationales, and the real files of the shared data folder."""
+"""The recorded teacher: our own format, published rationales, and the real files of the shared data
+folder."""
 
 from __future__ import annotations
 
@@ -209,17 +210,45 @@ def test_questions_are_joined_by_id_and_decompositions_become_steps(tmp_path: Pa
 @pytest.mark.parametrize(
     "row",
     [
-        {"input": "How many pens has Ana?\n", "chain": "3 and 8.", "answer": "11", "initial_correct": True},
-        {"instruction": "How many pens", "input": "has Ana?", "output": "3 and 8. The answer is 11"},
-        {"messages": [{"role": "user", "content": [{"type": "text", "text": "How many pens has Ana?"}]},
-                      {"role": "assistant", "content": "3 and 8.\n#### 11<|im_end|>"}]},
-        {"conversations": [{"from": "human", "value": "How many pens has Ana?"},
-                           {"from": "gpt", "value": "3 and 8.</think>\n\n11"}]},
-        {"doc": {"question": "How many pens has Ana?"}, "resps": [["3 and 8. The answer is 11"]], "target": "11"},
-        {"input": "How many pens has Ana?", "target": "11",
-         "output": {"choices": [{"message": {"role": "assistant", "content": "3 and 8. The answer is 11"}}]}},
+        {
+            "input": "How many pens has Ana?\n",
+            "chain": "3 and 8.",
+            "answer": "11",
+            "initial_correct": True,
+        },
+        {
+            "instruction": "How many pens",
+            "input": "has Ana?",
+            "output": "3 and 8. The answer is 11",
+        },
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "How many pens has Ana?"}]},
+                {"role": "assistant", "content": "3 and 8.\n#### 11<|im_end|>"},
+            ]
+        },
+        {
+            "conversations": [
+                {"from": "human", "value": "How many pens has Ana?"},
+                {"from": "gpt", "value": "3 and 8.</think>\n\n11"},
+            ]
+        },
+        {
+            "doc": {"question": "How many pens has Ana?"},
+            "resps": [["3 and 8. The answer is 11"]],
+            "target": "11",
+        },
+        {
+            "input": "How many pens has Ana?",
+            "target": "11",
+            "output": {
+                "choices": [
+                    {"message": {"role": "assistant", "content": "3 and 8. The answer is 11"}}
+                ]
+            },
+        },
     ],
-)  # fmt: skip
+)
 def test_every_form_of_row_is_one_reply(tmp_path: Path, row: object) -> None:
     expected = [" 3 and 8. The answer is 11."]
     assert ask(file(tmp_path, row), cot("How many pens has Ana?")) == expected
@@ -290,10 +319,12 @@ def test_real_recordings_of_a_task(name: str, file: str, samples: int, right: in
 @pytest.mark.parametrize(
     ("name", "file", "right"),
     [
-        ("svamp", "SVAMP", 57), ("multiarith", "MultiArith", 59), ("strategy_qa", "StrategyQA", 39),
+        ("svamp", "SVAMP", 57),
+        ("multiarith", "MultiArith", 59),
+        ("strategy_qa", "StrategyQA", 39),
         ("asdiv", "ASDiv", 58),
     ],
-)  # fmt: skip
+)
 def test_real_decompositions_have_steps(name: str, file: str, right: int) -> None:
     questions = SHARED.parent / "benchmarks" / "faithful-cot" / f"{file}.jsonl"
     files = [SHARED / "faithful-cot" / f"{file}.gpt4_LtM.jsonl"]

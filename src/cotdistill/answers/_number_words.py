@@ -1,4 +1,5 @@
-"""English number words, read only where an answer begins with them: "twelve", "six point two", "two and a half"."""
+"""English number words, read only where an answer begins with them: "twelve", "six point two", "two
+and a half"."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ _WORD = re.compile(r"[a-z]+|[^a-z\s\"'*(-]")
 
 
 def words_to_number(answer: str) -> str | None:
-    """Return the number an answer begins with in words, in canonical form, or None. "one of them" is no number."""
+    """Return the number an answer begins with in words, in canonical form, or None. "one of them"
+    is no number."""
     words = _WORD.findall(answer[:_LONGEST].lower())
     while words and words[0] in _LEAD:
         words.pop(0)

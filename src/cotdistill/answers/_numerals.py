@@ -1,4 +1,5 @@
-"""The grammar of written numbers and their canonical form; used by the number kind and by nothing that needs prose."""
+"""The grammar of written numbers and their canonical form; used by the number kind and by nothing
+that needs prose."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from fractions import Fraction
 __all__ = ["NUMERAL", "SYMBOLIC", "canonical", "spell_out", "value"]
 
 _LETTER = "A-Za-z_\u00c0-\u024f\u0370-\u052f"
-"""Letters of scripts that put spaces between words: a digit glued behind one belongs to the word. 共12个 holds a number."""
+"""Letters of scripts that put spaces between words: a digit glued behind one belongs to the word.
+共12个 holds a number."""
 
 _GAP = " '_\u00a0\u2009\u202f"
 _UNSIGNED = rf"""
@@ -23,7 +25,8 @@ _UNSIGNED = rf"""
 """
 _SIMPLE = r"(?: \d+ (?:\.\d+)? )"
 
-# Every written number. Groups are told apart by their separators; a letter, a digit or a sign of a date
+# Every written number. Groups are told apart by their separators; a letter, a digit or a sign of a
+# date
 # or a version beside it makes it none. Only `\d+` and separated groups repeat, none inside another.
 NUMERAL = re.compile(
     rf"""
@@ -66,7 +69,8 @@ _VULGAR_PATTERN = re.compile(f"(\\d)?\\s?([{''.join(_VULGAR)}])")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _SUPERSCRIPT_PATTERN = re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 SYMBOLIC = "\ue000"
-"""Stands for what is a number only by calculation (a root, pi, a factorial): no piece of it is the answer."""
+"""Stands for what is a number only by calculation (a root, pi, a factorial): no piece of it is the
+answer."""
 
 _PART = r"(?:\{\s{0,3}(-?[\d.]{1,40})\s{0,3}\}|(\d))"
 # \frac{3}{4}, \frac34, \frac{1}2 and a whole number before it.
@@ -76,10 +80,11 @@ _ROOT = re.compile(
 )
 # What is left of roots, recurring decimals, functions and constants, with a factor before it; 5!.
 _SYMBOLIC = re.compile(
-    r"(?:-?\d[\d.,]{0,40}\s?|[.])?(?:\\(?:sqrt|pi|overline|bar|dot|[dt]?binom|log|ln|sin|cos|tan|infty|"
-    r"theta|alpha|sum|int|prod|[dt]?frac)(?![a-zA-Z])(?:\s?[\[{][^\[\]{}]{0,40}[\]}]){0,2}(?:\s?\d{1,9})?"
-    r"|[√π∞]\s?\(?\d{0,40}\)?)|(?<![\d.,])\d{1,40}\s?!(?![=\w])"
+    r"(?:-?\d[\d.,]{0,40}\s?|[.])?(?:\\(?:sqrt|pi|overline|bar|dot|[dt]?binom|log|ln|sin|cos|tan|"
+    r"infty|theta|alpha|sum|int|prod)(?![a-zA-Z])(?:\s?[\[{][^\[\]{}]{0,40}[\]}]){0,2}(?:\s?\d{1,9})?"
+    r"|\\[dt]?frac(?:\s?\{[^{}]{0,40}\}){2}|[√π∞]\s?\(?\d{0,40}\)?)|(?<![\d.,])\d{1,40}\s?!(?![=\w])"
 )
+# Degrees are a unit: 45^\circ, 45°.
 _DEGREES = re.compile(r"\s?\^\s?\{?\s?\\circ\s?\}?|°")
 _LATEX_NOISE = re.compile(
     r"\\(?:[,;:! $%]|left|right|text\{([^{}]{0,80})\}|mathrm\{([^{}]{0,80})\})|\{,\}"
@@ -87,7 +92,8 @@ _LATEX_NOISE = re.compile(
 
 
 def spell_out(text: str) -> str:
-    """Return the text with vulgar fractions, raised digits and the usual LaTeX of numbers in plain characters."""
+    """Return the text with vulgar fractions, raised digits and the usual LaTeX of numbers in plain
+    characters."""
     if not text.isascii():
         text = _VULGAR_PATTERN.sub(lambda m: (f"{m[1]} " if m[1] else "") + _VULGAR[m[2]], text)
         text = _SUPERSCRIPT_PATTERN.sub(lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
@@ -126,7 +132,8 @@ def _plain_latex(found: re.Match[str]) -> str:
 
 
 def canonical(found: re.Match[str]) -> str | None:
-    """Return the canonical form of a match of NUMERAL; None where it is no number (5/0, an absurd exponent)."""
+    """Return the canonical form of a match of NUMERAL; None where it is no number (5/0, an absurd
+    exponent)."""
     digits = found["number"] or ("1" if found["ten"] else None)
     minus = found["inner"] or (found["sign"] or "").strip().lower() in ("-", "minus", "negative")
     if len(found[0]) > _MOST_DIGITS and not (digits and digits.isdigit()):

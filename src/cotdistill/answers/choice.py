@@ -1,8 +1,10 @@
-"""Multiple choice: the capital letter of the option a text commits to, by its letter or by its words.
+"""Multiple choice: the capital letter of the option a text commits to, by its letter or by its
+words.
 
-Read: (B)  [B]  B.  B)  **B**  option B  \\boxed{B}  \\text{(B)}  b) — and the words of an option where no letter stands.
-Not read: letters inside words or inside an option's own words ("vitamin C"), the article "A", options that are denied
-("not B", "(E) is wrong"), and enumerations without a commitment ("A or B", "(A), (B), or (C)"): those hold no answer.
+Read: (B)  [B]  B.  B)  **B**  option B  \\boxed{B}  \\text{(B)}  b) — and the words of an option
+where no letter stands. Not read: letters inside words or inside an option's own words ("vitamin
+C"), the article "A", options that are denied ("not B", "(E) is wrong"), and enumerations without a
+commitment ("A or B", "(A), (B), or (C)"): those hold no answer.
 
     >>> Choice().extract("(A) is not possible. The answer is forest.", options=("pond", "forest"))
     'B'
@@ -79,7 +81,8 @@ class Choice(AnswerType):
 
 
 def _committed(tail: str, letters: str, options: Sequence[str]) -> str | None:
-    """What the conclusion commits to: its first sentence that names an option decides; after a denial only letters count."""
+    """What the conclusion commits to: its first sentence that names an option decides; after a
+    denial only letters count."""
     lone = _LONE.match(tail)
     if lone is not None and (answer := _known(lone[1], letters)) is not None:
         return answer
@@ -98,7 +101,8 @@ def _committed(tail: str, letters: str, options: Sequence[str]) -> str | None:
 
 
 def _last(text: str, letters: str, options: Sequence[str]) -> str | None:
-    """Without marker and box: the last option named by letter and not denied, else the last one named by its words."""
+    """Without marker and box: the last option named by letter and not denied, else the last one
+    named by its words."""
     if len(text) <= _SHORT:
         return _committed(text, letters, options)
     for named in (_named(_STRONG, text, letters, options), _by_words(text, letters, options)):
@@ -179,7 +183,8 @@ def _whole(text: str, start: int, end: int) -> bool:
 
 
 def _denied(text: str, candidate: _Candidate, options: Sequence[str]) -> bool:
-    """Whether the words before or after an option deny it; its own words may stand between ("(E), "dark," is not ...")."""
+    """Whether the words before or after an option deny it; its own words may stand between ("(E),
+    "dark," is not ...")."""
     if negated(text, candidate.start):
         return True
     end = candidate.end
@@ -195,7 +200,8 @@ def _denied(text: str, candidate: _Candidate, options: Sequence[str]) -> bool:
 
 
 def _enumerated(text: str, named: Sequence[_Candidate], options: Sequence[str]) -> bool:
-    """Whether two different options stand side by side, joined by nothing but commas, "or", "and" and their own words."""
+    """Whether two different options stand side by side, joined by nothing but commas, "or", "and"
+    and their own words."""
     if len(named) < 2 or named[0].letter == named[1].letter:
         return False
     between = text[named[0].end : named[1].start]

@@ -1,7 +1,8 @@
 """Calendar dates: read in the usual writings, returned as YYYY-MM-DD, compared by day.
 
-Read: 05/01/2021 (month first; day first where `day_first` is set, and wherever the other order is no date), 2021-05-01,
-May 1, 2021, 1 May 2021, 1st of May, 2021. A day that no calendar has (02/30/2021) is no answer.
+Read: 05/01/2021 (month first; day first where `day_first` is set, and wherever the other order is
+no date), 2021-05-01, May 1, 2021, 1 May 2021, 1st of May, 2021. A day that no calendar has
+(02/30/2021) is no answer.
 
     >>> Date().extract("Yesterday was April 30, 2021. The answer is 05/01/2021.")
     '2021-05-01'

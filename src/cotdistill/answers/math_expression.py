@@ -1,9 +1,10 @@
 r"""Mathematical expressions in LaTeX, compared by meaning with math-verify (extra "math").
 
-Read: the expression after the marker, else the last box, else the last formula between dollars, else the last number. Equal
-writings are found without math-verify ("\dfrac12" and "\frac{1}{2}", "1,000" and "1000"); everything else goes to it, with its
-own signal-based time limits switched off (they fail outside the main thread) and ours instead: expressions of at most 300
-characters without towers or factorials of large numbers, and two seconds of computing, in whatever thread it runs.
+Read: the expression after the marker, else the last box, else the last formula between dollars,
+else the last number. Equal writings are found without math-verify ("\dfrac12" and "\frac{1}{2}",
+"1,000" and "1000"); everything else goes to it, with its own signal-based time limits switched off
+(they fail outside the main thread) and ours instead: expressions of at most 300 characters without
+towers or factorials of large numbers, and two seconds of computing, in whatever thread it runs.
 
     >>> MathExpression().extract(r"Hence $x=3$. The answer is $\boxed{\frac{1}{2}}$.")
     '\\frac{1}{2}'
@@ -31,7 +32,8 @@ __all__ = ["MathExpression"]
 _NUMBER = Number()
 _LONGEST = 300
 _SECONDS = 2.0
-# A formula between dollars or LaTeX's own brackets, of bounded length: an opening without an end stays cheap.
+# A formula between dollars or LaTeX's own brackets, of bounded length: an opening without an end
+# stays cheap.
 _FORMULA = re.compile(
     r"\$\$([^$]{1,300})\$\$|\$([^$\n]{1,300})\$|\\\(([^\\]{1,9}|.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]",
     re.DOTALL,
@@ -149,7 +151,8 @@ def _equal(answer: str, gold: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _library() -> Any:
-    """math-verify, loaded and warm: its first call builds a parser, which must not count as computing time."""
+    """math-verify, loaded and warm: its first call builds a parser, which must not count as
+    computing time."""
     try:
         import math_verify
     except ImportError as error:
@@ -167,7 +170,8 @@ def _library() -> Any:
 
 
 def _within(seconds: float, work: Callable[[], bool]) -> bool:
-    """Run `work`, raising _TimeUp in it after so much computing. A profile hook looks at the clock: it works in every thread."""
+    """Run `work`, raising _TimeUp in it after so much computing. A profile hook looks at the clock:
+    it works in every thread."""
     end = time.thread_time() + seconds
     calls = 0
 

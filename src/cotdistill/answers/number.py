@@ -1,12 +1,14 @@
 """Numbers: read out of prose in any usual writing, compared by value.
 
-Read: 1,234  1 234  1'234  1.234,5  1,23,456  -5  −5  minus 5  $1,200.50  -$5  5 €  12%  3/4  1 1/2  ½  \\frac{3}{4}  1.2e5
-1.2 × 10^5  2.5 million, digits of every script, and number words right after a marker ("The answer is twelve").
-Not read: digits inside words (H2O), exponents (cm^2), clock times (3:15), dates (1/2/2021), versions (1.2.3).
+Read: 1,234  1 234  1'234  1.234,5  1,23,456  -5  −5  minus 5  $1,200.50  -$5  5 €  12%  3/4  1 1/2
+½  \\frac{3}{4}  1.2e5 1.2 × 10^5  2.5 million, digits of every script, and number words right after
+a marker ("The answer is twelve"). Not read: digits inside words (H2O), exponents (cm^2), clock
+times (3:15), dates (1/2/2021), versions (1.2.3).
 
-Canonical form: plain decimal without trailing zeros ("1200.5"), a reduced fraction where it does not end ("1/3"). Units,
-currency and the percent sign are dropped: data sets write "20" for "20 %". A lone comma before other than three digits is a
-decimal comma (1,5), before three digits a thousands separator (1,234).
+Canonical form: plain decimal without trailing zeros ("1200.5"), a reduced fraction where it does
+not end ("1/3"). Units, currency and the percent sign are dropped: data sets write "20" for "20 %".
+A lone comma before other than three digits is a decimal comma (1,5), before three digits a
+thousands separator (1,234).
 
     >>> Number().extract("She pays 3 x $4 = $12.00. The answer is $12.00.")
     '12'
@@ -30,7 +32,8 @@ __all__ = ["Number"]
 _WINDOWS = (40, 128, 512)
 """Characters read from the end before the whole text is; answers stand at the end."""
 _REACH = 16
-"""What belongs to a number may begin so many characters before its first digit, or before a window that cuts it."""
+"""What belongs to a number may begin so many characters before its first digit, or before a window
+that cuts it."""
 
 _DIGIT = re.compile(r"\d")
 # What makes a number the first part of a calculation: up to two words, a sign, another number.
@@ -77,7 +80,8 @@ class Number(AnswerType):
             return NO_ANSWER
         if found is None:
             return words_to_number(plain) if len(plain.split()) <= 8 else None
-        # One number with its unit ("18 apples", "6 (pens)", "about 5 km") is one; a sentence is none.
+        # One number with its unit ("18 apples", "6 (pens)", "about 5 km") is one; a sentence is
+        # none.
         rest = f"{plain[: found.start()]} {plain[found.end() :]}"
         unit = not any(sign.isdigit() for sign in rest) and len(rest.split()) <= 3
         return canonical(found) if unit and "=" not in rest else None
@@ -96,7 +100,8 @@ class Number(AnswerType):
 
 
 def close(one: str, other: str) -> bool:
-    """Whether two canonical numbers differ by rounding only: six decimals, where at least one of them is no integer."""
+    """Whether two canonical numbers differ by rounding only: six decimals, where at least one of
+    them is no integer."""
     if one.lstrip("-").isdigit() and other.lstrip("-").isdigit():
         return False
     first, second = value(one), value(other)
@@ -132,7 +137,8 @@ def _candidates(text: str, start: int = 0) -> Iterator[tuple[re.Match[str], str]
 
 
 def _first(tail: str) -> str | None:
-    """First number of the conclusion; the result where it is written as a calculation; nothing where it is left open."""
+    """First number of the conclusion; the result where it is written as a calculation; nothing
+    where it is left open."""
     tail = _LEADING_MINUS.sub(" -", tail, count=1)
     if SYMBOLIC in sentence(tail).rpartition("=")[2]:
         # A root or another expression that is no number: a piece of it would be a guess.
@@ -164,7 +170,8 @@ def _solved(algebra: str) -> str | None:
 
 
 def _most_exact(tail: str, found: re.Match[str], number: str) -> str:
-    """Of "0.33 or 0.3333", "0.33..., that is 1/3" the writing that says most: the second where the first is it, rounded."""
+    """Of "0.33 or 0.3333", "0.33..., that is 1/3" the writing that says most: the second where the
+    first is it, rounded."""
     link = _OTHER_WRITING.match(tail, found.end())
     second = NUMERAL.match(tail, link.end()) if link else None
     other = canonical(second) if second else None
@@ -195,7 +202,8 @@ def _result(calculation: str) -> str | None:
 
 
 def _last(text: str) -> str | None:
-    """Last number of the text that is asserted; ordinals ("the 3rd day") and list numbers ("2. Then") do not count."""
+    """Last number of the text that is asserted; ordinals ("the 3rd day") and list numbers ("2.
+    Then") do not count."""
     symbolic = text.rfind(SYMBOLIC)
     for window in (*_WINDOWS, len(text)):
         start = max(0, len(text) - window)

@@ -1,7 +1,8 @@
-"""Short free text, as in last-letter concatenation: the quoted or final words of the conclusion, compared without case.
+"""Short free text, as in last-letter concatenation: the quoted or final words of the conclusion,
+compared without case.
 
-Without marker and box it reads, in this order: a text that is one short line as a whole; the last quoted words; the words
-after the last "is", "=", "gives" or "get" at the very end.
+Without marker and box it reads, in this order: a text that is one short line as a whole; the last
+quoted words; the words after the last "is", "=", "gives" or "get" at the very end.
 
     >>> Text().extract('Putting them together gives "a" "b". The answer is "ab".')
     'ab'
@@ -33,7 +34,8 @@ _SPELLED = re.compile(r"[^\W\d_](?:[\s,.–-]+[^\W\d_]){2,}")
 """A word written letter by letter: n a o a."""
 _MOST_WORDS = 8
 _LONG_ANSWER = 4
-"""A conclusion of more words is a sentence: its answer is what it says something "is" at its end."""
+"""A conclusion of more words is a sentence: its answer is what it says something "is" at its end.
+"""
 
 
 class Text(AnswerType):
@@ -66,7 +68,8 @@ def _last(text: str) -> str | None:
 
 
 def _concluded(tail: str) -> str | None:
-    """The words of a conclusion: its first line; where that holds a quotation at its start or end, the quoted words."""
+    """The words of a conclusion: its first line; where that holds a quotation at its start or end,
+    the quoted words."""
     line = next((line for line in tail.split("\n") if _bare(line)), "").rpartition("=")[2]
     quoted = list(_QUOTED.finditer(line))
     if quoted and not line[: quoted[0].start()].strip(_FRAME):

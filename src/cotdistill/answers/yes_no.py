@@ -1,6 +1,8 @@
-"""Yes or no, as the one word that a text concludes with; "true" and "false" count where they conclude.
+"""Yes or no, as the one word that a text concludes with; "true" and "false" count where they
+conclude.
 
-A "no" that belongs to a noun ("there is no way") is not an answer, nor is "yes or no", nor a denied word ("not yes").
+A "no" that belongs to a noun ("there is no way") is not an answer, nor is "yes or no", nor a denied
+word ("not yes").
 
     >>> YesNo().extract("There is no doubt about it. The answer is yes.")
     'yes'
@@ -65,7 +67,8 @@ def _first(tail: str) -> str | None:
 
 
 def _words(text: str, *, concluding: bool) -> list[str]:
-    """The answers in order. Where the text is no conclusion, only words that stand alone count, and no truth values."""
+    """The answers in order. Where the text is no conclusion, only words that stand alone count, and
+    no truth values."""
     found = []
     for word in _WORD.finditer(text):
         alone = _STANDS_ALONE.match(text, word.end()) is not None

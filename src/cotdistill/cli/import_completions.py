@@ -1,4 +1,5 @@
-"""`cotdistill import`: other people's completions become recordings for the teacher `recorded`, or rationales."""
+"""`cotdistill import`: other people's completions become recordings for the teacher `recorded`, or
+rationales."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`cotdistill init`: a commented recipe for the user's own file or hub data set, from its columns and values."""
+"""`cotdistill init`: a commented recipe for the user's own file or hub data set, from its columns
+and values."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _rows(data: str) -> list[Row]:
-    """Return the first rows of a local file or folder of files, read as the task will read them; [] for a hub id.
+    """Return the first rows of a local file or folder of files, read as the task will read them; []
+    for a hub id.
 
     Raises:
         DataError: the file is missing, empty, or cannot be read.
@@ -176,7 +178,8 @@ def recipe_text(data: str, settings: Mapping[str, Any], found: list[Row]) -> str
         )
     task = "\n".join(lines)
     return f"""\
-# A cotdistill recipe. Every key not given has a vetted default; `cotdistill list` names the plug-ins.
+# A cotdistill recipe. Every key not given has a vetted default; `cotdistill list` names the plug-
+# ins.
 # Keys are read from the environment only (here OPENAI_API_KEY); none is ever written to disk.
 
 task:

@@ -1,7 +1,9 @@
-"""Read the fields of a row strictly: texts, missing values, questions, options, replies and gold, under the names people use.
+"""Read the fields of a row strictly: texts, missing values, questions, options, replies and gold,
+under the names people use.
 
-A text is a string, a number, a truth value, or a list of content parts of a chat; a missing value is None, NaN, NaT or "".
-Anything else is refused with its place: no `repr` of Python ever becomes part of a question or an answer. The forms read:
+A text is a string, a number, a truth value, or a list of content parts of a chat; a missing value
+is None, NaN, NaT or "". Anything else is refused with its place: no `repr` of Python ever becomes
+part of a question or an answer. The forms read:
 
     {"question": ..., "answer": ...}    {"instruction": ..., "input": ..., "output": ...}    (Alpaca)
     {"messages": [{"role": "user", "content": ...}, ...]}    {"conversations": [{"from": "human", ...}]}    (OpenAI, ShareGPT)
@@ -61,8 +63,10 @@ ALIASES = {
 
 _CHATS = ("messages", "conversations")
 _SHORT_REPLY = 12
-"""A reply of at most so many words after thinking is an answer alone: the thinking is then the rationale."""
-# The sentence that gives the answer. Repeats are bounded: an open bracket or "so" with a long gap stays linear.
+"""A reply of at most so many words after thinking is an answer alone: the thinking is then the
+rationale."""
+# The sentence that gives the answer. Repeats are bounded: an open bracket or "so" with a long gap
+# stays linear.
 _CONCLUSION = re.compile(
     r"(?:(?:so|therefore|thus|hence)\W{1,4})?(?:among \w{1,20} through \w{1,20}\W{1,4})?"
     r"the (?:final |correct )?answer(?: \([^()\n]{1,60}\))? is:?\s?|-->|####",
@@ -73,12 +77,14 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s(?=[A-Z(])|\n")
 # A clause ends at a comma, colon or semicolon that belongs to no number.
 _CLAUSE_END = re.compile(r"[,;:]\s(?=\S)")
 _YES_NO = re.compile(r"\W{0,3}(?:so\W{1,2})?(?:yes|no|true|false)\b", re.IGNORECASE)
-# One step of a least-to-most decomposition ("Q2. How many ...?" and its solution below), and the last one.
+# One step of a least-to-most decomposition ("Q2. How many ...?" and its solution below), and the
+# last one.
 _STEP = re.compile(r"^(?:Q\d{1,3}\.|Final [Aa]nswer:)[ \t]*([^\n]{1,2000})\n", re.MULTILINE)
 
 
 class Reply(NamedTuple):
-    """One reply taken apart: the reasoning, the text that gives the answer, and both as they were written."""
+    """One reply taken apart: the reasoning, the text that gives the answer, and both as they were
+    written."""
 
     rationale: str
     answer: str
@@ -89,7 +95,8 @@ class Reply(NamedTuple):
 
 
 def missing(value: Any) -> bool:
-    """Return whether a value is an empty cell: None, "", or NaN and NaT, which alone differ from themselves."""
+    """Return whether a value is an empty cell: None, "", or NaN and NaT, which alone differ from
+    themselves."""
     return value is None or value == "" or bool(value != value)
 
 
@@ -130,7 +137,8 @@ def optional(row: Row, names: Sequence[str], meaning: str) -> str:
 
 
 def _text(value: Any, place: str, meaning: str) -> str:
-    """Return a scalar or the joined parts of a chat's content as text: 2.0 as "2", truth values as yes and no."""
+    """Return a scalar or the joined parts of a chat's content as text: 2.0 as "2", truth values as
+    yes and no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) and value.is_integer():
@@ -151,7 +159,8 @@ def _is_part(value: Any) -> bool:
 
 
 def question_of(row: Row, column: str = "") -> str:
-    """Return the question: a column, an instruction with its input, a chat's last user message, a sample's own.
+    """Return the question: a column, an instruction with its input, a chat's last user message, a
+    sample's own.
 
     Raises:
         DataError: the row has none.
@@ -168,7 +177,8 @@ def question_of(row: Row, column: str = "") -> str:
         return text_of(Row(row.place, asked[-1]), ("content", "value"), "question")
     text = text_of(row, names, "question")
     if row.fields.get("instruction") is not None and column in ("", "instruction"):
-        # Alpaca's `input` is what the instruction is about; a file without instructions may call its question so.
+        # Alpaca's `input` is what the instruction is about; a file without instructions may call
+        # its question so.
         added = optional(row, ("input",), "input") if "question" not in row.fields else ""
         text = f"{text}\n{added}" if added and added != text else text
     return text
@@ -193,7 +203,8 @@ def _messages(row: Row, name: str) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def options_of(row: Row, column: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return options and their labels: a list, a JSON list in a cell, {"text", "label"}, or letters with their texts.
+    """Return options and their labels: a list, a JSON list in a cell, {"text", "label"}, or letters
+    with their texts.
 
     Raises:
         DataError: the field holds anything else.
@@ -235,7 +246,8 @@ class Gold(NamedTuple):
 
 
 def gold_of(text: str, answer_type: AnswerType, place: str, after: str = "") -> Gold:
-    """Read gold as gold: the whole text, or what stands behind the last mark `after` (GSM8K's "####" by default).
+    """Read gold as gold: the whole text, or what stands behind the last mark `after` (GSM8K's
+    "####" by default).
 
     Raises:
         DataError: it is no answer of that type, or has no mark.
@@ -273,7 +285,8 @@ def replies_of(row: Row, column: str = "") -> list[Reply]:
     )
     chain = row.fields.get("reasoning_completion", row.fields.get("chain"))
     if not column and isinstance(chain, str):
-        # Two calls in fields of their own: the second reply, or what the first one is known to lead to.
+        # Two calls in fields of their own: the second reply, or what the first one is known to lead
+        # to.
         answer = text_of(row, ("completion", "answer"), "answer")
         return [
             Reply(chain.strip(), " " + answer, f"{chain.strip()} The answer is {answer}", finish)
@@ -340,9 +353,11 @@ def chat_reply(row: Row, column: str) -> str:
 
 
 def split_reply(text: str, thinking: str = "") -> Reply:
-    """Take a reply apart at its last answer sentence; a reply without one is a rationale as a whole.
+    """Take a reply apart at its last answer sentence; a reply without one is a rationale as a
+    whole.
 
-    Sub-questions with their solutions ("Q1. ...") come out in the Socratic form, `sub-question ** solution` a line.
+    Sub-questions with their solutions ("Q1. ...") come out in the Socratic form, `sub-question **
+    solution` a line.
     """
     thought, said = split_thinking(text)
     thinking = thinking or thought
@@ -363,13 +378,15 @@ def split_reply(text: str, thinking: str = "") -> Reply:
 
 
 def _last_clause(text: str) -> str:
-    """Return what a text says last, which is where it says its result; a "yes" or "no" begins its sentence."""
+    """Return what a text says last, which is where it says its result; a "yes" or "no" begins its
+    sentence."""
     sentence = [one for one in _SENTENCE_END.split(text) if one.strip()][-1]
     return sentence if _YES_NO.match(sentence) else _CLAUSE_END.split(sentence)[-1]
 
 
 def _two_calls(completion: str, answer: str) -> Reply:
-    """Take a reply of two calls apart: the rationale ends where the trigger of the second starts a line of its own."""
+    """Take a reply of two calls apart: the rationale ends where the trigger of the second starts a
+    line of its own."""
     body = completion.removeprefix("Let's think step by step.").rstrip()
     head = body.removesuffix(answer.rstrip()) if answer.strip() else body
     rationale, found, _ = head.rpartition("\nTherefore, ")

@@ -1,7 +1,9 @@
-"""Read rows: local JSON, JSON Lines, CSV, TSV and Parquet files, or a data set of a hub. Every error names file and line.
+"""Read rows: local JSON, JSON Lines, CSV, TSV and Parquet files, or a data set of a hub. Every
+error names file and line.
 
-The content decides between JSON Lines, one JSON list and one object that holds its rows (`data`, `samples`), whatever
-the name; a byte order mark and gzip (".gz") are read. NaN, as `json.dumps` writes an empty cell, is an empty cell.
+The content decides between JSON Lines, one JSON list and one object that holds its rows (`data`,
+`samples`), whatever the name; a byte order mark and gzip (".gz") are read. NaN, as `json.dumps`
+writes an empty cell, is an empty cell.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ def data_folder(setting: str | None) -> Path | None:
 
 
 def local_file(folder: Path, stem: str) -> Path | None:
-    """Return the file of that stem in any format, or its first shard ("train-00000-of-00001.parquet")."""
+    """Return the file of that stem in any format, or its first shard
+    ("train-00000-of-00001.parquet")."""
     for suffix in SUFFIXES:
         if (folder / f"{stem}{suffix}").is_file():
             return folder / f"{stem}{suffix}"
@@ -158,7 +161,8 @@ def _json(path: Path, suffix: str) -> Iterator[Row]:
 
 
 def _held(path: Path, data: Any) -> Iterator[Row]:
-    """Yield the rows of a whole file: a list, a list in a field, or archives of lists by sample index."""
+    """Yield the rows of a whole file: a list, a list in a field, or archives of lists by sample
+    index."""
     held = next((data[name] for name in _HOLDERS if name in data), data) if _is_map(data) else data
     if isinstance(held, list):
         for index, fields in enumerate(held):
@@ -193,7 +197,8 @@ def _row(place: str, fields: Any) -> Row:
 
 
 def check_unicode(place: str, name: str, text: str) -> None:
-    """Refuse a half of a surrogate pair: JSON can spell it, but no file, page or request can hold it.
+    """Refuse a half of a surrogate pair: JSON can spell it, but no file, page or request can hold
+    it.
 
     Raises:
         DataError: the text holds one.

@@ -1,7 +1,9 @@
-"""Two published evaluators, reproduced exactly, errors included: Kojima et al. 2022 and Ho et al. 2023.
+"""Two published evaluators, reproduced exactly, errors included: Kojima et al. 2022 and Ho et al.
+2023.
 
-They exist to check published figures and to show what our own rules change; no result of ours rests on them. Both pick
-candidates by one pattern for each data set and take the first after the answer trigger:
+They exist to check published figures and to show what our own rules change; no result of ours rests
+on them. Both pick candidates by one pattern for each data set and take the first after the answer
+trigger:
 
 | data set | candidates | comparison (Kojima) | comparison (Ho) |
 |---|---|---|---|
@@ -10,8 +12,9 @@ candidates by one pattern for each data set and take the first after the answer 
 | yes/no | lower case, marks become spaces, words yes and no | equality | equality |
 | last letters | quotes, periods and white space removed, all the rest | equality | equality |
 
-Kojima: a reply to the second call alone is read from its beginning; a few-shot text after its last "The answer is", and
-where that is missing the LAST candidate counts. Ho: after the first occurrence of the template's prefix, else the last.
+Kojima: a reply to the second call alone is read from its beginning; a few-shot text after its last
+"The answer is", and where that is missing the LAST candidate counts. Ho: after the first occurrence
+of the template's prefix, else the last.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ HO_PREFIXES: dict[str, str | None] = {
     "ft_cot_natural": "Therefore, the answer is",
     "ft_cot_token": "-->",
 }
-"""Ho et al.'s prediction templates and the text that stands before an answer in each; None: the answer comes first."""
+"""Ho et al.'s prediction templates and the text that stands before an answer in each; None: the
+answer comes first."""
 
 _KOJIMA_TRIGGER = "The answer is"
 _LETTERS = {"date_understanding": "ABCDEF", "tracking_shuffled_objects": "ABC"}
@@ -65,9 +69,9 @@ def family(kind: str) -> Family:
 class PublishedEvaluator:
     """One published evaluator for one data set.
 
-    `task` is our name of the data set or the authors'; a data set they never ran is read by its `kind` of answer.
-    `template` is one of HO_PREFIXES; None takes the reply to the second call as "zs_cot" and anything else as "ft_cot_token"
-    where "-->" occurs, else as "fs_cot".
+    `task` is our name of the data set or the authors'; a data set they never ran is read by its
+    `kind` of answer. `template` is one of HO_PREFIXES; None takes the reply to the second call as
+    "zs_cot" and anything else as "ft_cot_token" where "-->" occurs, else as "fs_cot".
     """
 
     name: PublishedRules
@@ -76,13 +80,15 @@ class PublishedEvaluator:
     template: str | None = None
 
     def predict(self, completion: str, answer_completion: str | None = None) -> str | None:
-        """What the evaluator extracts: a string ("" in Kojima's, None in Ho's where there is no candidate)."""
+        """What the evaluator extracts: a string ("" in Kojima's, None in Ho's where there is no
+        candidate)."""
         if self.name == "kojima2022":
             return self._kojima(completion, answer_completion)
         return self._ho(completion, answer_completion)
 
     def correct(self, prediction: str | None, gold: str) -> bool:
-        """Whether the evaluator counts the prediction as right; `gold` as the authors' data files write it."""
+        """Whether the evaluator counts the prediction as right; `gold` as the authors' data files
+        write it."""
         if self.name == "kojima2022":
             return prediction == _kojima_gold(gold, self.kind)
         if prediction is None:

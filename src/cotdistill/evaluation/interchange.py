@@ -1,11 +1,13 @@
 r"""Other people's completions become ours, and our scores open in other people's viewers.
 
-Import reads every form of row that `data.fields` knows (chats, archives of Ho et al. 2023 `B_<base>__C_<key>/D_<dataset>.json`,
-Alpaca, samples of lm-eval and Inspect) and writes recordings, one sample a line,
+Import reads every form of row that `data.fields` knows (chats, archives of Ho et al. 2023
+`B_<base>__C_<key>/D_<dataset>.json`, Alpaca, samples of lm-eval and Inspect) and writes recordings,
+one sample a line,
 
     {"question": "...", "completion": "<rationale>\nTherefore, the answer is 11.", "answer_completion": " 11.", "gold": "11"}
 
-which `teacher: {name: recorded, files: [...]}` answers from, or `Rationale` records. Export writes an Inspect log.
+which `teacher: {name: recorded, files: [...]}` answers from, or `Rationale` records. Export writes
+an Inspect log.
 """
 
 from __future__ import annotations
@@ -92,7 +94,8 @@ def as_recording(one: Imported) -> dict[str, Any]:
 def as_rationale(
     one: Imported, answer_type: AnswerType, ids: Mapping[str, str], task: str
 ) -> Rationale:
-    """Return the completion as a rationale of the task's question of the same words, else `<task>/<index>`.
+    """Return the completion as a rationale of the task's question of the same words, else
+    `<task>/<index>`.
 
     Args:
         ids: id by `question_key`, as `question_ids` makes it.
@@ -120,7 +123,8 @@ _INSPECT_VALUES = {
     Verdict.NO_ANSWER: "N",
     Verdict.ERROR: "N",
 }
-"""Inspect's own letters; a grader's error is shown as no answer, with the error as its explanation."""
+"""Inspect's own letters; a grader's error is shown as no answer, with the error as its explanation.
+"""
 
 
 def inspect_log(
@@ -136,7 +140,8 @@ def inspect_log(
     Args:
         rows: question, answer and verdict of every test question.
         created: time of evaluation, ISO 8601 with offset.
-        settings: what tells the cell apart (method, strategy, seed, split), shown as the task's arguments.
+        settings: what tells the cell apart (method, strategy, seed, split), shown as the task's
+        arguments.
     """
     samples = [_inspect_sample(*row, model) for row in rows]
     n = len(samples)

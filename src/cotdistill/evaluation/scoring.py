@@ -1,8 +1,9 @@
 """Scores any file of completions: our own rules, or a published evaluator's, or both side by side.
 
-A row is a question with its reply, or several, and gold, in any form that `data.fields` reads; where the teacher was called
-twice, `answer_completion` is the reply to the second call. Other names are mapped by `columns`. Options of a choice are taken
-from a field or out of the question's text; nothing else needs the question. One row of a file:
+A row is a question with its reply, or several, and gold, in any form that `data.fields` reads;
+where the teacher was called twice, `answer_completion` is the reply to the second call. Other names
+are mapped by `columns`. Options of a choice are taken from a field or out of the question's text;
+nothing else needs the question. One row of a file:
 
     {"question": "... Answer Choices: (A) pond (B) forest", "completion": "... the answer is B.", "gold": "B"}
 """
@@ -90,7 +91,8 @@ class Item:
 
 
 def type_of_task(name: str) -> tuple[str, AnswerType]:
-    """Return name and answer type of a task (or of an answer type, for data that no task stands for)."""
+    """Return name and answer type of a task (or of an answer type, for data that no task stands
+    for)."""
     known = plugins.names("tasks")
     chosen = "coin_flip_benchmark" if name == "coin_flip" else name
     chosen = chosen if chosen in known else TASKS.get(chosen, chosen)
@@ -172,7 +174,8 @@ def _names(field: str, columns: Mapping[str, str]) -> tuple[str, ...]:
 def _ours(
     text: str, second: str, question: Question, answer_type: AnswerType, markers: tuple[str, ...]
 ) -> Score:
-    """Read the reply to the second call where there is one: it goes on from the words that asked for it."""
+    """Read the reply to the second call where there is one: it goes on from the words that asked
+    for it."""
     read = f"{ANSWER_SENTENCE} {second}" if second else text
     answer = answer_type.extract(read, options=question.options, markers=markers)
     return Score(answer, grade(answer_type, question, Answer(question.id, answer, text)))
@@ -192,7 +195,8 @@ def _options(row: Row, columns: Mapping[str, str], wanted: bool) -> tuple[str, .
 
 
 def summary(items: Iterable[Item], rules: str) -> dict[str, Any]:
-    """Return counts and accuracy under one set of rules; NO_ANSWER stays in the denominator. Wilson's interval, 95 %."""
+    """Return counts and accuracy under one set of rules; NO_ANSWER stays in the denominator.
+    Wilson's interval, 95 %."""
     counts = dict.fromkeys(Verdict, 0)
     for item in items:
         counts[item.scores[rules].verdict] += 1

@@ -30,5 +30,6 @@ def _reason(question: Question, rationale: Rationale, answer_type: AnswerType) -
         return "no answer"
     if not answer_type.same(rationale.answer, question.answer):
         return "wrong answer"
-    # An answer without any reasoning would turn a CoT student into an answer-only one; answer-only asks for none.
+    # An answer without any reasoning would turn a CoT student into an answer-only one; answer-only
+    # asks for none.
     return "empty rationale" if rationale.source != "none" and not rationale.text.strip() else None

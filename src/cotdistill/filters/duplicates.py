@@ -1,8 +1,10 @@
-"""Drops a rationale that says what an earlier one of the same question says: by its text, or by its equations.
+"""Drops a rationale that says what an earlier one of the same question says: by its text, or by its
+equations.
 
-At equation level two rationales with the same equations in the same order are one, whatever their words, as in
-rejection-sampling fine-tuning (Yuan et al. 2023, section 3.3). A rationale without an equation is compared by text.
-The candidates of a question must stand together, as every stage passes them: only one question is remembered.
+At equation level two rationales with the same equations in the same order are one, whatever their
+words, as in rejection-sampling fine-tuning (Yuan et al. 2023, section 3.3). A rationale without an
+equation is compared by text. The candidates of a question must stand together, as every stage
+passes them: only one question is remembered.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Drops a rationale with an equation that does not hold: a right answer may be reached for a wrong reason.
+"""Drops a rationale with an equation that does not hold: a right answer may be reached for a wrong
+reason.
 
-What is no plain arithmetic (powers, variables) is not judged. `require` also drops rationales without any equation.
+What is no plain arithmetic (powers, variables) is not judged. `require` also drops rationales
+without any equation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Keeps or drops the rationales of listed questions: a hand-picked subset, or questions known to be bad.
+"""Keeps or drops the rationales of listed questions: a hand-picked subset, or questions known to be
+bad.
 
 {name: ids, keep_file: golden.txt}      one question id a line
 {name: ids, drop: [gsm8k/train/17]}

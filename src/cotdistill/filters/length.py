@@ -1,7 +1,9 @@
-"""Keeps rationales of a sensible length, in words, and drops those the teacher's length limit cut off.
+"""Keeps rationales of a sensible length, in words, and drops those the teacher's length limit cut
+off.
 
-The paper's limits of 128, 512 and 2048 tokens (Ho et al. 2023, section 4.3) are the teacher's `max_tokens`; this filter is for
-what came back. A rationale cut off may still lead to the right answer, so `cut` keeps it by default, as the paper does.
+The paper's limits of 128, 512 and 2048 tokens (Ho et al. 2023, section 4.3) are the teacher's
+`max_tokens`; this filter is for what came back. A rationale cut off may still lead to the right
+answer, so `cut` keeps it by default, as the paper does.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""What all published data sets share: local files or a hub, the published split, a validation share, stable ids.
+"""What all published data sets share: local files or a hub, the published split, a validation
+share, stable ids.
 
-A task's own file states its answer type, its hub id and, where the usual names of fields do not do, how one row becomes
-a question. Local files are looked for in `data_dir` (or COTDISTILL_DATA) as `<name>.json`, a list of `{question, answer,
-rationale?}` with index files `splits/<name>__default.json` and `__template.json` (the layout of Ho et al. 2023), or as
-`<name>/train.jsonl`, `<name>/test.parquet` and so on with the hub's own columns. Ids are `<name>/<index in the original
-order>`.
+A task's own file states its answer type, its hub id and, where the usual names of fields do not do,
+how one row becomes a question. Local files are looked for in `data_dir` (or COTDISTILL_DATA) as
+`<name>.json`, a list of `{question, answer, rationale?}` with index files
+`splits/<name>__default.json` and `__template.json` (the layout of Ho et al. 2023), or as
+`<name>/train.jsonl`, `<name>/test.parquet` and so on with the hub's own columns. Ids are
+`<name>/<index in the original order>`.
 """
 
 from __future__ import annotations

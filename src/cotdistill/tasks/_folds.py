@@ -1,4 +1,5 @@
-"""Data sets published in five folds with numbers taken out of the text (Patel et al. 2021): they are put back in."""
+"""Data sets published in five folds with numbers taken out of the text (Patel et al. 2021): they
+are put back in."""
 
 from __future__ import annotations
 

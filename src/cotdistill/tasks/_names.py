@@ -19,10 +19,11 @@ def longer(
     count: int,
     seed: int,
 ) -> Iterator[Question]:
-    """`count` questions for each length, of names that stand in the training questions only; `make` writes one of them,
-    in the words of a training question that it is given.
+    """`count` questions for each length, of names that stand in the training questions only; `make`
+    writes one of them, in the words of a training question that it is given.
 
-    Item i of a length draws from its own seed, so that asking for more of them keeps those there were.
+    Item i of a length draws from its own seed, so that asking for more of them keeps those there
+    were.
     """
     known = list(train)
     names = sorted({name for question in known for name in names_of(question.text)})

@@ -1,4 +1,5 @@
-"""How questions are dealt to splits: published index files, seeded shares, whole templates, and a validation share."""
+"""How questions are dealt to splits: published index files, seeded shares, whole templates, and a
+validation share."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def by_index_file(questions: Sequence[Question], path: Path) -> Splits:
 
 
 def by_share(questions: Sequence[Question], shares: Mapping[str, float], seed: int) -> Splits:
-    """Questions shuffled by the seed and dealt by shares that sum to one; within a split they keep their order."""
+    """Questions shuffled by the seed and dealt by shares that sum to one; within a split they keep
+    their order."""
     order = list(range(len(questions)))
     random.Random(f"split/{seed}").shuffle(order)
     splits: Splits = {}
@@ -52,7 +54,8 @@ def by_share(questions: Sequence[Question], shares: Mapping[str, float], seed: i
 
 
 def by_template(questions: Sequence[Question], test_share: float, seed: int) -> Splits:
-    """Whole templates (the text with numbers and names levelled) are dealt, so that no test question has a twin in train."""
+    """Whole templates (the text with numbers and names levelled) are dealt, so that no test
+    question has a twin in train."""
     groups: dict[str, list[int]] = {}
     for index, question in enumerate(questions):
         groups.setdefault(template(question.text), []).append(index)
@@ -69,7 +72,8 @@ def by_template(questions: Sequence[Question], test_share: float, seed: int) -> 
 
 
 def carve_validation(splits: Splits, amount: float, seed: int) -> Splits:
-    """The splits with a validation split taken out of train, where there is none: a share below 1, else a count."""
+    """The splits with a validation split taken out of train, where there is none: a share below 1,
+    else a count."""
     train = splits.get("train", [])
     if splits.get("validation") or not amount or len(train) < 2:
         return splits

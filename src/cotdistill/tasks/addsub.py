@@ -1,4 +1,5 @@
-"""AddSub (Hosseini et al. 2014): 395 word problems of addition and subtraction; Ho et al. deal 276/119.
+"""AddSub (Hosseini et al. 2014): 395 word problems of addition and subtraction; Ho et al. deal
+276/119.
 
 {"question": "Ina had 12 pens . She lent Olaf some of them . ...", "answer": "5"}   (the form)
 """

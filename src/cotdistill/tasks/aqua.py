@@ -1,9 +1,10 @@
-"""AQuA-RAT (Ling et al. 2017): five-way algebra questions with rationales; 97,467 / 254 / 254, official split.
+"""AQuA-RAT (Ling et al. 2017): five-way algebra questions with rationales; 97,467 / 254 / 254,
+official split.
 
     {"question": "...", "options": ["A)21", "B)21.5", ...], "rationale": "...", "correct": "E"}
 
-Local files: `aqua/train.jsonl`, `aqua/validation.jsonl`, `aqua/test.jsonl` with these columns, or `aqua.json` in the
-layout of Ho et al., whose index file takes 10,000 questions for training.
+Local files: `aqua/train.jsonl`, `aqua/validation.jsonl`, `aqua/test.jsonl` with these columns, or
+`aqua.json` in the layout of Ho et al., whose index file takes 10,000 questions for training.
 """
 
 from __future__ import annotations

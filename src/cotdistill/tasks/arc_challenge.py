@@ -1,8 +1,10 @@
-"""ARC-Challenge of the AI2 Reasoning Challenge (Clark et al. 2018): 1,119 / 299 / 1,172 harder questions, official split.
+"""ARC-Challenge of the AI2 Reasoning Challenge (Clark et al. 2018): 1,119 / 299 / 1,172 harder
+questions, official split.
 
 {"question": "Which ...", "choices": {"text": [...], "label": ["A", ...]}, "answerKey": "B"}
 
-Local files: `arc_challenge/train.jsonl`, `validation`, `test` with these columns. Labels may be letters or digits.
+Local files: `arc_challenge/train.jsonl`, `validation`, `test` with these columns. Labels may be
+letters or digits.
 """
 
 from __future__ import annotations

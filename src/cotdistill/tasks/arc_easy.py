@@ -1,8 +1,10 @@
-"""ARC-Easy of the AI2 Reasoning Challenge (Clark et al. 2018): 2,251 / 570 / 2,376 easier questions, official split.
+"""ARC-Easy of the AI2 Reasoning Challenge (Clark et al. 2018): 2,251 / 570 / 2,376 easier
+questions, official split.
 
 {"question": "Which ...", "choices": {"text": [...], "label": ["A", ...]}, "answerKey": "B"}
 
-Local files: `arc_easy/train.jsonl`, `validation`, `test` with these columns. Labels may be letters or digits.
+Local files: `arc_easy/train.jsonl`, `validation`, `test` with these columns. Labels may be letters
+or digits.
 """
 
 from __future__ import annotations

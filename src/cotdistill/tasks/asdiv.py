@@ -1,8 +1,9 @@
 """ASDiv (Miao et al. 2020): 2,305 word problems of many kinds; five folds.
 
-`subset: arithmetic` is ASDiv-A in the published folds of Patel et al. 2021 (`cv_asdiv-a/fold<k>`, 1,217 problems with numbers
-as number0, number1); `subset: all` reads `asdiv/ASDiv.xml`, leaves out the problems whose answer is not one number (ratios,
-pairs, lists), and deals five folds by the seed.
+`subset: arithmetic` is ASDiv-A in the published folds of Patel et al. 2021 (`cv_asdiv-a/fold<k>`,
+1,217 problems with numbers as number0, number1); `subset: all` reads `asdiv/ASDiv.xml`, leaves out
+the problems whose answer is not one number (ratios, pairs, lists), and deals five folds by the
+seed.
 
     <Problem ID="..." Grade="2"><Body>Ina has 4 pens and ...</Body><Question>How many ...?</Question>
       <Solution-Type>...</Solution-Type><Answer>6 (pens)</Answer><Formula>4+2=6</Formula></Problem>

@@ -1,9 +1,10 @@
-"""Coin flip (Wei et al. 2022; the 500 questions of Kojima et al. and Ho et al. 2023): four people, split 350/150.
+"""Coin flip (Wei et al. 2022; the 500 questions of Kojima et al. and Ho et al. 2023): four people,
+split 350/150.
 
 {"question": "A coin lies heads up; four people flip it or do not. ...?", "answer": "yes"}
 
-The split "ood" holds longer questions (six and eight people) made of the training questions' names. The lab's own generated
-task is `coin_flip`; this one is the published data set.
+The split "ood" holds longer questions (six and eight people) made of the training questions' names.
+The lab's own generated task is `coin_flip`; this one is the published data set.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ __all__ = ["CoinFlipBenchmark"]
 
 
 class CoinFlipBenchmark(Benchmark):
-    """Is the coin still heads up? The published 500 questions; longer out-of-distribution questions."""
+    """Is the coin still heads up? The published 500 questions; longer out-of-distribution
+    questions."""
 
     ood_lengths: tuple[int, ...] = (6, 8)
     """Numbers of people in the questions of the split "ood"."""

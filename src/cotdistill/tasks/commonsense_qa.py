@@ -1,5 +1,6 @@
-"""CommonsenseQA (Talmor et al. 2019): 12,102 five-way questions; the official test answers are hidden, so the validation
-split (1,221) is the test and training questions are set apart for validation, as in Kojima et al. and Ho et al.
+"""CommonsenseQA (Talmor et al. 2019): 12,102 five-way questions; the official test answers are
+hidden, so the validation split (1,221) is the test and training questions are set apart for
+validation, as in Kojima et al. and Ho et al.
 
 {"question": "The sanctions against the school ... Answer choices: (A) ignore, (B) enforce, ...", "answer": "A"}
 """

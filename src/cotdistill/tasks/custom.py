@@ -1,13 +1,15 @@
-"""Your own data: JSONL, JSON, CSV, TSV or Parquet files, or a hub data set, with a mapping of columns and an answer type.
+"""Your own data: JSONL, JSON, CSV, TSV or Parquet files, or a hub data set, with a mapping of
+columns and an answer type.
 
     task: {name: custom, path: questions.jsonl, answer: number, columns: {question: problem, answer: gold}}
     task: {name: custom, path: {train: train.csv, test: test.csv}, answer: choice, columns: {options: choices}}
     task: {name: custom, path: owner/dataset, config: main, answer: number, answer_after: "####"}
 
-One file is dealt into splits by `shares` and `seed`; with one file a split, a missing validation split is taken out of
-train. Columns of ours: question, answer, and where there are any options, context, rationale, id. Options are a list, a
-JSON list in a cell, or the hub form {"text": [...], "label": [...]}; the answer to a choice is a letter, a label, an
-option's text, or its number (`answer_index`). A column may hold a chat: its last question and its last reply are read.
+One file is dealt into splits by `shares` and `seed`; with one file a split, a missing validation
+split is taken out of train. Columns of ours: question, answer, and where there are any options,
+context, rationale, id. Options are a list, a JSON list in a cell, or the hub form {"text": [...],
+"label": [...]}; the answer to a choice is a letter, a label, an option's text, or its number
+(`answer_index`). A column may hold a chat: its last question and its last reply are read.
 """
 
 from __future__ import annotations
@@ -56,11 +58,13 @@ class Custom(Task):
     columns: dict[str, str] = Field(default_factory=dict)
     """Our field: your column, for those that are named differently."""
     answer_after: str = ""
-    """The answer column is a worked solution; the answer stands behind this mark, the rationale before it."""
+    """The answer column is a worked solution; the answer stands behind this mark, the rationale
+    before it."""
     answer_index: Literal[0, 1, "text"] | None = None
     """What a number as the answer to a choice counts from; "text": it is an option's text."""
     overlap: Literal["refuse", "drop"] = "refuse"
-    """Training questions that stand in the test split too, by their words: refuse the data, or leave them out."""
+    """Training questions that stand in the test split too, by their words: refuse the data, or
+    leave them out."""
     config: str | None = None
     """Configuration of a hub data set."""
     shares: dict[str, float] = Field(
@@ -70,7 +74,8 @@ class Custom(Task):
     split: Literal["random", "template"] = "random"
     """template: questions that differ in numbers and names only go to the same split."""
     validation: float = Field(default=0.1, ge=0)
-    """Share (below 1) or number of training questions set apart where there is no validation file."""
+    """Share (below 1) or number of training questions set apart where there is no validation file.
+    """
     seed: int = 0
 
     @field_validator("columns")

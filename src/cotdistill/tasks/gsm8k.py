@@ -1,10 +1,12 @@
-"""GSM8K (Cobbe et al. 2021): 7,473 + 1,319 grade-school word problems with worked solutions, official split.
+"""GSM8K (Cobbe et al. 2021): 7,473 + 1,319 grade-school word problems with worked solutions,
+official split.
 
     {"question": "Ina packs 6 boxes of 4 pens and ...", "answer": "That is 6*4 = <<6*4=24>>24 pens.\\n...\\n#### 30"}
 
-The Socratic form writes `sub-question ** solution` on each line. Local files: `gsm8k/train.jsonl`, `gsm8k/test.jsonl` and,
-where there are any, `gsm8k/train_socratic.jsonl`, `gsm8k/test_socratic.jsonl`; hub: openai/gsm8k, configurations main and socratic.
-Index: train from 0, test from 7,473, as in the index file of Ho et al.
+The Socratic form writes `sub-question ** solution` on each line. Local files: `gsm8k/train.jsonl`,
+`gsm8k/test.jsonl` and, where there are any, `gsm8k/train_socratic.jsonl`,
+`gsm8k/test_socratic.jsonl`; hub: openai/gsm8k, configurations main and socratic. Index: train from
+0, test from 7,473, as in the index file of Ho et al.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ _ANNOTATION = re.compile(r"<<[^<>]*>>")
 
 
 class GSM8K(Benchmark):
-    """GSM8K: grade-school word problems with worked solutions and, where there are files of them, gold sub-questions."""
+    """GSM8K: grade-school word problems with worked solutions and, where there are files of them,
+    gold sub-questions."""
 
     socratic: bool = True
     """Read the gold sub-questions of the Socratic form into the steps where they can be found."""

@@ -1,5 +1,6 @@
-"""MAWPS (Koncel-Kedziorski et al. 2016): 1,921 word problems in the five folds of Patel et al. 2021, which take the
-numbers out of the text; fold k tests on `cv_mawps/fold<k>/dev.csv`. The hub's MAWPS is another selection.
+"""MAWPS (Koncel-Kedziorski et al. 2016): 1,921 word problems in the five folds of Patel et al.
+2021, which take the numbers out of the text; fold k tests on `cv_mawps/fold<k>/dev.csv`. The hub's
+MAWPS is another selection.
 
     Question: "Ina packs number0 boxes of number1 pens ...", Numbers: "6.0 4.0", Answer: "24.0"
 """

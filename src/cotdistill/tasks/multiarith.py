@@ -1,4 +1,5 @@
-"""MultiArith (Roy and Roth 2015): 600 arithmetic word problems of two steps; default split 420/180, template-wise 413/187.
+"""MultiArith (Roy and Roth 2015): 600 arithmetic word problems of two steps; default split 420/180,
+template-wise 413/187.
 
 {"question": "For Halloween Debby and her sister ...", "answer": "39"}
 """

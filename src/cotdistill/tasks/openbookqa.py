@@ -1,7 +1,9 @@
-"""OpenBookQA (Mihaylov et al. 2018): 4,957 / 500 / 500 four-way questions of elementary science, official split.
+"""OpenBookQA (Mihaylov et al. 2018): 4,957 / 500 / 500 four-way questions of elementary science,
+official split.
 
-On the hub: {"question_stem": "...", "choices": {"text": [...], "label": [...]}, "answerKey": "D", "fact1": "..."}; as a
-local file also `openbookqa_test.json`: {"instruction": "Q: ... Answer choices: A: ..., B: ...", "label": "B"}.
+On the hub: {"question_stem": "...", "choices": {"text": [...], "label": [...]}, "answerKey": "D",
+"fact1": "..."}; as a local file also `openbookqa_test.json`: {"instruction": "Q: ... Answer
+choices: A: ..., B: ...", "label": "B"}.
 """
 
 from __future__ import annotations

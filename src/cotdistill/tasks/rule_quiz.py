@@ -12,7 +12,8 @@ __all__ = ["RuleQuiz"]
 
 
 class RuleQuiz(GeneratedTask):
-    """Generated quiz with four options; two or three facts of the context must be chained (ood: four or five)."""
+    """Generated quiz with four options; two or three facts of the context must be chained (ood:
+    four or five)."""
 
     name: ClassVar[str] = "rule_quiz"
 

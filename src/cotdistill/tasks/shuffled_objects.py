@@ -1,4 +1,5 @@
-"""The generated task `shuffled_objects`: see `cotdistill.lab.shuffled_objects` for its language and an example."""
+"""The generated task `shuffled_objects`: see `cotdistill.lab.shuffled_objects` for its language and
+an example."""
 
 from __future__ import annotations
 

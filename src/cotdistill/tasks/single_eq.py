@@ -1,4 +1,5 @@
-"""SingleEq (Koncel-Kedziorski et al. 2015): 508 word problems of one equation; Ho et al. deal 356/152.
+"""SingleEq (Koncel-Kedziorski et al. 2015): 508 word problems of one equation; Ho et al. deal
+356/152.
 
 {"question": "Ina had 12 pens. She lent Olaf some of them. ...", "answer": "5.0"}   (the form)
 """

@@ -1,8 +1,10 @@
-"""Tracking shuffled objects (BIG-bench, three objects): 750 questions; the index file of Ho et al. deals 525/225.
+"""Tracking shuffled objects (BIG-bench, three objects): 750 questions; the index file of Ho et al.
+deals 525/225.
 
 {"question": "Three people hold a pen, a cup and a hat and swap them ... Answer choices: (A) pen, (B) ...", "answer": "C"}
 
-The split "ood" holds longer questions: stories of training questions with five and seven swaps instead of three.
+The split "ood" holds longer questions: stories of training questions with five and seven swaps
+instead of three.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class TrackingShuffledObjects(BigBench):
         return {"ood": list(self._longer(splits.get("train", [])))}
 
     def _longer(self, train: list[Question]) -> Iterator[Question]:
-        """Question i of a length draws from its own seed; the answer is found by carrying the swaps out."""
+        """Question i of a length draws from its own seed; the answer is found by carrying the swaps
+        out."""
         stories = [(question, told) for question in train if (told := _STORY.match(question.text))]
         for length in self.ood_lengths:
             for index in range(self.ood_count if stories else 0):

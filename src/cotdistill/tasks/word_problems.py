@@ -1,4 +1,5 @@
-"""The generated task `word_problems`: see `cotdistill.lab.word_problems` for its language and an example."""
+"""The generated task `word_problems`: see `cotdistill.lab.word_problems` for its language and an
+example."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ __all__ = ["WordProblems"]
 
 
 class WordProblems(GeneratedTask):
-    """Generated arithmetic stories of 2 to 5 steps (ood: 6 to 8) with gold rationales and sub-questions."""
+    """Generated arithmetic stories of 2 to 5 steps (ood: 6 to 8) with gold rationales and
+    sub-questions."""
 
     name: ClassVar[str] = "word_problems"
 

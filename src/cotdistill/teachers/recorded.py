@@ -1,16 +1,19 @@
-"""A teacher that was asked before: completions come from files, nothing is sent anywhere and nothing costs.
+"""A teacher that was asked before: completions come from files, nothing is sent anywhere and
+nothing costs.
 
     {"name": "recorded", "files": ["gsm8k_llama_level2.json", "gsm8k_gemini_level2.json"]}
     {"name": "recorded", "files": ["SVAMP.gpt4_LtM.jsonl"], "questions": "SVAMP.jsonl"}
 
-An exported completion log (`cotdistill cache export`) answers exactly the requests it was made of. Every other row is a
-question with one reply or several, in any form that `data.fields` reads; rows without a question are joined by `id` to
-the file `questions`. A question is found in a prompt by its words, whatever the white space, punctuation and way of
-listing options; the last question of a prompt counts. Several rows of one question are its samples in order.
+An exported completion log (`cotdistill cache export`) answers exactly the requests it was made of.
+Every other row is a question with one reply or several, in any form that `data.fields` reads; rows
+without a question are joined by `id` to the file `questions`. A question is found in a prompt by
+its words, whatever the white space, punctuation and way of listing options; the last question of a
+prompt counts. Several rows of one question are its samples in order.
 
-A recorded model continues a text as any other: a prompt that already holds a recorded rationale gets the answer, one
-that holds its first sentences gets the next ones, any other gets the whole reply, which ends "The answer is ...".
-Asking for more samples than were recorded gives those there are; a question that is not there fails as "not recorded".
+A recorded model continues a text as any other: a prompt that already holds a recorded rationale
+gets the answer, one that holds its first sentences gets the next ones, any other gets the whole
+reply, which ends "The answer is ...". Asking for more samples than were recorded gives those there
+are; a question that is not there fails as "not recorded".
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ from cotdistill.text.templates import WORD
 __all__ = ["Recorded"]
 
 _ANCHOR = 6
-"""Words from a question's start that the index is searched by; a shorter question is searched by all."""
+"""Words from a question's start that the index is searched by; a shorter question is searched by
+all."""
 _FEWEST = 5
 """A question of fewer words is found with its options only: "Which is true?" stands in many."""
 # Labels that one collection writes before options and contexts and another does not.
@@ -47,7 +51,8 @@ _SENTENCE = re.compile(r"[^\n]+?(?:[.!?](?=\s|$)|\n|$)")
 
 
 class Recorded(Teacher):
-    """Completions from files: an exported completion log, or published rationales of other teachers."""
+    """Completions from files: an exported completion log, or published rationales of other
+    teachers."""
 
     files: tuple[Path, ...] = Field(min_length=1)
     questions: Path | None = Field(
@@ -157,7 +162,8 @@ class _Recordings:
         self._lengths.setdefault(" ".join(found[:_ANCHOR]), set()).add(len(found))
 
     def texts(self, request: Request) -> list[tuple[str, str]]:
-        """Return what each reply to the prompt's last question has to say behind the prompt, with its finish reason."""
+        """Return what each reply to the prompt's last question has to say behind the prompt, with
+        its finish reason."""
         prompt = request.prompt if isinstance(request.prompt, str) else request.prompt[-1].content
         words = _words(prompt)
         place = self._last_question(words)
@@ -202,7 +208,8 @@ def _words(text: str) -> list[str]:
 
 
 def _held(rationale: str, after: str) -> int:
-    """Return how much of a rationale, in characters and whole sentences, the words of a prompt already hold."""
+    """Return how much of a rationale, in characters and whole sentences, the words of a prompt
+    already hold."""
     held, said = 0, ""
     for sentence in _SENTENCE.finditer(rationale):
         said = f"{said} {' '.join(_words(sentence[0]))}".rstrip()
@@ -214,7 +221,8 @@ def _held(rationale: str, after: str) -> int:
 
 
 def _rest(reply: Reply, held: int) -> str:
-    """Return what stands behind the first `held` characters of the rationale: the answer alone where that is all of it."""
+    """Return what stands behind the first `held` characters of the rationale: the answer alone
+    where that is all of it."""
     answer, rest = reply.answer.strip(), reply.rationale[held:].strip()
     if not rest:
         return f" {answer}" if held or not reply.rationale else ""

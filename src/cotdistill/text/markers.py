@@ -1,17 +1,19 @@
-"""How every answer type reads a text: where the conclusion begins, what stands in a box, which characters mean digits.
+"""How every answer type reads a text: where the conclusion begins, what stands in a box, which
+characters mean digits.
 
 The precedence is the same for all types and is declared here once, in `concluded`:
 
-1. what follows the last marker ("The answer is", "-->", "####", "<answer>", ...) that has any text behind it;
-2. else the content of the last `\\boxed{...}`;
-3. else the last candidate of the text.
+1. what follows the last marker ("The answer is", "-->", "####", "<answer>", ...) that has any text
+behind it; 2. else the content of the last `\\boxed{...}`; 3. else the last candidate of the text.
 
-A text that has a marker and nothing readable behind it, nor a box, holds NO answer: a number from the middle of the
-reasoning would be a guess. Two cuts come first: hidden thinking is dropped, and so is a new question that a few-shot
-model goes on to invent after it has answered ("Q: ..." on a line of its own).
+A text that has a marker and nothing readable behind it, nor a box, holds NO answer: a number from
+the middle of the reasoning would be a guess. Two cuts come first: hidden thinking is dropped, and
+so is a new question that a few-shot model goes on to invent after it has answered ("Q: ..." on a
+line of its own).
 
-Texts are hostile: every repeat in a pattern is bounded or over a class that nothing next to it shares, and of a
-conclusion or a text without one no more than `WINDOW` characters are read, so that time grows with the length alone.
+Texts are hostile: every repeat in a pattern is bounded or over a class that nothing next to it
+shares, and of a conclusion or a text without one no more than `WINDOW` characters are read, so that
+time grows with the length alone.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ DEFAULT_MARKERS = (
     "the answer (Yes or No) is",
     "among A through E, the answer is",
 )
-"""The usual markers; where the caller names none, their variants ("the final answer would be") are read too."""
+"""The usual markers; where the caller names none, their variants ("the final answer would be") are
+read too."""
 
 # An arrow as the last one of its line: "a --> b" in the middle of a derivation is none.
 _ARROW = re.compile(r"(?<!-)-->(?=[^\n]{0,80}(?:\n|$))")
@@ -56,7 +59,8 @@ _GOALS = frozenset(
     "get gets getting find finding derive deriving reach reaching at check checking double-check verify calculate calculating "  # noqa: SIM905
     "confirm for out explain justify".split()
 )
-"""Words before "answer" that make it the goal of what follows ("Here is how to get the answer: ...")."""
+"""Words before "answer" that make it the goal of what follows ("Here is how to get the answer:
+...")."""
 _ARTICLES = frozenset(
     ("the", "our", "this", "that", "your", "my", "an", "to", "same", "final", "correct")
 )
@@ -144,7 +148,8 @@ def _marker_ends(text: str, markers: Sequence[str]) -> list[int]:
 
 
 def _is_goal(before: str) -> bool:
-    """Return whether the words before "answer" (lower case) end in a verb of seeking, articles aside."""
+    """Return whether the words before "answer" (lower case) end in a verb of seeking, articles
+    aside."""
     words = before.split()
     while words and words[-1] in _ARTICLES:
         words.pop()
@@ -152,7 +157,8 @@ def _is_goal(before: str) -> bool:
 
 
 def reply(text: str, markers: Sequence[str] = ()) -> str:
-    """Return the part of a model's text that speaks for it: behind its thinking, before a question it invented itself."""
+    """Return the part of a model's text that speaks for it: behind its thinking, before a question
+    it invented itself."""
     text = split_thinking(text)[1]
     # Thinking may also end behind other text; a cut to the last end is what all models mean.
     text = text[text.rfind("</think>") + len("</think>") :] if "</think>" in text else text
@@ -165,7 +171,8 @@ def reply(text: str, markers: Sequence[str] = ()) -> str:
 
 
 def conclusion(text: str, markers: Sequence[str] = ()) -> str | None:
-    """Return what follows the last marker with text behind it; None without a marker, "" where all of them are bare."""
+    """Return what follows the last marker with text behind it; None without a marker, "" where all
+    of them are bare."""
     ends = _marker_ends(text, markers)
     for end in reversed(ends):
         found = _SOMETHING.search(text, end)
@@ -182,9 +189,11 @@ def concluded(
     last: Callable[[str], str | None],
     boxed: Callable[[str], str | None] | None = None,
 ) -> str | None:
-    """Return the answer of a text by the one precedence: its conclusion, its last box, its last candidate.
+    """Return the answer of a text by the one precedence: its conclusion, its last box, its last
+    candidate.
 
-    `first` reads a conclusion, `boxed` a box (default: `first`), and `last` the end of a text that has neither.
+    `first` reads a conclusion, `boxed` a box (default: `first`), and `last` the end of a text that
+    has neither.
     """
     text = reply(text, markers)
     tail = conclusion(text, markers)
@@ -197,7 +206,8 @@ def concluded(
 
 
 def last_box(text: str) -> str | None:
-    r"""Return the content of the last `\boxed{...}` or `\fbox{...}` that is not empty, braces matched, or None.
+    r"""Return the content of the last `\boxed{...}` or `\fbox{...}` that is not empty, braces
+    matched, or None.
 
     An unclosed box is skipped.
     """
@@ -215,12 +225,14 @@ def last_box(text: str) -> str | None:
 
 
 def negated(text: str, start: int) -> bool:
-    """Return whether the candidate that begins at `start` is denied by the words before it ("not B", "rather than 12")."""
+    """Return whether the candidate that begins at `start` is denied by the words before it ("not
+    B", "rather than 12")."""
     return _NEGATION.search(text[max(0, start - 48) : start]) is not None
 
 
 def sentence(text: str) -> str:
-    """Return the first sentence of a text that is more than white space; line ends close a sentence."""
+    """Return the first sentence of a text that is more than white space; line ends close a
+    sentence."""
     text = text.lstrip(" \t\r\n.:;,*")
     end = _SENTENCE_END.search(text)
     return text[: end.start()] if end else text
@@ -259,5 +271,6 @@ _DIGITS = _digit_table()
 
 
 def ascii_digits(text: str) -> str:
-    """Return the text with every script's decimal digits, signs and separators, and wide letters, in ASCII ("٣٫٥", "３．５": "3.5")."""
+    """Return the text with every script's decimal digits, signs and separators, and wide letters,
+    in ASCII ("٣٫٥", "３．５": "3.5")."""
     return text if text.isascii() else text.translate(_DIGITS)

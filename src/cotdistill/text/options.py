@@ -50,7 +50,8 @@ def letter_of(
     *,
     index: Literal[0, 1, "text"] | None = None,
 ) -> str:
-    """Return the letter of a gold answer given as a letter, "(B)", a label, an option's text or its number.
+    """Return the letter of a gold answer given as a letter, "(B)", a label, an option's text or its
+    number.
 
     Args:
         index: what a number among the options counts from; "text": it is an option's text.

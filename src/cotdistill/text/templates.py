@@ -1,4 +1,5 @@
-"""Normal forms of a question's text: what two copies, or two questions of one template, have in common."""
+"""Normal forms of a question's text: what two copies, or two questions of one template, have in
+common."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ WORD = re.compile(r"\w+")
 
 
 def normalised(text: str) -> str:
-    """The text in lower case with single spaces and nothing but words: what two copies have in common."""
+    """The text in lower case with single spaces and nothing but words: what two copies have in
+    common."""
     return " ".join(WORD.findall(text.lower()))
 
 

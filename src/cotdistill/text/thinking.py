@@ -1,12 +1,13 @@
 """Split what a model wrote into its thinking and its reply, and drop the marks of a turn's end.
 
-One reader for endpoints, recordings and answers, so that a text means the same wherever it comes from:
+One reader for endpoints, recordings and answers, so that a text means the same wherever it comes
+from:
 
     >>> split_thinking("<think>4 + 3 is 7.</think>The answer is 7.<|im_end|>")
     ('4 + 3 is 7.', 'The answer is 7.')
 
-Some chat templates open the block in the prompt, so that a text has its end only. A block that never ends was cut off:
-the thinking is all there is, and the reply is empty.
+Some chat templates open the block in the prompt, so that a text has its end only. A block that
+never ends was cut off: the thinking is all there is, and the reply is empty.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def _split(text: str, begin: str, end: str) -> tuple[str, str]:
         if not closed:
             return bare.removeprefix(begin).strip(), ""
     elif not closed or begin in before:
-        # Text stands before the block: that is part of the reply, and so is a tag that only is spoken of.
+        # Text stands before the block: that is part of the reply, and so is a tag that only is
+        # spoken of.
         return "", text
     thoughts, reply = [bare.removeprefix(begin).strip()], after.lstrip("\n")
     while begin in reply and end in reply:
