@@ -266,8 +266,8 @@ def score_grid(cells: Sequence[ScoredCell], baseline: str = "answer_only") -> Sc
         where = f"{cell.task} {cell.split}: {cell.method}"
         if set(own) != set(ids.setdefault((cell.task, cell.split), own)):
             raise ValueError(
-                f"{where} (seed {cell.seed}) has answers to {len(own)} questions that are not those "
-                "of the other rows; every row is scored on the same questions"
+                f"{where} (seed {cell.seed}) has answers to {len(own)} questions that are not "
+                "those of the other rows; every row is scored on the same questions"
             )
         group = grouped.setdefault(cell.row, [])
         if any(other.seed == cell.seed for other in group):
@@ -358,14 +358,9 @@ def _baseline(key: _Key, method: str, rows: Iterable[_Key]) -> _Key | None:
 
 
 _OPERATIONS = {
-    "+": "addition",
-    "-": "subtraction",
-    "*": "multiplication",
-    "×": "multiplication",
-    "x": "multiplication",
-    "/": "division",
-    "÷": "division",
-}
+    "+": "addition", "-": "subtraction", "*": "multiplication", "×": "multiplication",
+    "x": "multiplication", "/": "division", "÷": "division",
+}  # fmt: skip
 # A sign between two numbers or brackets, so that neither a hyphen nor the letter x counts.
 _OPERATION = re.compile(r"(?<=[\d)\s])\s*([-+*×x/÷])\s*(?=[\d($])")
 _SENTENCE = re.compile(r"[.!?](?:\s|$)")  # no decimal point

@@ -178,10 +178,6 @@ def accuracy_by(
     for key in numbers_first:
         part = matrix[:, [index for index, group in enumerate(groups) if group == key]]
         low, high = accuracy_interval(part)
-        table[key] = {
-            "n": part.shape[1],
-            "accuracy": float(part.mean()),
-            "low": low,
-            "high": high,
-        }
+        n = part.shape[1]
+        table[key] = {"n": n, "accuracy": float(part.mean()), "low": low, "high": high}
     return table
