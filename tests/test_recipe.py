@@ -17,7 +17,8 @@ def test_bare_names_are_a_recipe() -> None:
     recipe = parse_recipe(SMALL)
     assert recipe.teacher.name == "lab"
     assert [entry.label for entry in recipe.methods] == ["answer_only", "fine_tune_cot"]
-    assert [filter.name for filter in recipe.methods[0].filters] == ["answer_match", "duplicates"]
+    names = [filter.name for filter in recipe.methods[0].filters]
+    assert names == ["answer_match", "truncated", "duplicates"]
     assert recipe.folder == Path("runs/small")
 
 

@@ -28,7 +28,6 @@ from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.model.batcher import BatchedModel
 from cotdistill.model.client import ModelClient
-from cotdistill.prompting.parts import question_block
 from cotdistill.records import Answer, Question, Request
 from cotdistill.strategies.calculator import Calculator
 from cotdistill.strategies.greedy import Greedy
@@ -152,7 +151,7 @@ def loop_rates(engine: Engine, questions: Sequence[Question], turn: int) -> list
     assert isinstance(engine, ModelEngine)
     rates = []
     for first in range(0, len(questions), 32):
-        batch = [(Request(question_block(one)), 0) for one in questions[first : first + 32]]
+        batch = [(Request(one.block), 0) for one in questions[first : first + 32]]
         rate = {}
         for name, strategy in swapped(
             [("without", Greedy()), ("with", Calculator())], turn + first // 32

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 
 from cotdistill.lab.generated import DRAWS
 from cotdistill.lab.problem import NAMES, STYLES, Problem, compared, draw_item, templates
-from cotdistill.prompting.parts import answer_text, options_line, question_block
-from cotdistill.records import Question
+from cotdistill.records import Question, options_line
 
 __all__ = [
     "FORMS",
@@ -60,11 +59,11 @@ class Worked:
 
     @property
     def block(self) -> str:
-        return question_block(self.question)
+        return self.question.block
 
     @property
     def answer(self) -> str:
-        return answer_text(self.question)
+        return self.question.gold
 
     @property
     def steps(self) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ _DEFAULTS: dict[str, Any] = {
     "teacher": "lab",
     "students": ["lab"],
     "methods": None,
-    "filters": ["answer_match", "duplicates"],
+    "filters": ["answer_match", "truncated", "duplicates"],
     "train": {},
     "strategies": ["greedy"],
     "engine": "transformers",

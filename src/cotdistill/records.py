@@ -14,9 +14,10 @@ questions with an `Answer`; comparing it with the gold answer gives a `Verdict`.
 from __future__ import annotations
 
 import dataclasses
+import string
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Self, TypeAlias
@@ -36,6 +37,7 @@ __all__ = [
     "Request",
     "Step",
     "Verdict",
+    "options_line",
     "prompt_from_json",
     "prompt_to_json",
 ]
@@ -144,6 +146,35 @@ class Question(Record):
     rationale: str = ""
     steps: tuple[Step, ...] = ()
     meta: dict[str, Any] = field(default_factory=dict, hash=False, compare=True)
+
+    @property
+    def block(self) -> str:
+        """The question as prompts show it: its text, then its context and options, a line each."""
+        context = f"\nContext: {self.context}" if self.context else ""
+        options = f"\n{options_line(self.options)}" if self.options else ""
+        return f"{self.text}{context}{options}"
+
+    @property
+    def gold(self) -> str:
+        """The gold answer as prompts write it: an option's letter in parentheses, else as it is.
+
+        Raises:
+            ValueError: the question has no gold answer.
+        """
+        if self.answer is None:
+            raise ValueError(f"question {self.id} has no gold answer")
+        return f"({self.answer})" if self.options else self.answer
+
+    @property
+    def same_text(self) -> str:
+        """What two questions share that read the same: text and context in lower case."""
+        return " ".join(f"{self.text}\n{self.context}".casefold().split())
+
+
+def options_line(options: Sequence[str]) -> str:
+    """Return the options on one line: "Options: (A) red (B) blue"."""
+    lettered = zip(string.ascii_uppercase[: len(options)], options, strict=True)
+    return " ".join(["Options:", *(f"({letter}) {option}" for letter, option in lettered)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import pytest
 from cotdistill.answers.number import Number
 from cotdistill.errors import PluginError, QuestionFailed
 from cotdistill.methods.fine_tune_cot import FineTuneCot
+from cotdistill.methods.zero_shot_cot import ZeroShotCot
 from cotdistill.model.client import ModelClient
 from cotdistill.plugins import build
 from cotdistill.records import Example, Question, Rationale, Request
@@ -82,22 +83,19 @@ def test_a_second_call_that_fails_costs_the_other_rationales_nothing(apples: Que
         ((" 3 + 8 = 11.",), 6),
     ],
 )
-def test_adaptive_sampling_stops_when_enough_distinct_rationales_hold(
+def test_drawing_stops_at_enough_distinct_rationales_that_reach_gold(
     apples: Question, samples: tuple[str, ...], drawn: int
 ) -> None:
-    method = build(
-        "methods", {"name": "fine_tune_cot", "samples": {"distinct": 2, "at_most": 6}}, FineTuneCot
-    )
-    assert len(annotate(method, apples, Recorder(*samples))) == drawn
+    teacher = Recorder(*samples)
+    rationales = annotate(FineTuneCot(samples=6, distinct=2), apples, teacher)
+    assert [rationale.sample_index for rationale in rationales] == list(range(drawn))
+    first_calls = [request for request, _ in teacher.requests if request.prompt == PROMPT]
+    assert {request.temperature for request in first_calls} == {0.7}
 
 
-def test_adaptive_settings_must_make_sense() -> None:
-    with pytest.raises(PluginError, match="at_most"):
-        build(
-            "methods",
-            {"name": "fine_tune_cot", "samples": {"distinct": 4, "at_most": 2}},
-            FineTuneCot,
-        )
+def test_distinct_settings_must_make_sense() -> None:
+    with pytest.raises(PluginError, match=r"distinct \(4\) is above samples \(2\)"):
+        build("methods", {"name": "fine_tune_cot", "samples": 2, "distinct": 4}, FineTuneCot)
 
 
 def test_without_a_second_call_the_answer_is_read_from_the_reply(apples: Question) -> None:
@@ -125,3 +123,12 @@ def test_the_student_answer_is_read_after_the_marker(apples: Question) -> None:
     ask = ModelClient({"student": Scripted(replies=" 3 + 8 = 11. --> 11").open()})
     answer = asyncio.run(FineTuneCot().solve(apples, ask, Number()))
     assert (answer.answer, answer.text) == ("11", " 3 + 8 = 11. --> 11")
+
+
+def test_its_calls_are_those_of_zero_shot_cot(apples: Question) -> None:
+    """So that a run that has both asks once."""
+    teacher, baseline = Recorder(" 3 + 8 = 11."), Recorder(" 3 + 8 = 11.")
+    annotate(FineTuneCot(), apples, teacher)
+    ask = ModelClient({"teacher": Scripted(replies=baseline).open()})
+    asyncio.run(ZeroShotCot().solve(apples, ask, Number()))
+    assert teacher.requests == baseline.requests

@@ -43,7 +43,7 @@ def test_what_a_rationale_concludes(
     assert "The answer is" not in rationale.text
 
 
-@pytest.mark.parametrize(("finish", "extra"), [("length", {"cut": True}), ("stop", {})])
+@pytest.mark.parametrize(("finish", "extra"), [("length", {"truncated": True}), ("stop", {})])
 def test_a_reply_that_the_length_limit_cut_off_says_so(
     quiz: Question, finish: str, extra: dict[str, bool]
 ) -> None:
@@ -123,19 +123,10 @@ def moves(question: Question, prompt: str) -> dict[str, str]:
     "text",
     [
         "So ({B}), not ({A}).",
-        "So [{B}].",
-        "Option {B} flies, choice {C} swims.",
-        "Options {A} and {C} are wrong, choices {A}, {B}, and {C} too.",
-        "Therefore, the answer is {B}",
-        "The correct answer is: **{B}**.",
-        "The answer is not {A} since it falls.",
-        "Answer: {B}",
-        "{A}. A stone falls.\n{B}) A bird flies.\n  - {C}: A fish swims.",
-        "Let us see.  {A}: it falls. {B}: it flies.",
-        "A bird flies. It is 20 °C, and DNA differs. So ({B}).",
+        "It is not ({A}), nor ({C}): ({B}) has wings, and DNA differs.",
     ],
 )
-def test_letters_follow_the_options_in_any_usual_writing(quiz: Question, text: str) -> None:
+def test_letters_in_brackets_follow_the_options(quiz: Question, text: str) -> None:
     copies = in_other_orders(quiz, text.format(A="A", B="B", C="C"))
     assert len(copies) == 5
     assert [copy for _, copy in copies] == [
@@ -147,12 +138,13 @@ def test_letters_follow_the_options_in_any_usual_writing(quiz: Question, text: s
     "text",
     [
         "B flies.",
+        "A bird flies, so (B).",
+        "Options A and (B).",
+        "So [B].",
         "So it is B.",
         "Fish need vitamin C.",
         "It is hepatitis-B: a virus.",
         "It is A because stones fall.",
-        "So (b) it is.",
-        "Take option b.",
         "B's wings.",
         "Is A out?",
     ],
@@ -161,10 +153,9 @@ def test_a_letter_that_cannot_be_mapped_leaves_the_copies_out(quiz: Question, te
     assert in_other_orders(quiz, text) == []
 
 
-def test_letters_in_the_words_of_an_option_stay() -> None:
-    question = Question("q", "What do oranges have?", "A", options=("vitamin C", "iron", "A salt"))
-    copies = in_other_orders(question, "Oranges have Vitamin C, so (A).", 2)
-    assert [copy.partition(", ")[0] for _, copy in copies] == ["Oranges have Vitamin C"] * 2
+def test_a_question_without_options_has_one_order(apples: Question) -> None:
+    method = SciCot(shuffles=3, stages="rationale_answer")
+    assert len(list(method.examples(apples, Rationale("q1", "3 + 8 = 11.", "11")))) == 1
 
 
 @pytest.mark.parametrize(("shuffles", "copies"), [(0, 0), (3, 3), (5, 5), (9, 5)])

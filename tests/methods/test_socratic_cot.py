@@ -6,8 +6,9 @@ import pytest
 from cotdistill.answers.number import Number
 from cotdistill.answers.yes_no import YesNo
 from cotdistill.errors import DataError
-from cotdistill.methods.socratic_cot import SocraticCot, read_steps
+from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.model.client import ModelClient
+from cotdistill.prompting import read_steps
 from cotdistill.records import Question, Rationale, Step
 from cotdistill.teachers.scripted import Scripted
 
@@ -91,18 +92,6 @@ def test_each_turn_is_an_example_of_its_role(apples: Question) -> None:
     ]
 
 
-def test_the_unified_student_writes_both(apples: Question) -> None:
-    method = SocraticCot(variant="unified")
-    assert method.rounds == (("student",),)
-    (example,) = method.examples(apples, rationale_of(apples))
-    target = (
-        "How many at first? ** Ana has 3 apples. | How many then? ** 3 + 8 = 11 apples. | #### 11"
-    )
-    assert (example.role, example.prompt, example.target) == ("student", apples.text, target)
-    ask = ModelClient({"student": Scripted(replies=f" {target}").open()})
-    assert asyncio.run(method.solve(apples, ask, Number())).answer == "11"
-
-
 SOLVER = Scripted(
     replies={
         "How many then? **": " 3 + 8 = 11. --> 11",
@@ -145,11 +134,6 @@ def test_a_last_turn_that_is_cut_does_not_hand_on_an_earlier_result(apples: Ques
     )
     ask = ModelClient({"decomposer": DECOMPOSER.open(), "solver": solver.open()})
     assert asyncio.run(SocraticCot().solve(apples, ask, Number())).answer == "11"
-
-
-def test_one_model_that_writes_all_is_asked_no_gold_sub_questions() -> None:
-    with pytest.raises(ValueError, match="needs `variant: iterative`"):
-        SocraticCot(variant="unified", sub_questions="gold")
 
 
 def test_there_is_a_limit_of_steps(apples: Question) -> None:

@@ -3,7 +3,6 @@ import asyncio
 from cotdistill.answers.number import Number
 from cotdistill.methods.step_by_step import StepByStep
 from cotdistill.model.client import ModelClient
-from cotdistill.prompting.parts import cot_exemplar, cot_query
 from cotdistill.records import Question, Rationale
 from cotdistill.teachers.scripted import Scripted
 
@@ -50,7 +49,10 @@ def test_rationales_come_from_few_shot_prompts(apples: Question, pens: Question)
 
 def test_a_question_is_not_shown_its_own_rationale(apples: Question, pens: Question) -> None:
     method = StepByStep(shots=2).with_exemplars([apples, pens])
-    prompt = f"{cot_exemplar(pens)}\n\n{cot_query(apples)}"
+    prompt = (
+        "Q: Bo has 2 pens and loses 1. How many?\nA: Bo has 2 pens. 2 - 1 = 1. The answer is 1.\n\n"
+        "Q: Ana has 3 apples and buys 8 more. How many?\nA:"
+    )
     ask = ModelClient(
         {
             "teacher": Scripted(

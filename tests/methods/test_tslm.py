@@ -5,7 +5,6 @@ import pytest
 from cotdistill.answers.number import Number
 from cotdistill.methods.tslm import Tslm
 from cotdistill.model.client import ModelClient
-from cotdistill.prompting.parts import exemplar_prompt, hint_exemplar, hint_query
 from cotdistill.records import Example, Question
 from cotdistill.teachers.scripted import Scripted
 
@@ -41,9 +40,11 @@ def test_an_exemplar_is_left_out_of_its_own_prompt_alone(
     apples: Question, pens: Question, quiz: Question
 ) -> None:
     method = Tslm(shots=2).with_exemplars([apples, pens])
-    both = [hint_exemplar(apples), hint_exemplar(pens)]
-    assert method.teacher_prompt(apples) == exemplar_prompt(both[1:], hint_query(apples))
-    assert method.teacher_prompt(quiz) == exemplar_prompt(both, hint_query(quiz))
+    first, second = (f"Q: {one.block}\nAnswer: {one.gold}\nA:" for one in (apples, pens))
+    shown = f"{second} Bo has 2 pens. 2 - 1 = 1. The answer is 1.\n\n"
+    assert method.teacher_prompt(apples) == shown + first
+    both = f"{first} {apples.rationale} The answer is 11.\n\n{shown}"
+    assert method.teacher_prompt(quiz) == f"{both}Q: {quiz.block}\nAnswer: (B)\nA:"
 
 
 def test_a_rationale_that_ends_elsewhere_says_so(apples: Question) -> None:

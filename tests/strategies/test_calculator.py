@@ -1,5 +1,4 @@
 import asyncio
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.model.batcher import BatchedModel
 from cotdistill.model.client import ModelClient
-from cotdistill.prompting.transcript import Transcript
+from cotdistill.prompting import Transcript
 from cotdistill.records import Answer, Completion, Example, Question, Request
 from cotdistill.strategies.calculator import Calculator, CompletesEquations
 from cotdistill.students.transformers import TransformersStudent
@@ -62,30 +61,13 @@ def test_it_ends_within_the_length_limit(run: Run) -> None:
     assert answer.completion_tokens < 2 * 256
 
 
-def test_post_hoc_carries_results_on_but_not_into_numbers_of_the_question(
-    run: Run, apples: Question
-) -> None:
-    answer = run(Calculator(mode="post_hoc"), student=WRONG)
-    assert answer.text == " She buys 8, so 3 + 8 = 11. She eats 4, so 11 - 4 = 7. --> 7"
-    twelve = dataclasses.replace(
-        apples, text="Ana has 3 apples, buys 8 and sees 12 pears. How many apples?"
-    )
-    answer = run(
-        Calculator(mode="post_hoc"),
-        question=twelve,
-        student=" 3 + 8 = 12. There are 12 pears. --> 12",
-    )
-    assert answer.text == " 3 + 8 = 11. There are 12 pears. --> 12"
-
-
-def test_later_turns_build_on_corrected_ones(run: Run) -> None:
+def test_later_turns_build_on_right_results(run: Run) -> None:
     decomposer = {"3 + 8 = 11. |": " done", "Ana": " How many then?"}
-    answer = run(
-        Calculator(mode="post_hoc"),
-        SocraticCot(),
-        decomposer=decomposer,
-        solver=" 3 + 8 = 12. --> 12",
-    )
+
+    def solver(request: Request, index: int) -> str:
+        return f"{request.prefill}. --> 11" if request.prefill else " 3 + 8 = 12. --> 12"
+
+    answer = run(Calculator(mode="resume"), SocraticCot(), decomposer=decomposer, solver=solver)
     assert answer.answer == "11"
     assert "3 + 8 = 11." in answer.trace[-1]["prompt"]
 
@@ -108,7 +90,7 @@ def test_the_rule_completes_what_was_opened(text: str, forced: str | None) -> No
 
 def test_engines_get_the_rule_only_for_decoding() -> None:
     assert len(Calculator().rules) == 1
-    assert Calculator(mode="post_hoc").rules == ()
+    assert Calculator(mode="resume").rules == ()
 
 
 @pytest.mark.parametrize("family", ["qwen2", "t5"])
@@ -134,17 +116,18 @@ def test_a_real_student_calculates_while_it_writes(run: Run, tmp_path: Path, fam
                     return completions
 
                 async def solve(question: Question, ask: Ask) -> Answer:
-                    transcript = Transcript(question, ask)
+                    transcript = Transcript(question, ask, Number())
                     reply = await transcript.ask("Ana", role="student", max_tokens=32)
-                    return transcript.answer(Number(), reply.text, markers=("-->",))
+                    return transcript.answer(reply.text, "-->")
 
                 return await strategy.run(solve, Question("q", "Ana", "11"), ask, Number())
 
         return asyncio.run(answer()).text, written
 
-    wrong, _ = solve_with(Calculator(mode="post_hoc"))
+    resumed, guessed = solve_with(Calculator(mode="resume"))
     decoded, written = solve_with(Calculator())
-    assert "3 + 8 = 11" in wrong
+    assert "3 + 8 = 99" in guessed[0]
+    assert "3 + 8 = 11" in resumed
     assert "3 + 8 = 11" in decoded
     assert all(equation.holds for equation in find_equations(decoded))
     assert "3 + 8 = 11" in written[0]  # and not only after the model was asked again

@@ -7,7 +7,7 @@ from cotdistill import plugins
 from cotdistill.contracts import Strategy
 from cotdistill.errors import PluginError
 from cotdistill.methods.socratic_cot import SocraticCot
-from cotdistill.records import Answer, Request
+from cotdistill.records import Answer, Question, Request
 from cotdistill.strategies.combined import Combined
 
 Run = Callable[..., Answer]
@@ -17,14 +17,17 @@ def combined(*of: Any) -> Combined:
     return Combined.model_validate({"of": list(of)})
 
 
+def calculates(request: Request, index: int) -> str:
+    """A student that guesses sums and goes on from a right one."""
+    if request.prefill:
+        return f"{request.prefill}. --> {request.prefill.split()[-1]}"
+    return (" 3 + 8 = 12. --> 12", " 3 + 8 = 11. --> 11", " --> 5")[index]
+
+
 @pytest.mark.parametrize("order", [("calculator", "vote"), ("vote", "calculator")])
 def test_every_vote_is_calculated(run: Run, order: tuple[str, str]) -> None:
-    entries = {
-        "calculator": {"name": "calculator", "mode": "post_hoc"},
-        "vote": {"name": "self_consistency", "n": 3},
-    }
-    student = (" 3 + 8 = 12. --> 12", " 3 + 8 = 11. --> 11", " --> 5")
-    answer = run(combined(*(entries[name] for name in order)), student=student)
+    entries = {"calculator": "calculator", "vote": {"name": "self_consistency", "n": 3}}
+    answer = run(combined(*(entries[name] for name in order)), student=calculates)
     assert (answer.answer, answer.votes) == ("11", ("11", "11", "5"))
 
 
@@ -50,27 +53,27 @@ def test_a_guided_student_calculates(run: Run) -> None:
             return f"{request.prefill}. --> 7"
         return f"{request.prefill}She has 11 - 4 = 9. --> 9"
 
-    answer = run(combined("calculator", {"name": "first_step", "step": 2}), student=student)
+    answer = run(combined("calculator", "first_step"), student=student)
     assert answer.answer == "7"
     assert answer.text.strip().startswith("Ana has 3 apples.")
     assert answer.guide_tokens > 0
 
 
-def test_the_text_of_a_guide_is_not_corrected(run: Run) -> None:
-    guide = {"name": "first_step", "control": "wrong", "unit": "equation"}
-    answer = run(
-        combined({"name": "calculator", "mode": "post_hoc"}, guide),
-        student=lambda request, index: f"{request.prefill}She has 12 - 4 = 9. --> 9",
-    )
-    assert answer.text == "3 + 8 = 12. She has 12 - 4 = 8. --> 8"
+def test_the_text_of_a_guide_is_not_calculated(run: Run) -> None:
+    guide = {"name": "first_step", "control": "wrong"}
+    question = Question("q", "Ana has 3 apples, buys 8.", "11", rationale="She has 3 + 8 = 11.")
+
+    def student(request: Request, index: int) -> str:
+        return f"{request.prefill}She eats 12 - 4 = 8. --> 8"
+
+    answer = run(combined("calculator", guide), question=question, student=student)
+    assert answer.text == "She has 3 + 8 = 12. She eats 12 - 4 = 8. --> 8"
 
 
 def test_turns_vote(run: Run) -> None:
     decomposer = {"3 + 8 = 11. |": " done", "Ana": " How many then?"}
-    strategy = combined(
-        {"name": "calculator", "mode": "post_hoc"}, {"name": "self_consistency", "n": 2}
-    )
-    answer = run(strategy, SocraticCot(), decomposer=decomposer, solver=" 3 + 8 = 12. --> 12")
+    strategy = combined("calculator", {"name": "self_consistency", "n": 2})
+    answer = run(strategy, SocraticCot(), decomposer=decomposer, solver=calculates)
     assert answer.votes == ("11", "11")
 
 

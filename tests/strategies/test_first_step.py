@@ -1,3 +1,4 @@
+import asyncio
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -5,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from cotdistill.errors import DataError, PluginError
+from cotdistill.answers.number import Number
+from cotdistill.contracts import Ask
+from cotdistill.errors import DataError
 from cotdistill.methods.few_shot_cot import FewShotCot
+from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.methods.socratic_cot import SocraticCot
-from cotdistill.plugins import build
-from cotdistill.records import Answer, Question, Request, Step
-from cotdistill.strategies._guidance import gold_steps, wrong_step
-from cotdistill.strategies.first_step import FirstStep
+from cotdistill.records import Answer, Completion, Question, Request, Step
+from cotdistill.strategies.first_step import FirstStep, gold_steps, wrong_step
 from cotdistill.tasks.gsm8k import GSM8K
 
 Run = Callable[..., Answer]
@@ -36,23 +38,14 @@ class Student:
     ("settings", "prefill"),
     [
         ({}, "Ana has 3 apples. "),
-        ({"step": 2}, "Ana has 3 apples. She buys 8, so 3 + 8 = 11. "),
-        ({"step": 9}, "Ana has 3 apples. She buys 8, so 3 + 8 = 11. She eats 4, so 11 - 4 = 7. "),
-        (
-            {"when": "every"},
-            "Ana has 3 apples. She buys 8, so 3 + 8 = 11. She eats 4, so 11 - 4 = 7. ",
-        ),
-        ({"step": 1, "mode": "only"}, "Ana has 3 apples. "),
-        ({"step": 2, "mode": "only"}, "Own one. She buys 8, so 3 + 8 = 11. "),
-        ({"step": 3, "mode": "only"}, "Own one. Own two. She eats 4, so 11 - 4 = 7. "),
-        ({"step": 4, "mode": "only"}, ""),
-        ({"unit": "equation"}, "3 + 8 = 11. "),
-        (
-            {"unit": "socratic", "step": 2},
-            "How many at first? ** Ana has 3 apples. | How many then? ** She buys 8, so 3 + 8 = 11. | ",
-        ),
-        ({"control": "wrong", "unit": "equation"}, "3 + 8 = 12. "),
+        ({"step": 2}, "Own one. She buys 8, so 3 + 8 = 11. "),
+        ({"step": 3}, "Own one. Own two. She eats 4, so 11 - 4 = 7. "),
+        ({"step": 4}, ""),
+        ({"step": 2, "control": "wrong"}, "Own one. She buys 8, so 3 + 8 = 12. "),
+        ({"control": "wrong"}, "Ana has 4 apples. "),
         ({"when": "uncertain"}, "Ana has 3 apples. "),
+        ({"role": "student"}, "Ana has 3 apples. "),
+        ({"role": "solver"}, ""),
     ],
 )
 def test_what_the_student_goes_on_from(run: Run, settings: dict[str, Any], prefill: str) -> None:
@@ -63,30 +56,53 @@ def test_what_the_student_goes_on_from(run: Run, settings: dict[str, Any], prefi
 
 
 def test_guide_tokens_and_leaks_are_noted(run: Run) -> None:
-    answer = run(FirstStep(step=3), student=Student())
-    assert answer.guide_tokens == 4 + 9 + 9
-    assert [entry["leaks"] for entry in answer.trace if entry["role"] == "guide"] == [
-        False,
-        False,
-        True,
-    ]
+    first, last = run(FirstStep(), student=Student()), run(FirstStep(step=3), student=Student())
+    assert (first.guide_tokens, last.guide_tokens) == (4, 9)
+    assert (first.trace[0]["role"], first.trace[0]["text"]) == ("guide", "Ana has 3 apples.")
+    assert (first.trace[0]["leaks"], last.trace[0]["leaks"]) == (False, True)
+    assert [entry["role"] for entry in last.trace] == ["guide", "student"]
+
+
+@pytest.mark.parametrize(("logprob", "guided"), [(-0.01, False), (-0.5, True), (None, True)])
+def test_a_student_sure_of_its_first_step_is_left_alone(
+    apples: Question, logprob: float | None, guided: bool
+) -> None:
+    asked = list[dict[str, Any]]()
+
+    async def ask(prompt: Any, **settings: Any) -> list[Completion]:
+        asked.append(settings)
+        text = f"{settings.get('prefill', '')}It is 9. --> 9"
+        return [Completion(text, completion_tokens=5, logprob=logprob)]
+
+    async def solve(question: Question, ask: Ask) -> Answer:
+        return await FineTuneCot().solve(question, ask, Number())
+
+    strategy = FirstStep(when="uncertain", confidence=0.8)
+    answer = asyncio.run(strategy.run(solve, apples, ask, Number()))
+    assert asked[0]["stop"] == (". ", " | ", "\n", " -->")
+    assert asked[1].get("prefill") == ("Ana has 3 apples. " if guided else "")
+    assert (answer.guide_tokens, answer.completion_tokens) == (4 if guided else 0, 10)
+    assert answer.trace[0].get("why", "") == (
+        "" if guided else "the student is sure of its first step"
+    )
 
 
 def test_the_student_tokens_spent_on_its_own_first_steps_count(run: Run) -> None:
     alone = run(FirstStep(), student=Student())
-    behind_own = run(FirstStep(step=2, mode="only"), student=Student())
+    behind_own = run(FirstStep(step=2), student=Student())
     assert behind_own.completion_tokens > alone.completion_tokens
 
 
 def test_a_model_can_guide(run: Run) -> None:
     teacher = {
-        "Steps so far: none": " Ana has 3 of them. And more.",
-        "Steps so far: Ana": " The answer is 7.",
+        "Steps so far: none\nNext step:": " Ana has 3 of them. And more.",
+        "Steps so far: Own one.\nNext step:": " Then 3 + 8 = 11.",
     }
     student = Student()
-    answer = run(FirstStep(source="teacher", step=2), student=student, teacher=teacher)
-    assert student.begins == ["Ana has 3 of them. "]
-    assert answer.guide_tokens == 7 + 4
+    first = run(FirstStep(source="teacher"), student=student, teacher=teacher)
+    second = run(FirstStep(source="teacher", step=2), student=student, teacher=teacher)
+    assert student.begins == ["Ana has 3 of them. ", "", "Own one. Then 3 + 8 = 11. "]
+    assert (first.guide_tokens, second.guide_tokens) == (7, 6)
 
 
 def test_a_prompted_model_is_begun_with_a_space(run: Run) -> None:
@@ -95,17 +111,11 @@ def test_a_prompted_model_is_begun_with_a_space(run: Run) -> None:
     assert base.begins == [" Ana has 3 apples. "]
 
 
-@pytest.mark.parametrize(
-    ("mode", "begun"), [("prefix", [True, True, False]), ("only", [False, True, False])]
-)
-def test_a_role_that_writes_a_step_an_ask_is_begun_turn_by_turn(
-    run: Run, mode: Any, begun: list[bool]
-) -> None:
-    solver, turn = Student(), iter([" One?", " Two?", " Three?", " done"])
-    strategy = FirstStep(step=2, mode=mode, role="solver", turns=True)
+def test_the_solver_of_socratic_cot_can_be_begun(run: Run) -> None:
+    solver, turn = Student(), iter([" One?", " Two?", " done"])
+    strategy = FirstStep(role="solver")
     run(strategy, SocraticCot(), decomposer=lambda request, index: next(turn), solver=solver)
-    assert [bool(begin) for begin in solver.begins] == begun
-    assert solver.begins[1] == "She buys 8, so 3 + 8 = 11. "
+    assert solver.begins == ["Ana has 3 apples. ", ""]
 
 
 def test_gold_must_be_there(run: Run, apples: Question) -> None:
@@ -114,19 +124,10 @@ def test_gold_must_be_there(run: Run, apples: Question) -> None:
         run(FirstStep(), question=bare, student=Student())
 
 
-def test_uncertainty_needs_a_whole_answer() -> None:
-    with pytest.raises(PluginError, match="uncertain"):
-        build("strategies", {"name": "first_step", "when": "uncertain", "turns": True}, FirstStep)
-
-
 @pytest.mark.parametrize(
     ("step", "wrong"),
     [
         ("So 3 + 8 = 11.", "So 3 + 8 = 12."),
-        ("The coin is heads up.", "The coin is tails up."),
-        ("Ana swaps with Bo.", "Bo swaps with Ana."),
-        ("It is a bird.", "It is not a bird."),
-        ("It is not a bird.", "It is a bird."),
         (
             "She pays 5 * 12 = 60 dollars in 12 months.",
             "She pays 5 * 12 = 61 dollars in 12 months.",
@@ -135,25 +136,22 @@ def test_uncertainty_needs_a_whole_answer() -> None:
         ("That is 3 * 3 = $<<3*3=9>>9 for 9 pens.", "That is 3 * 3 = $<<3*3=10>>10 for 9 pens."),
         ("A pen costs 2.99 now.", "A pen costs 3.99 now."),
         ("There are 1,999 pens.", "There are 2,000 pens."),
-        ("Heads becomes tails.", "Tails becomes tails."),
-        ("With runner comes fox.", None),
+        ("The coin is heads up.", ""),
     ],
 )
-def test_steps_are_made_wrong(step: str, wrong: str | None) -> None:
+def test_steps_are_made_wrong(step: str, wrong: str) -> None:
     assert wrong_step(step) == wrong
 
 
 @pytest.mark.parametrize(
     ("settings", "change", "why"),
     [
-        ({"step": 4, "mode": "only"}, {}, "the student's own solution has no step 4"),
-        ({"unit": "socratic"}, {"steps": ()}, "gold has no step 1"),
-        ({"unit": "socratic"}, {"steps": (Step("", "3 + 8 = 11.", "11"),)}, "gold has no step 1"),
-        ({"unit": "equation"}, {"rationale": "She has seven."}, "gold has no step 1"),
+        ({"step": 4}, {}, "the student's own solution has no step 4"),
+        ({"step": 2}, {"steps": (), "rationale": "It is 7."}, "gold has no step 2"),
         (
             {"control": "wrong"},
             {"rationale": "She eats some.", "steps": ()},
-            "step 1 cannot be made wrong",
+            "step 1 has no number to make wrong",
         ),
         ({"role": "solver"}, {}, "the step was not reached"),
         ({"source": "teacher"}, {}, "teacher has no step 1"),
@@ -194,18 +192,13 @@ def test_steps_of_the_data_go_before_sentences(apples: Question) -> None:
     question = dataclasses.replace(
         apples, rationale="Mr. Day has 3 pens So it is 3 + 8 = 11 pens", steps=steps
     )
-    assert gold_steps(question, "sentence") == ["Mr. Day has 3 pens", "So it is 3 + 8 = 11 pens"]
-
-
-def test_an_annotation_is_no_equation_of_its_own(apples: Question) -> None:
-    text = "She has 3 + 8 = <<3+8=11>>11 pens and pays a third, $<<11*3=33>>33."
-    question = dataclasses.replace(apples, rationale=text)
-    assert gold_steps(question, "equation") == ["3 + 8 = 11.", "11*3 = 33."]
+    assert gold_steps(question) == ["Mr. Day has 3 pens", "So it is 3 + 8 = 11 pens"]
 
 
 @pytest.mark.parametrize("annotations", [False, True])
 def test_solutions_of_gsm8k_have_several_steps(shared_data: Path, annotations: bool) -> None:
     questions = list(GSM8K(data_dir=str(shared_data), annotations=annotations).questions("test"))
-    assert all(len(gold_steps(question, "sentence")) > 1 for question in questions)
-    equations = [gold_steps(question, "equation") for question in questions]
-    assert 3 < sum(map(len, equations)) / len(equations) < 3.5
+    assert all(len(gold_steps(question)) > 1 for question in questions)
+    made = [(step, wrong_step(step)) for question in questions for step in gold_steps(question)]
+    assert all(step != wrong for step, wrong in made)
+    assert sum(not wrong for _, wrong in made) / len(made) < 0.03

@@ -19,7 +19,6 @@ from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.model.client import ModelClient
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.plugins import build
-from cotdistill.prompting.parts import question_block
 from cotdistill.records import Completion, Message, Question, Rationale, Request
 from cotdistill.teachers.recorded import Recorded
 from cotdistill.teachers.scripted import Scripted
@@ -88,7 +87,7 @@ def test_two_calls(tmp_path: Path) -> None:
 
 
 def test_options_match_however_they_are_written(tmp_path: Path) -> None:
-    block = question_block(Question("q", "The moon is made of", options=("rain", "warmth")))
+    block = Question("q", "The moon is made of", options=("rain", "warmth")).block
     assert ask(file(tmp_path, OPTIONS), cot(block)) == [" It is hot. The answer is B: warmth."]
 
 

@@ -204,7 +204,7 @@ methods:                        # every method is compared on the same questions
   - {{name: fine_tune_cot, max_tokens: 1024, samples: 8, label: fine_tune_cot D=8}}
   - {{name: zero_shot_cot, max_tokens: 1024, role: teacher, label: teacher}}
 
-filters: [answer_match, duplicates]
+filters: [answer_match, truncated, duplicates]
 seeds: [0, 1, 2]
 
 limit: {{train: 1000, validation: 200, test: 500}}   # from the front of each split; drop the line to use all

@@ -15,7 +15,6 @@ import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cotdistill.prompting.parts import question_block
 from cotdistill.records import Question, Rationale, Record
 from cotdistill.text.templates import normalised, template
 
@@ -93,14 +92,14 @@ def _overlap(test: Sequence[Question], twin: Twin) -> Overlap:
 
 
 def _plain(question: Question) -> str:
-    return normalised(question_block(question))
+    return normalised(question.block)
 
 
 def _same(seen: Sequence[Question], form: Callable[[str], str]) -> Twin:
     first: dict[str, str] = {}
     for question in seen:
-        first.setdefault(form(question_block(question)), question.id)
-    return lambda question: first.get(form(question_block(question)))
+        first.setdefault(form(question.block), question.id)
+    return lambda question: first.get(form(question.block))
 
 
 def _earlier() -> Twin:

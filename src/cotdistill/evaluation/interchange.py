@@ -26,7 +26,7 @@ from cotdistill.data.fields import ALIASES, Reply, optional, question_of, replie
 from cotdistill.data.rows import rows
 from cotdistill.errors import DataError
 from cotdistill.evaluation.grid import Scored
-from cotdistill.prompting.parts import ANSWER_TRIGGER, question_block
+from cotdistill.prompting import ANSWER_TRIGGER
 from cotdistill.records import Answer, Question, Rationale, Verdict
 from cotdistill.text.options import split_options
 from cotdistill.text.templates import normalised
@@ -175,7 +175,7 @@ def inspect_log(
 def _inspect_sample(
     question: Question, answer: Answer, scored: Scored, model: str
 ) -> dict[str, Any]:
-    messages = [{"role": "user", "content": question_block(question)}]
+    messages = [{"role": "user", "content": question.block}]
     for step in answer.trace[:-1]:
         messages.append({"role": "assistant", "content": str(step["text"])})
         messages.append({"role": "user", "content": "(next call)"})

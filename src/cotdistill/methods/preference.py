@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask
-from cotdistill.methods.fine_tune_cot import FineTuneCot, Samples
+from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.records import Example, Question, Rationale
 
 __all__ = ["Preference"]
@@ -31,7 +31,7 @@ __all__ = ["Preference"]
 class Preference(FineTuneCot):
     """Student tuned on right rationales, then to prefer them over wrong ones (DPO)."""
 
-    samples: Samples = Field(default=8, description="rationales asked per question")
+    samples: int = Field(default=8, ge=1, description="rationales asked per question (D)")
     beta: float = Field(
         default=0.1, gt=0, description="how dearly distance from round 0's student is paid"
     )

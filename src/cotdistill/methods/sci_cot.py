@@ -1,12 +1,12 @@
-"""Sci-CoT: Ma et al., "Sci-CoT: Leveraging Large Language Models for Enhanced Knowledge Distillation in Small Models for
-Scientific QA" (arXiv 2308.04679). Two stages: one small model writes the rationale, another one infers the answer from it.
+"""Sci-CoT: Ma et al. (arXiv 2308.04679). One small model writes the rationale, another one infers
+the answer from it.
 
-The teacher explains the gold answer (`hint`). Stage 1, the rationale model: question block → `Solution: {rationale}`. Stage 2,
-the answer model, starts from the initial checkpoint: question block and solution → `The answer is (B).` It trains on the teacher's
-rationales, on those stage 1 writes (`train_rationale: generated`, trained in a second round), or on both, and is tested
-on stage 1's output. Baselines with one model: `stages: rationale_answer` and `answer_rationale`.
+The teacher explains the gold answer (`hint`). Stage 1, the rationale model: question block →
+`Solution: {rationale}`. Stage 2, the answer model, from the initial checkpoint: question block and
+solution → `The answer is (B).` It trains on the teacher's rationales, on those stage 1 writes (in a
+second round), or on both, and is tested on stage 1's output. `stages` has the one-model baselines.
 
-    ARC-Easy: an 80M two-stage student passes few-shot BLOOM-176B (abstract; the formats here are ours)
+    ARC-Easy: an 80M two-stage student passes few-shot BLOOM-176B (abstract; the formats are ours)
 
     Question: Which of these flies?
     Context: Birds have wings.
@@ -17,53 +17,50 @@ on stage 1's output. Baselines with one model: `stages: rationale_answer` and `a
 
 from __future__ import annotations
 
-import hashlib
-import math
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from string import ascii_uppercase
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Method
-from cotdistill.prompting.parts import (
+from cotdistill.prompting import (
     ANSWER_SENTENCE,
-    CONTINUE_HERE,
-    answer_text,
-    option_letters,
-    options_line,
+    NEXT_QUESTION,
+    Transcript,
+    concludes,
+    rationale_of,
+    sampling_temperature,
+    single,
+    without_conclusion,
 )
-from cotdistill.prompting.rationales import sampling_temperature
-from cotdistill.prompting.transcript import Transcript, one, reasoning_of
-from cotdistill.records import Answer, Completion, Example, Question, Rationale
-from cotdistill.text import markers as _reading
+from cotdistill.records import Answer, Completion, Example, Question, Rationale, options_line
 
-__all__ = ["SciCot", "block", "teacher_prompt"]
+__all__ = ["SciCot", "answer_prompt", "block", "teacher_prompt"]
 
-SOLUTION = "Solution:"
-_ALONE = r"(?<![^\W_]) (?<!°) LETTER (?![^\W_])"
-_LIST = rf"""[\s:*"'_]{{1,4}} {_ALONE} (?: (?: \s*,\s* (?:and\s+|or\s+)? | \s+(?:and|or)\s+ ) {_ALONE} )*"""
-_ARTICLE = r"""A \s+ (?! (?:is|was|are|were|has|had|does|do|did|can|cannot|could|will|would|should|must|seems
-    |because|since|as|and|or|but|for|from|to|which) \b ) \w"""
-_MENTIONS = rf"""
-    (?P<option>
-        [(\[{{] \s* LETTER \s* [)\]}}]
-      | \b (?i:options?|choices?) {_LIST}
-      | \b (?i:answers? (?:\s+(?:is|are|was|(?:would|must|should)\s+be))? (?:\s+not)?) (?! :?\s* {_ARTICLE} ) {_LIST}
-      | (?: ^ | \s\s ) [\s*"'-]{{0,9}} LETTER (?= \s?[.):] )
-      | (?: [^\w\s-] \s* | -\s ) LETTER (?= : ) )
-  | (?: ^ | [.!?:)]\s ) [\s*"'(-]{{0,9}} {_ARTICLE}
-  | (?P<unclear> {_ALONE} | (?i: [(\[{{] \s* LETTER \s* [)\]}}] | \b (?:option|choice) \s+ LETTER \b ) )
-"""
-"""Letters in a rationale: an option's, the article that begins a sentence ("A bird"), or unclear ("B flies")."""
-_LETTER = re.compile(_ALONE.replace("LETTER", "[A-Z]"), re.VERBOSE)
+
+def block(question: Question) -> str:
+    """Show the question, as both stages and the teacher see it."""
+    options = f"\n{options_line(question.options)}" if question.options else ""
+    return f"Question: {question.text}\nContext: {question.context or 'N/A'}{options}"
+
+
+def teacher_prompt(question: Question, *, hint: bool = False) -> str:
+    """Ask for a rationale, of the gold answer where `hint` gives it."""
+    answer = f"Answer: {question.gold}\n" if hint else ""
+    return f"{block(question)}\n{answer}Solution:"
+
+
+def answer_prompt(question: Question, rationale: str) -> str:
+    """Show stage 2 the rationale that the answer is inferred from."""
+    return f"{block(question)}\nSolution: {rationale}\nAnswer:"
 
 
 class SciCot(Method):
-    """Two students in a row: one writes the rationale, one infers the answer from it (Ma et al. 2023)."""
+    """Two students in a row: one writes the rationale, one infers the answer (Ma et al. 2023)."""
 
     roles: ClassVar[tuple[str, ...]] = ("rationale", "answer")
 
@@ -75,8 +72,7 @@ class SciCot(Method):
         default="generated", description="whose rationales the answer model learns from"
     )
     test_rationale: Literal["own", "teacher"] = Field(
-        default="own",
-        description="teacher: the teacher's, written without the hint, as an upper bound",
+        default="own", description="teacher: the teacher's, without the hint, as an upper bound"
     )
     shuffles: int = Field(
         default=0, ge=0, description="extra training copies, each with the options in another order"
@@ -102,25 +98,21 @@ class SciCot(Method):
         replies = await ask(
             teacher_prompt(question, hint=self.hint),
             samples=self.samples,
-            temperature=sampling_temperature(self.samples, None),
+            temperature=sampling_temperature(self.samples),
             max_tokens=self.max_tokens,
-            stop=CONTINUE_HERE,
+            stop=NEXT_QUESTION,
         )
         return [self._rationale(question, reply, answer_type) for reply in replies]
 
     def _rationale(
         self, question: Question, reply: Completion, answer_type: AnswerType
     ) -> Rationale:
-        """A rationale written for a given answer concludes with it, unless the reply says otherwise."""
-        if self.hint and _explains(reply.text):
+        answer = answer_type.extract(reply.text, options=question.options)
+        # An explanation of a given answer need not repeat it; one that concludes is judged by that.
+        explains = reply.text.strip() and not reply.is_bare and not concludes(reply.text)
+        if self.hint and explains:
             answer = question.answer
-        else:
-            answer = answer_type.extract(reply.text, options=question.options)
-        cut = {"cut": True} if reply.finish_reason == "length" else {}
-        text = reasoning_of(reply.text)
-        return Rationale(
-            question.id, text, answer, reply.sample_index, keys=(reply.key,), extra=cut
-        )
+        return rationale_of(question, without_conclusion(reply.rationale), answer, reply)
 
     async def revise(
         self,
@@ -130,17 +122,17 @@ class SciCot(Method):
         answer_type: AnswerType,
         round: int,
     ) -> list[Rationale]:
-        reply = await one(
-            ask, block(question), role="rationale", max_tokens=self.rationale_max_tokens
-        )
-        text = reply.text.strip().removeprefix(SOLUTION).strip()
+        """Let the rationale model write what the answer model of the second round learns from."""
+        limit = self.rationale_max_tokens
+        reply = await single(ask, block(question), role="rationale", max_tokens=limit)
+        text = reply.text.strip().removeprefix("Solution:").strip()
         generated = Rationale(question.id, text, question.answer, source="student")
         return [*rationales, generated] if self.train_rationale == "mixed" else [generated]
 
     def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
         for asked, text in _orders(question, rationale, self.shuffles):
-            prompt, conclusion = block(asked), f"{ANSWER_SENTENCE} {answer_text(asked)}."
-            solution = f"{SOLUTION} {text}"
+            prompt, conclusion = block(asked), f"{ANSWER_SENTENCE} {asked.gold}."
+            solution = f"Solution: {text}"
             if self.stages == "rationale_answer":
                 yield Example("student", prompt, f"{solution} {conclusion}", group=prompt)
             elif self.stages == "answer_rationale":
@@ -150,102 +142,39 @@ class SciCot(Method):
                 yield Example("answer", answer_prompt(asked, text), conclusion)
 
     async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
-        transcript = Transcript(question, ask)
-        limit = self.rationale_max_tokens
+        transcript, limit = Transcript(question, ask, answer_type), self.rationale_max_tokens
+        role, prompt = "rationale", block(question)
         if self.stages != "two":
-            reply = await transcript.ask(
-                block(question), role="student", max_tokens=limit + self.answer_max_tokens
-            )
-            text = (
-                reply.text.split(SOLUTION)[0] if self.stages == "answer_rationale" else reply.text
-            )
-            return transcript.answer(answer_type, text, markers=(ANSWER_SENTENCE,))
-        if self.test_rationale == "teacher":
-            written = await transcript.ask(
-                teacher_prompt(question), role="teacher", max_tokens=self.max_tokens
-            )
-        else:
-            written = await transcript.ask(block(question), role="rationale", max_tokens=limit)
-        rationale = reasoning_of(written.text).removeprefix(SOLUTION).strip()
-        prompt = answer_prompt(question, rationale)
-        reply = await transcript.ask(prompt, role="answer", max_tokens=self.answer_max_tokens)
-        return transcript.answer(
-            answer_type, f"{rationale}\n{reply.text.strip()}", markers=(ANSWER_SENTENCE,)
-        )
-
-
-def _explains(text: str) -> bool:
-    """Whether a reply has reasoning and no conclusion of its own: no marker, whatever its writing, and no box."""
-    said = _reading.reply(text)
-    return (
-        bool(said.strip()) and _reading.conclusion(said) is None and _reading.last_box(said) is None
-    )
-
-
-def block(question: Question) -> str:
-    """The question block of both stages and of the teacher."""
-    lines = [f"Question: {question.text}", f"Context: {question.context or 'N/A'}"]
-    return "\n".join([*lines, options_line(question.options)] if question.options else lines)
-
-
-def teacher_prompt(question: Question, *, hint: bool = False) -> str:
-    """Asks for a rationale, of the gold answer where `hint` gives it."""
-    lines = [block(question), *([f"Answer: {answer_text(question)}"] if hint else []), SOLUTION]
-    return "\n".join(lines)
-
-
-def answer_prompt(question: Question, rationale: str) -> str:
-    """Stage 2: the question with the rationale that the answer is inferred from."""
-    return f"{block(question)}\n{SOLUTION} {rationale}\nAnswer:"
+            role, limit = "student", limit + self.answer_max_tokens
+        elif self.test_rationale == "teacher":
+            role, prompt, limit = "teacher", teacher_prompt(question), self.max_tokens
+        written = (await transcript.ask(prompt, role=role, max_tokens=limit)).text
+        if self.stages != "two":
+            text = written.split("Solution:")[0] if self.stages == "answer_rationale" else written
+            return transcript.answer(text, ANSWER_SENTENCE)
+        rationale = without_conclusion(written).removeprefix("Solution:").strip()
+        prompt, limit = answer_prompt(question, rationale), self.answer_max_tokens
+        reply = await transcript.ask(prompt, role="answer", max_tokens=limit)
+        return transcript.answer(f"{rationale}\n{reply.text.strip()}", ANSWER_SENTENCE)
 
 
 def _orders(
     question: Question, rationale: Rationale, shuffles: int
 ) -> Iterator[tuple[Question, str]]:
-    """The question as it is and with its options in other orders; letters in answer and rationale follow.
+    """Show the question as it is, then with its options in other orders; letters follow.
 
-    A rationale with a letter that may or may not be an option's ("B flies") is shown in its own order alone.
+    Only "(B)" names an option for sure: a rationale with a bare letter ("B flies") gets no copies.
     """
     yield question, rationale.text
-    if not shuffles or not question.options or question.answer is None:
-        return
-    letters = option_letters(len(question.options))
-    mentions = _mentions(letters)
-    if _unclear(mentions, rationale.text, question.options):
-        return
-    seed = hashlib.sha256(f"{question.id}\n{rationale.sample_index}".encode()).digest()
-    for order in _other_orders(random.Random(seed), len(letters), shuffles):
-        moved = {letters[old]: letters[new] for new, old in enumerate(order)}
-        text = mentions.sub(partial(_moved_letters, moved), rationale.text)
-        options = tuple(question.options[old] for old in order)
-        yield replace(question, options=options, answer=moved[question.answer]), text
-
-
-def _other_orders(generator: random.Random, size: int, count: int) -> Iterator[tuple[int, ...]]:
-    """`count` orders other than the first and one another, or as many as there are."""
-    seen = {tuple(range(size))}
-    for _ in range(min(count, math.factorial(size) - 1)):
-        while (order := tuple(generator.sample(range(size), size))) in seen:
-            pass
-        seen.add(order)
-        yield order
-
-
-@lru_cache
-def _mentions(letters: str) -> re.Pattern[str]:
-    return re.compile(_MENTIONS.replace("LETTER", f"[{letters}]"), re.MULTILINE | re.VERBOSE)
-
-
-def _unclear(mentions: re.Pattern[str], text: str, options: Sequence[str]) -> bool:
-    """Whether the text has a letter that may or may not be an option's; those in an option's own words ("vitamin C") are not."""
-    own = "|".join(
-        re.escape(option) for option in sorted(options, key=len, reverse=True) if len(option) > 1
-    )
-    others = re.sub(rf"(?<!\w)(?:{own})(?!\w)", "words", text, flags=re.IGNORECASE) if own else text
-    return any(found.lastgroup == "unclear" for found in mentions.finditer(others))
-
-
-def _moved_letters(moved: Mapping[str, str], found: re.Match[str]) -> str:
-    if found.lastgroup != "option":
-        return found[0]
-    return _LETTER.sub(lambda letter: moved.get(letter[0], letter[0]), found[0])
+    letters, options = ascii_uppercase[: len(question.options)], question.options
+    bare = re.search(r"(?<!\()\b[A-Z]\b|\b[A-Z]\b(?!\))", rationale.text)
+    seen, generator = {letters}, random.Random(f"{question.id}\n{rationale.sample_index}")
+    for _ in range(0 if bare or not options else 10 * shuffles):  # few options have few orders
+        order = "".join(generator.sample(letters, len(letters)))
+        if order not in seen and len(seen) <= shuffles:
+            seen.add(order)
+            moved, parts = str.maketrans(order, letters), re.split(r"(\([A-Z]\))", rationale.text)
+            parts[1::2] = [part.translate(moved) for part in parts[1::2]]
+            shown = tuple(options[letters.index(old)] for old in order)
+            answer = question.gold[1].translate(moved)
+            yield replace(question, options=shown, answer=answer), "".join(parts)

@@ -1,0 +1,68 @@
+"""What methods and strategies share, under one name to import it from.
+
+`base` has what most of them use; `socratic` the form that the Socratic methods share.
+"""
+
+from cotdistill.prompting.base import (
+    ANSWER_SENTENCE,
+    ANSWER_TRIGGER,
+    CONCLUSIONS,
+    NEXT_QUESTION,
+    STUDENT_MARKER,
+    FewShotMethod,
+    PromptedMethod,
+    SingleStudent,
+    Transcript,
+    concludes,
+    continued,
+    few_shot_prompt,
+    gather_partial,
+    gold_rationale,
+    on_first_ask,
+    prefill,
+    rationale_of,
+    read_rationale,
+    required,
+    sampling_temperature,
+    sentences,
+    single,
+    without_conclusion,
+)
+from cotdistill.prompting.socratic import (
+    SOCRATIC_END,
+    decomposition_quality,
+    gold_sub_questions,
+    pair,
+    read_steps,
+)
+
+__all__ = [
+    "ANSWER_SENTENCE",
+    "ANSWER_TRIGGER",
+    "CONCLUSIONS",
+    "NEXT_QUESTION",
+    "SOCRATIC_END",
+    "STUDENT_MARKER",
+    "FewShotMethod",
+    "PromptedMethod",
+    "SingleStudent",
+    "Transcript",
+    "concludes",
+    "continued",
+    "decomposition_quality",
+    "few_shot_prompt",
+    "gather_partial",
+    "gold_rationale",
+    "gold_sub_questions",
+    "on_first_ask",
+    "pair",
+    "prefill",
+    "rationale_of",
+    "read_rationale",
+    "read_steps",
+    "required",
+    "sampling_temperature",
+    "sentences",
+    "single",
+    "without_conclusion",
+]

@@ -13,7 +13,6 @@ from typing import Any
 from cotdistill.errors import UserError
 from cotdistill.evaluation.grid import MAJORITY, Scored, ScoreRow
 from cotdistill.evaluation.published import Configuration, load_published, matching
-from cotdistill.prompting.parts import question_block
 from cotdistill.records import Answer
 from cotdistill.runs.run import Run
 from cotdistill.stages._job import StageJob
@@ -350,7 +349,7 @@ def _transcriptions(run: Run) -> Iterator[Transcription]:
             yield Transcription(
                 label=", ".join([cell.task.label, cell.method.label, cell.student.label]),
                 verdict=scored.verdict.value,
-                question=question_block(question),
+                question=question.block,
                 gold=str(question.answer),
                 answer=str(answer.answer),
                 text=answer.text,

@@ -9,16 +9,15 @@ from typing import Any
 
 from cotdistill.contracts import Ask, Solve
 from cotdistill.errors import QuestionFailed
-from cotdistill.prompting.parts import ANSWER_TRIGGER
-from cotdistill.prompting.transcript import settled
+from cotdistill.prompting import gather_partial
 from cotdistill.records import Answer, Completion, Prompt, Question
 
-__all__ = ["Chain", "all_of", "sampled_chains"]
+__all__ = ["Chain", "answer_of", "sampled_chains"]
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One solution and the mean probability per token of what was sampled for it (1 where no model reports it)."""
+    """One solution and the mean probability of its sampled tokens (1 where no model reports it)."""
 
     answer: Answer
     confidence: float
@@ -27,22 +26,22 @@ class Chain:
 async def sampled_chains(
     solve: Solve, question: Question, ask: Ask, *, count: int, temperature: float, top_p: float
 ) -> list[Chain]:
-    """`count` solutions; in solution i every ask draws sample i, so each is independent of how many are drawn.
+    """Return `count` solutions; one that fails for good is a solution without an answer.
 
-    One that fails for good is a solution without an answer.
-
-    The second call of zero-shot CoT only reads the answer off, so it stays greedy (Ho et al. 2023, section 3.2).
+    In solution i every ask draws sample i, so that each is independent of how many are drawn. An
+    ask that sets its own temperature keeps it: the second call of zero-shot CoT only reads the
+    answer off and stays greedy (Ho et al. 2023, section 3.2).
     """
 
     async def chain(index: int) -> Chain:
         drawn: list[Completion] = []
 
         async def sampled(prompt: Prompt, **settings: Any) -> list[Completion]:
-            if isinstance(prompt, str) and prompt.endswith(ANSWER_TRIGGER):
+            if "temperature" in settings:
                 return await ask(prompt, **settings)
-            first = settings.pop("first_sample", 0) + index * settings.get("samples", 1)
-            settings |= {"first_sample": first, "temperature": temperature, "top_p": top_p}
-            completions = await ask(prompt, **settings)
+            first = settings.get("first_sample", 0) + index * settings.get("samples", 1)
+            own = {"first_sample": first, "temperature": temperature, "top_p": top_p}
+            completions = await ask(prompt, **settings | own)
             drawn.extend(completions)
             return completions
 
@@ -52,20 +51,23 @@ async def sampled_chains(
         Chain(Answer(question.id, None, f"[failed: {one.reason}] {one}"), 0.0)
         if isinstance(one, QuestionFailed)
         else one
-        for one in await settled(chain(index) for index in range(count))
+        for one in await gather_partial(chain(index) for index in range(count))
     ]
 
 
-def all_of(chains: Sequence[Chain], chosen: int) -> dict[str, Any]:
-    """What the answer to a question says of all its chains: text and trace of the chosen one, votes and tokens of all."""
-    return {
-        "text": chains[chosen].answer.text,
-        "trace": chains[chosen].answer.trace,
-        "votes": tuple(chain.answer.answer for chain in chains),
-        "prompt_tokens": sum(chain.answer.prompt_tokens for chain in chains),
-        "completion_tokens": sum(chain.answer.completion_tokens for chain in chains),
-        "guide_tokens": sum(chain.answer.guide_tokens for chain in chains),
-    }
+def answer_of(chains: Sequence[Chain], chosen: int) -> Answer:
+    """Return the answer of the chosen solution, with the votes and the tokens of all."""
+    answers = [chain.answer for chain in chains]
+    return Answer(
+        question_id=answers[chosen].question_id,
+        answer=answers[chosen].answer,
+        text=answers[chosen].text,
+        trace=answers[chosen].trace,
+        votes=tuple(one.answer for one in answers),
+        prompt_tokens=sum(one.prompt_tokens for one in answers),
+        completion_tokens=sum(one.completion_tokens for one in answers),
+        guide_tokens=sum(one.guide_tokens for one in answers),
+    )
 
 
 def _confidence(completions: Sequence[Completion]) -> float:

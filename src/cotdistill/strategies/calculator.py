@@ -1,13 +1,12 @@
-"""A calculator for the model's equations (Cobbe et al. 2021; "with calculator" in Magister et al. 2023, section 4).
+"""A calculator for the model's equations (Cobbe et al. 2021; Magister et al. 2023, section 4).
 
-    decode     local engines complete an opened equation ("3 * 4 =", "<<3*4=") while the model writes, in the batch; whatever
-               an engine let pass, or a model elsewhere wrote, is put right as in `resume`
-    resume     the completion is cut at its first wrong result, the right one is put there, and the model goes on from it
-    post_hoc   the finished text is corrected, and the right results are carried to where the wrong ones are used; a method that
-               asks again (Socratic CoT) goes on from the corrected text
+    decode   local engines complete an opened equation ("3 * 4 =", "<<3*4=") while the model writes,
+             in the batch; what no local engine decoded is handled as in `resume`
+    resume   the completion is cut at its first wrong result, the right one is written there, and
+             the model continues from it
 
-Numbers of the question are left alone by `post_hoc`. Equations that are no plain arithmetic are not touched, nor is what the
-completion was given to begin with, such as a guide's step.
+What is no plain arithmetic is not touched, nor is a prefill, such as a guide's step. A calculator
+that only corrects finished text changes nothing that was derived from it, so there is none here.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy, TokenRule
-from cotdistill.prompting.transcript import one
+from cotdistill.prompting import single
 from cotdistill.records import Answer, Completion, Prompt, Question
 from cotdistill.text import arithmetic
 
@@ -31,18 +30,16 @@ class CompletesEquations:
     ends = ("=", "= ")
 
     def forced(self, text: str) -> str | None:
-        if text.endswith("="):
-            return arithmetic.completion(text)
         if text.endswith("= "):
             return (arithmetic.completion(text[:-1]) or "").lstrip() or None
-        return None
+        return arithmetic.completion(text)
 
 
 class Calculator(Strategy):
     """The results of the model's equations are computed, not guessed."""
 
-    mode: Literal["decode", "resume", "post_hoc"] = Field(
-        default="decode", description="when results are put right"
+    mode: Literal["decode", "resume"] = Field(
+        default="decode", description="correct results while decoding, or in finished text"
     )
 
     @property
@@ -54,13 +51,6 @@ class Calculator(Strategy):
     ) -> Answer:
         async def calculated(prompt: Prompt, **settings: Any) -> list[Completion]:
             completions = await ask(prompt, **settings)
-            if self.mode == "post_hoc":
-                given = arithmetic.numbers(question.text) | arithmetic.numbers(question.context)
-                start = len(settings.get("prefill", ""))
-                return [
-                    replace(one, text=arithmetic.corrected(one.text, given, start))
-                    for one in completions
-                ]
             return [await _resumed(one, ask, prompt, settings) for one in completions]
 
         return await solve(question, calculated)
@@ -69,27 +59,21 @@ class Calculator(Strategy):
 async def _resumed(
     completion: Completion, ask: Ask, prompt: Prompt, settings: dict[str, Any]
 ) -> Completion:
-    """The completion with every wrong result replaced and everything after it written anew."""
-    limit = settings.get("max_tokens", 256)
-    prefill = settings.get("prefill", "")
+    """Replace every wrong result and let the model write anew what follows it."""
+    limit, prefill = settings.get("max_tokens", 256), settings.get("prefill", "")
     while (right := arithmetic.repaired(completion.text, len(prefill))) is not None:
+        # A model that adds digits to a right result would do so for ever: end the sentence there.
+        prefill = f"{right}." if right == prefill else right
         room = limit - completion.completion_tokens
-        if right == prefill:  # the model adds digits to a right result: end the sentence there
-            right += "."
-        prefill = right
         if room < 1:
             return replace(completion, text=prefill, finish_reason="length")
-        again = settings | {
-            "prefill": prefill,
-            "max_tokens": room,
-            "samples": 1,
-            "first_sample": completion.sample_index,
-        }
-        more = await one(ask, prompt, **again)
+        index = completion.sample_index
+        again = {"prefill": prefill, "max_tokens": room, "samples": 1, "first_sample": index}
+        more = await single(ask, prompt, **settings | again)
         completion = replace(
             more,
             prompt_tokens=completion.prompt_tokens + more.prompt_tokens,
             completion_tokens=completion.completion_tokens + more.completion_tokens,
-            sample_index=completion.sample_index,
+            sample_index=index,
         )
     return completion

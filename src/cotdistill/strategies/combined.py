@@ -1,15 +1,16 @@
-"""Several strategies at once: voting over solutions that a calculator checks, a first step with a calculator behind it.
+"""Several strategies at once: voting over calculated solutions, a guide's step and a calculator.
 
     strategies:
-      - {name: combined, of: [calculator, {name: self_consistency, n: 8}], label: vote with calculator}
+      - {name: combined, of: [calculator, {name: self_consistency, n: 8}], label: calculated vote}
 
-The first is the outermost: it wraps the asks of those behind it, and what it calls `solve` is the next one. So a calculator goes
-first (every sampled solution is calculated), and what asks several times goes before what should happen each time.
+The first is the outermost: it wraps the asks of those behind it, and what it calls `solve` is the
+next one. So a calculator goes first (every sampled solution is calculated), and what asks several
+times goes before what should happen each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -31,38 +32,24 @@ class Combined(Strategy):
     @field_validator("of", mode="before")
     @classmethod
     def _with_all_settings(cls, entries: Any) -> Any:
-        if not isinstance(entries, list | tuple) or not all(
-            isinstance(one, str | Mapping) for one in entries
-        ):
-            raise ValueError(
-                "give a list of strategies, for example [calculator, {name: self_consistency, n: 8}]"
-            )
-        return [
-            {
-                "name": one if isinstance(one, str) else one.get("name"),
-                **_build(one).model_dump(mode="json"),
-            }
-            for one in entries
-        ]
+        """Fill in defaults, so that a name and the same name with its defaults are one strategy."""
+        if not isinstance(entries, list | tuple):
+            example = "[calculator, {name: self_consistency, n: 8}]"
+            raise ValueError(f"give a list of strategies, for example {example}")
+        named = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in entries]
+        return [{**entry, **_build(entry).model_dump(mode="json")} for entry in named]
 
     @property
     def rules(self) -> tuple[TokenRule, ...]:
-        return tuple(rule for one in self.of for rule in _build(one).rules)
+        return tuple(rule for entry in self.of for rule in _build(entry).rules)
 
     async def run(
         self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
     ) -> Answer:
-        for one in reversed(self.of):
-            solve = _around(_build(one), solve, answer_type)
+        for entry in reversed(self.of):
+            solve = partial(_build(entry).run, solve, answer_type=answer_type)
         return await solve(question, ask)
 
 
-def _build(entry: str | Mapping[str, Any]) -> Strategy:
+def _build(entry: dict[str, Any]) -> Strategy:
     return plugins.build("strategies", entry, Strategy)
-
-
-def _around(strategy: Strategy, solve: Solve, answer_type: AnswerType) -> Solve:
-    async def wrapped(question: Question, ask: Ask) -> Answer:
-        return await strategy.run(solve, question, ask, answer_type)
-
-    return wrapped

@@ -1,161 +1,196 @@
-"""First-step guidance: Jain et al., "First-Step Advantage" (arXiv 2311.07945). A guide writes one step, the student goes on.
+"""First-step guidance: Jain et al., "First-Step Advantage" (arXiv 2311.07945). A guide writes one step,
+the student continues from it.
 
-The guide is gold or a model; its step stands at the start of the student's answer, and the student continues (section 3).
-General form, ours: steps 1 to k (`mode: prefix`) or step k alone behind the student's own first steps (`mode: only`), so that
-accuracy as a function of k shows whether help must come early; `when: uncertain` asks the guide only where the student's own
-first step has a mean token probability below `confidence`; `control: wrong` gives a wrong step instead.
+The guide is gold or a model; its step stands at the start of the student's answer (section 3). Ours
+beyond the paper: step k behind the student's own first k - 1 (accuracy as a function of k shows
+whether help must come early); `when: uncertain` asks the guide only where the student's own first
+step has a mean token probability below `confidence`; `control: wrong` gives a wrong step instead.
 
     OLMo-7B on GSM8K: 13.64 → 37.90 with GPT-4's first step   (from secondary sources)
 
-It acts on the first ask of `role` (any, if empty); `turns: true` is for a role that writes one step an ask, as Socratic
-CoT's solver does. `guide_tokens` counts what the guide wrote: tokens of a model, words of gold.
+    Q: Ana has 3 apples and buys 8 more. How many has she?
+    Steps so far: none
+    Next step: Ana has 3 apples.
+
+The answer's trace begins with the guide's step and whether it `leaks` the answer, or with the reason
+why there was none. `guide_tokens` counts what the guide wrote: tokens of a model, words of gold.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from decimal import Decimal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
-from cotdistill.prompting.parts import CONCLUSIONS
-from cotdistill.prompting.transcript import one, sentences
+from cotdistill.prompting import (
+    ANSWER_SENTENCE,
+    CONCLUSIONS,
+    on_first_ask,
+    prefill,
+    required,
+    sentences,
+    single,
+)
 from cotdistill.records import Answer, Completion, Prompt, Question
-from cotdistill.strategies._guidance import Guide, Unit, lead_of
 
-__all__ = ["FirstStep"]
+__all__ = ["FirstStep", "gold_steps", "next_step", "wrong_step"]
+
+
+def next_step(question: Question, so_far: Sequence[str]) -> str:
+    """Ask a guide for the next step of a solution."""
+    return f"Q: {question.block}\nSteps so far: {' '.join(so_far) or 'none'}\nNext step:"
+
+
+_STEP_ENDS = (". ", " | ", "\n", " -->")
+"""What ends a student's step, whichever method it was trained by."""
+
+
+@dataclass
+class _Guidance:
+    """What the guide gave for one question, or `why` it gave nothing, and what that cost."""
+
+    step: str = ""
+    prompt: str = ""
+    why: str = "the step was not reached"
+    tokens: int = 0
+    student_tokens: int = 0
 
 
 class FirstStep(Strategy):
     """A guide writes one step of the answer and the student continues (Jain et al. 2023)."""
 
-    step: int = Field(default=1, ge=1, description="k: which step the guide writes, or up to which")
-    mode: Literal["prefix", "only"] = Field(
-        default="prefix", description="steps 1 to k, or step k alone"
-    )
+    step: int = Field(default=1, ge=1, description="k: which step the guide writes")
     source: str = Field(
         default="gold", description='"gold", "teacher", "guide" or another role of the run'
     )
-    when: Literal["first", "every", "uncertain"] = Field(
-        default="first",
-        description="once, at step k; every step; or only where the student is unsure of its first step",
+    when: Literal["always", "uncertain"] = Field(
+        default="always", description="or only where the student is unsure of its first step"
     )
     confidence: float = Field(
         default=0.9, ge=0, le=1, description="mean token probability below which it is unsure"
     )
     control: Literal["none", "wrong"] = Field(
-        default="none", description="wrong: the step is made wrong"
+        default="none", description="wrong: the step's result is one too high"
     )
-    unit: Unit = Field(default="sentence", description="what a step is")
-    role: str = Field(
-        default="", description="whose answer is begun; empty: the first that is asked"
-    )
-    turns: bool = Field(default=False, description="the role writes one step an ask")
-    max_steps: int = Field(default=12, ge=1, description="most steps of `when: every`")
-    guide_max_tokens: int = Field(
-        default=64, ge=1, description="tokens the guide may write for one step"
-    )
-
-    @model_validator(mode="after")
-    def _can_be_unsure(self) -> Self:
-        if self.turns and self.when == "uncertain":
-            raise ValueError(
-                "`when: uncertain` looks at a whole answer; it cannot go with `turns: true`"
-            )
-        return self
+    role: str = Field(default="", description="whose answer is begun; empty: the first asked")
+    guide_max_tokens: int = Field(default=64, ge=1, description="tokens the guide may write")
 
     async def run(
         self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
     ) -> Answer:
-        wrong = self.control == "wrong"
-        guide = Guide(
-            question, ask, answer_type, self.source, self.unit, wrong, self.guide_max_tokens
-        )
-        guided = _Guided(self, ask, guide)
-        answer = await solve(question, guided.ask)
+        given = _Guidance()
+
+        async def guided(prompt: Prompt, settings: dict[str, Any]) -> Completion:
+            own = await self._own_steps(given, ask, prompt, settings)
+            if own is not None:
+                await self._guide(given, question, ask, own)
+            parts = [*(own or []), given.step] if given.step else []
+            begun = {"prefill": prefill(settings.get("role", "teacher"), *parts)}
+            return await single(ask, prompt, **settings | begun)
+
+        answer = await solve(question, on_first_ask(ask, guided, self.role))
+        leaks = bool(given.step) and _leaks(given.step, question, answer_type)
+        entry = {"role": "guide", "prompt": given.prompt, "text": given.step, "leaks": leaks}
+        entry |= {} if given.step else {"guided": False, "why": given.why}
         return replace(
             answer,
-            trace=(*(guide.trace or [guide.nothing_given()]), *answer.trace),
-            guide_tokens=guide.tokens,
-            completion_tokens=answer.completion_tokens + guided.spent,
+            trace=(entry, *answer.trace),
+            guide_tokens=answer.guide_tokens + given.tokens,
+            completion_tokens=answer.completion_tokens + given.student_tokens,
         )
 
+    async def _own_steps(
+        self, given: _Guidance, ask: Ask, prompt: Prompt, settings: dict[str, Any]
+    ) -> list[str] | None:
+        """Return the student's own first k - 1 steps; None where the guide is not to be asked."""
+        if self.when == "uncertain":
+            first = await single(ask, prompt, **settings | {"stop": _STEP_ENDS})
+            given.student_tokens += first.completion_tokens
+            # Where the engine reports no probability the student counts as unsure.
+            if first.logprob is not None and math.exp(first.logprob) >= self.confidence:
+                given.why = "the student is sure of its first step"
+                return None
+        if self.step == 1:
+            return []
+        written = await single(ask, prompt, **settings)
+        given.student_tokens += written.completion_tokens
+        ends = [place for marker in CONCLUSIONS if (place := written.text.find(marker)) >= 0]
+        own = sentences(written.text[: min(ends, default=None)])
+        if len(own) < self.step:
+            given.why = f"the student's own solution has no step {self.step}"
+            return None
+        return own[: self.step - 1]
 
-@dataclass
-class _Guided:
-    """The asks of one question: `spent` counts the student's tokens that are not part of its answer."""
-
-    settings: FirstStep
-    asker: Ask
-    guide: Guide
-    turn: int = 0
-    spent: int = 0
-
-    async def ask(self, prompt: Prompt, **settings: Any) -> list[Completion]:
-        role = settings.get("role", "teacher")
-        self.turn += self.settings.role in ("", role)
-        last = self._last_turn()
-        if self.settings.role not in ("", role) or self.turn > last:
-            return await self.asker(prompt, **settings)
-        begin = await (self._turn_begin() if self.settings.turns else self._begin(prompt, settings))
-        if not begin:
-            return await self.asker(prompt, **settings)
-        return await self.asker(prompt, **settings, prefill=f"{lead_of(role)}{begin} ")
-
-    def _last_turn(self) -> int:
-        if not self.settings.turns:
-            return 1
-        return self.settings.max_steps if self.settings.when == "every" else self.settings.step
-
-    async def _turn_begin(self) -> str:
-        """The beginning of one step of a role that writes a step an ask."""
-        if self.settings.mode == "only" and self.turn < self.settings.step:
-            return ""
-        return (
-            await self.guide.step(self.turn - 1, [entry["text"] for entry in self.guide.trace])
-            or ""
-        )
-
-    async def _begin(self, prompt: Prompt, settings: dict[str, Any]) -> str:
-        if self.settings.when == "uncertain" and await self._confident(prompt, settings):
-            self.guide.why = "the student is sure of its first step"
-            return ""
-        if self.settings.mode == "only" and self.settings.when != "every":
-            return await self._own_then_guided(prompt, settings)
-        steps: list[str] = []
-        count = self.settings.max_steps if self.settings.when == "every" else self.settings.step
-        while len(steps) < count and (step := await self.guide.step(len(steps), steps)) is not None:
-            steps.append(step)
-        return " ".join(steps)
-
-    async def _own_then_guided(self, prompt: Prompt, settings: dict[str, Any]) -> str:
-        """The student's own first k-1 steps and the guide's step k; nothing where the student needs fewer steps."""
-        before = self.settings.step - 1
-        own: list[str] = []
-        if before:
-            written = await one(self.asker, prompt, **settings)
-            self.spent += written.completion_tokens
-            own = sentences(_reasoning(written.text))
-            if len(own) <= before:
-                self.guide.why = f"the student's own solution has no step {before + 1}"
-                return ""
-        step = await self.guide.step(before, own[:before])
-        return " ".join([*own[:before], step]) if step is not None else ""
-
-    async def _confident(self, prompt: Prompt, settings: dict[str, Any]) -> bool:
-        """Whether the student writes its own first step with enough probability; unknown counts as unsure."""
-        first = await one(self.asker, prompt, **settings | {"stop": (". ", " | ", "\n", " -->")})
-        self.spent += first.completion_tokens
-        return first.logprob is not None and math.exp(first.logprob) >= self.settings.confidence
+    async def _guide(
+        self, given: _Guidance, question: Question, ask: Ask, own: Sequence[str]
+    ) -> None:
+        if self.source == "gold":
+            step = next(iter(gold_steps(question)[self.step - 1 :]), "")
+        else:
+            given.prompt = next_step(question, own)
+            reply = await single(
+                ask,
+                given.prompt,
+                role=self.source,
+                max_tokens=self.guide_max_tokens,
+                stop=("\n",),
+            )
+            given.tokens = reply.completion_tokens
+            step = next(iter(sentences(reply.text)), "")
+        if not step or step.startswith(ANSWER_SENTENCE):
+            given.why = f"{self.source} has no step {self.step}"
+            return
+        given.step = wrong_step(step) if self.control == "wrong" else step
+        given.why = f"step {self.step} has no number to make wrong: {step}"
+        if self.source == "gold":
+            given.tokens = len(given.step.split())
 
 
-def _reasoning(text: str) -> str:
-    """A student's text before its conclusion."""
-    return text[
-        : min(
-            (place for marker in CONCLUSIONS if (place := text.find(marker)) >= 0),
-            default=len(text),
-        )
-    ]
+def gold_steps(question: Question) -> list[str]:
+    """Return the steps of the gold solution: the data set's own, or else its sentences.
+
+    Raises:
+        DataError: the question has neither a gold rationale nor gold steps.
+    """
+    # The lines of a data set's solution need not end in a full stop: its own steps go first.
+    steps = [step.solution for step in question.steps if step.solution]
+    remedy = "gold solution to guide by; set `source: teacher` (or `guide`) for first_step"
+    return required(steps or sentences(question.rationale), question, remedy)
+
+
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
+# A result: the number behind "=", or behind the annotation of one: "3 + 8 = <<3+8=11>>11".
+_RESULT = re.compile(rf"(?:=|>>)\s*[$£€]?\s*({_NUMBER.pattern})")
+
+
+def wrong_step(step: str) -> str:
+    """Return the step with its last result, or else its last number, one too high; "" without any."""
+    results = list(_RESULT.finditer(step))
+    number = results[-1][1] if results else next(reversed(_NUMBER.findall(step)), "")
+    if not number:
+        return ""
+    value = Decimal(number.replace(",", "")) + 1
+    wrong = f"{value:,}" if "," in number else f"{value}"
+    if not results:
+        before, _, after = step.rpartition(number)
+        return f"{before}{wrong}{after}"
+    # From the last to the first, so that places stay valid; an annotation repeats the result.
+    for result in reversed(results):
+        if result[1] == number:
+            step = step[: result.start(1)] + wrong + step[result.end(1) :]
+    return step
+
+
+def _leaks(step: str, question: Question, answer_type: AnswerType) -> bool:
+    """Whether gold is what the step, a clause or a number of it says."""
+    # A clause ends at white space behind a mark, or at a sign of equality.
+    clauses = re.split(r"(?<=[.!?,;:])\s+|\s=\s", step)
+    said = (step, *clauses, *re.findall(rf"(?<!\w)(?:{_NUMBER.pattern})(?!\w)", step))
+    answers = (answer_type.extract(one, options=question.options) for one in said)
+    return any(answer_type.same(one, question.answer) for one in answers)

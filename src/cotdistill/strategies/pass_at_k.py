@@ -1,7 +1,7 @@
-"""pass@k: could the model solve it at all? A bound on capability, not an answer a user gets: gold chooses the solution.
+"""pass@k: could the model solve it at all? A bound on capability, not an answer a user gets, since
+gold chooses the solution.
 
-The answer is right where any of k sampled solutions is. `votes` keep all of them: `stages.evaluate.sampled` makes the whole curve
-of pass@j, j ≤ k, of them, without bias (Chen et al. 2021, arXiv 2107.03374, section 2.1).
+The answer is right where any of k sampled solutions is. `votes` keep all of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
 from cotdistill.records import Answer, Question
-from cotdistill.strategies._sampling import all_of, sampled_chains
+from cotdistill.strategies._sampling import answer_of, sampled_chains
 
 __all__ = ["PassAtK"]
 
@@ -29,10 +29,5 @@ class PassAtK(Strategy):
             solve, question, ask, count=self.k, temperature=self.temperature, top_p=self.top_p
         )
         answered = [place for place, chain in enumerate(chains) if chain.answer.answer is not None]
-        right = [
-            place
-            for place in answered
-            if answer_type.same(chains[place].answer.answer, question.answer)
-        ]
-        chosen = next(iter(right or answered), 0)
-        return Answer(question.id, chains[chosen].answer.answer, **all_of(chains, chosen))
+        right = (p for p in answered if answer_type.same(chains[p].answer.answer, question.answer))
+        return answer_of(chains, next(right, next(iter(answered), 0)))

@@ -1,8 +1,13 @@
-"""QuestCoT: Jain et al., "First-Step Advantage" (arXiv 2311.07945, section 4). The student asks itself one leading question.
+"""QuestCoT: Jain et al., "First-Step Advantage" (arXiv 2311.07945, section 4). The student asks itself
+one leading question first.
 
-The sub-question stands at the start of the answer; the student answers it and goes on with its chain of thought.
+The sub-question stands at the start of the answer; the student answers it and continues with its
+chain of thought.
 
     OLMo-7B on GSM8K: 13.6 → 19.4   (from secondary sources)
+
+    Q: Ana has 3 apples and buys 8 more. How many has she?
+    First sub-question: How many does she buy?
 """
 
 from __future__ import annotations
@@ -12,11 +17,15 @@ from typing import Any
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
+from cotdistill.prompting import Transcript, on_first_ask, prefill, single
 from cotdistill.records import Answer, Completion, Prompt, Question
-from cotdistill.strategies._guidance import lead_of
-from cotdistill.strategies._self_questions import Questioner, with_questions
 
-__all__ = ["QuestCot"]
+__all__ = ["QuestCot", "first_sub_question"]
+
+
+def first_sub_question(question: Question) -> str:
+    """Ask for the one question to begin with."""
+    return f"Q: {question.block}\nFirst sub-question:"
 
 
 class QuestCot(Strategy):
@@ -28,17 +37,18 @@ class QuestCot(Strategy):
     async def run(
         self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
     ) -> Answer:
-        asked: list[Questioner] = []
+        asked = Transcript(question, ask, answer_type)
 
-        async def led(prompt: Prompt, **settings: Any) -> list[Completion]:
+        async def led(prompt: Prompt, settings: dict[str, Any]) -> Completion:
             role = settings.get("role", "teacher")
-            if asked:
-                return await ask(prompt, **settings)
-            asked.append(Questioner(question, ask, self.questioner or role, self.max_tokens))
-            leading = await asked[0].next()
-            if leading:
-                settings["prefill"] = f"{lead_of(role)}{leading} "
-            return await ask(prompt, **settings)
+            leading = await asked.ask(
+                first_sub_question(question),
+                role=self.questioner or role,
+                max_tokens=self.max_tokens,
+                stop=("\n",),
+            )
+            begun = {"prefill": prefill(role, leading.text.strip())}
+            return await single(ask, prompt, **settings | begun)
 
-        answer = await solve(question, led)
-        return with_questions(answer, asked, own=not self.questioner)
+        answer = await solve(question, on_first_ask(ask, led))
+        return asked.before(answer, guide=bool(self.questioner))

@@ -1,7 +1,8 @@
-"""Self-consistency: Wang et al. (ICLR 2023, arXiv 2203.11171). Several sampled solutions vote on the answer.
+"""Self-consistency: Wang et al. (ICLR 2023, arXiv 2203.11171). Several sampled solutions vote.
 
-`plain` counts one vote each; `weighted` counts each by the mean probability of its tokens (section 2, normalised). A solution
-without an answer has no vote; of answers with equal votes the one reached first wins.
+`plain` counts one vote each; `weighted` counts each by the mean probability of its tokens (section
+2, normalised). A solution without an answer has no vote; of answers with equal votes the one reached
+first wins.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
 from cotdistill.records import Answer, Question
-from cotdistill.strategies._sampling import Chain, all_of, sampled_chains
+from cotdistill.strategies._sampling import Chain, answer_of, sampled_chains
 
 __all__ = ["SelfConsistency"]
 
@@ -31,22 +32,17 @@ class SelfConsistency(Strategy):
         chains = await sampled_chains(
             solve, question, ask, count=self.n, temperature=self.temperature, top_p=self.top_p
         )
-        winner = self._winner(chains, answer_type)
-        return Answer(question.id, chains[winner].answer.answer, **all_of(chains, winner))
+        return answer_of(chains, self._winner(chains, answer_type))
 
     def _winner(self, chains: list[Chain], answer_type: AnswerType) -> int:
-        """The first chain of the answer with most votes; the first of all where none has an answer."""
+        """Return the first chain of the answer with most votes; the first of all without answers."""
         votes: dict[int, float] = {}
         for place, chain in enumerate(chains):
-            if chain.answer.answer is None:
+            answer = chain.answer.answer
+            if answer is None:
                 continue
-            same = (
-                first
-                for first in votes
-                if answer_type.same(chain.answer.answer, chains[first].answer.answer)
-            )
+            same = (p for p in votes if answer_type.same(answer, chains[p].answer.answer))
             first = next(same, place)
-            votes[first] = votes.get(first, 0.0) + (
-                chain.confidence if self.vote == "weighted" else 1.0
-            )
+            weight = chain.confidence if self.vote == "weighted" else 1.0
+            votes[first] = votes.get(first, 0.0) + weight
         return max(votes, key=lambda place: (votes[place], -place), default=0)

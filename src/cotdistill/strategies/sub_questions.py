@@ -1,6 +1,10 @@
-"""A sub-question before every step: the baseline QuestCoT is compared with (Jain et al., arXiv 2311.07945, section 4).
+"""A sub-question before every step: the baseline of QuestCoT (Jain et al., arXiv 2311.07945, section 4).
 
-The model writes a step behind each sub-question; when what it writes reaches a conclusion, that is the answer.
+The model writes a step behind each sub-question; when what it writes concludes, that is the answer.
+
+    Q: Ana has 3 apples and buys 8 more. How many has she?
+    Steps so far: How many does she buy? She buys 8.
+    Next sub-question: How many has she then?
 """
 
 from __future__ import annotations
@@ -11,11 +15,8 @@ from typing import Any
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
-from cotdistill.prompting.parts import CONCLUSIONS
-from cotdistill.prompting.transcript import one, sentences
+from cotdistill.prompting import CONCLUSIONS, Transcript, on_first_ask, prefill, sentences, single
 from cotdistill.records import Answer, Completion, Prompt, Question
-from cotdistill.strategies._guidance import lead_of
-from cotdistill.strategies._self_questions import Questioner, with_questions
 
 __all__ = ["SubQuestions"]
 
@@ -26,45 +27,40 @@ class SubQuestions(Strategy):
     questioner: str = Field(default="", description="role that asks; empty: the one that answers")
     max_tokens: int = Field(default=48, ge=1, description="tokens of a sub-question")
     max_steps: int = Field(
-        default=8, ge=1, description="sub-questions after which the model goes on alone"
+        default=8, ge=1, description="sub-questions after which the model continues alone"
     )
 
     async def run(
         self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
     ) -> Answer:
-        asked: list[Questioner] = []
+        asked = Transcript(question, ask, answer_type)
 
-        async def questioned(prompt: Prompt, **settings: Any) -> list[Completion]:
-            if asked:
-                return await ask(prompt, **settings)
+        async def in_steps(prompt: Prompt, settings: dict[str, Any]) -> Completion:
             role = settings.get("role", "teacher")
-            asked.append(Questioner(question, ask, self.questioner or role, self.max_tokens))
-            return [await self._step_by_step(ask, asked[0], prompt, settings, lead_of(role))]
+            steps, spent = list[str](), [0, 0]
+            while True:
+                leading = await self._next(asked, self.questioner or role, steps)
+                begun = prefill(role, *steps, leading)
+                reply = await single(ask, prompt, **settings | {"prefill": begun})
+                spent = [spent[0] + reply.prompt_tokens, spent[1] + reply.completion_tokens]
+                step, *rest = sentences(reply.text.removeprefix(begun)) or [""]
+                two = f"{step}\n{rest[0] if rest else ''}"
+                concludes = any(mark in step or f"\n{mark}" in two for mark in CONCLUSIONS)
+                if not leading or not rest or concludes:
+                    return replace(reply, prompt_tokens=spent[0], completion_tokens=spent[1])
+                steps.append(f"{leading} {step}")
 
-        answer = await solve(question, questioned)
-        return with_questions(answer, asked, own=not self.questioner)
+        answer = await solve(question, on_first_ask(ask, in_steps))
+        return asked.before(answer, guide=bool(self.questioner))
 
-    async def _step_by_step(
-        self, ask: Ask, questioner: Questioner, prompt: Prompt, settings: dict[str, Any], lead: str
-    ) -> Completion:
-        steps: list[str] = []
-        prompt_tokens = completion_tokens = 0
-        while True:
-            leading = await questioner.next(steps) if len(steps) < self.max_steps else ""
-            begin = " ".join([*steps, leading]).strip()
-            reply = await one(
-                ask, prompt, **settings, **({"prefill": f"{lead}{begin} "} if begin else {})
-            )
-            prompt_tokens += reply.prompt_tokens
-            completion_tokens += reply.completion_tokens
-            rest = sentences(reply.text.removeprefix(lead).removeprefix(begin))
-            concludes = any(
-                marker in rest[0] or rest[1].startswith(marker)
-                for marker in CONCLUSIONS
-                if len(rest) > 1
-            )
-            if not leading or len(rest) < 2 or concludes:
-                return replace(
-                    reply, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens
-                )
-            steps.append(f"{leading} {rest[0]}")
+    async def _next(self, asked: Transcript, role: str, steps: list[str]) -> str:
+        """Ask for the next sub-question; "" where there is none, or one is asked again."""
+        if len(steps) >= self.max_steps:
+            return ""
+        block = asked.question.block
+        prompt = f"Q: {block}\nFirst sub-question:"
+        if steps:
+            prompt = f"Q: {block}\nSteps so far: {' '.join(steps)}\nNext sub-question:"
+        reply = await asked.ask(prompt, role=role, max_tokens=self.max_tokens, stop=("\n",))
+        leading = reply.text.strip()
+        return "" if any(leading in step for step in steps) else leading

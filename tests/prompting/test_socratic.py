@@ -1,8 +1,8 @@
 import pytest
 
 from cotdistill.methods.socratic_cot import SocraticCot
+from cotdistill.prompting import decomposition_quality
 from cotdistill.records import Answer, Question, Step
-from cotdistill.text.decomposition import decomposition_quality, sub_questions_of
 
 GOLD = (
     Step("How many at first?", "3.", "3"),
@@ -11,21 +11,18 @@ GOLD = (
 
 
 @pytest.mark.parametrize(
-    ("text", "asked"),
+    "text",
     [
-        (
-            "How many at first? ** 3. --> 3\nAnd then? ** 3 + 8 = 11. --> 11",
-            ["How many at first?", "And then?"],
-        ),
-        (
-            " How many at first? ** 3. | And then? ** 3 + 8 = 11. | #### 11",
-            ["How many at first?", "And then?"],
-        ),
-        ("It is 11.", []),
+        "How many at first? ** 3. --> 3\nHow many are there then? ** 3 + 8 = 11. --> 11",
+        " How many at first? ** 3. | How many are there then? ** 3 + 8 = 11. | #### 11",
     ],
 )
-def test_sub_questions_are_found_in_both_variants(text: str, asked: list[str]) -> None:
-    assert sub_questions_of(text) == asked
+def test_sub_questions_are_found_in_both_variants(text: str) -> None:
+    question = Question("q", "How many?", "11", steps=GOLD)
+    found = decomposition_quality([(question, Answer("q", "11", text))])
+    assert (found["sub_questions"], found["bleu"]) == (2.0, pytest.approx(100.0))
+    none = decomposition_quality([(question, Answer("q", "11", "It is 11."))])
+    assert none["sub_questions"] == 0
 
 
 def test_quality_against_gold() -> None:
