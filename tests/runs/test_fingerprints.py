@@ -86,7 +86,7 @@ def test_the_shared_parts_of_prompts_count_and_the_infrastructure_does_not() -> 
             assert bool(source(plugin)) is inside, (kind, name)
             found.add(source(plugin))
     assert len(found) > 20
-    assert fingerprints._counts("cotdistill.prompting.parts", "x")
+    assert fingerprints._counts("cotdistill.prompting.base", "x")
     assert not fingerprints._counts("cotdistill.model.client", "cotdistill.methods.tslm")
     assert not fingerprints._counts("torch.nn", "its_package.method")
 
