@@ -1,11 +1,12 @@
-"""Answers per second of our decoding loop against `generate` of transformers, on questions whose answers differ in length.
+"""Answers per second of our decoding loop against `generate` of transformers, on questions whose
+answers differ in length.
 
     OMP_NUM_THREADS=1 taskset -c 0 .venv/bin/python benchmarks/student/answering.py [--samples 8]
-    … benchmarks/student/answering.py --checkpoint smollm2 --chat --questions 48 --batch 24 --limit 64 --turns 2
+    … --checkpoint smollm2 --chat --questions 16 --batch 8 --limit 48 --turns 2
 
-The bundled teacher of the lab, or another checkpoint, answers the lab's word problems (greedy; with samples at T = 0.7). With
-`--turns 2` our loop then asks every question again, its answer and a second instruction behind it. Seconds are processor
-seconds of all threads.
+The bundled teacher of the lab, or another checkpoint, answers the lab's word problems (greedy; with
+samples at T = 0.7). With `--turns 2` our loop then asks every question again, its answer and a
+second instruction behind it. Seconds are processor seconds of all threads.
 """
 
 from __future__ import annotations

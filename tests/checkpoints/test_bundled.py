@@ -1,4 +1,6 @@
-"""Short names: found in an installed package without running it, else the hub id or one line with the remedy."""
+"""Short names: found in an installed package without running it, else the hub id or one line with
+the remedy.
+"""
 
 from __future__ import annotations
 

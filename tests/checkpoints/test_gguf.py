@@ -1,4 +1,6 @@
-"""GGUF files: the same numbers, tokens and texts as the file holds, converted once, whole or not at all."""
+"""GGUF files: the same numbers, tokens and texts as the file holds, converted once, whole or not at
+all.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def rotated(weight: np.ndarray, heads: int) -> np.ndarray:
 def write_gguf(
     path: Path, source: Path, *, architecture: str = "llama", leave_out: str = "", **extra: Any
 ) -> Path:
-    """A Llama of `tiny_checkpoint` as llama.cpp's converter would write it, its matrices quantized to Q8_0."""
+    """A Llama of `tiny_checkpoint` as llama.cpp's converter would write it, its matrices quantized
+    to Q8_0.
+    """
     model = transformers.AutoModelForCausalLM.from_pretrained(source)
     tokenizer = transformers.AutoTokenizer.from_pretrained(source)
     config = model.config

@@ -1,4 +1,6 @@
-"""Forward passes: whatever a decoder-only model keeps in its cache, a batch answers as transformers does item by item."""
+"""Forward passes: whatever a decoder-only model keeps in its cache, a batch answers as transformers
+does item by item.
+"""
 
 from __future__ import annotations
 

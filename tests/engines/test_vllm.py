@@ -1,6 +1,8 @@
-"""The vllm engine against a fake `vllm` module: vLLM itself needs a GPU and is not run by these tests.
+"""The vllm engine against a fake `vllm` module: vLLM itself needs a GPU and is not run by these
+tests.
 
-The fake has the parts of vLLM's public interface that the engine uses and a real tokenizer, and notes down what it is given.
+The fake has the parts of vLLM's public interface that the engine uses and a real tokenizer, and
+notes down what it is given.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The batcher: one batch for what is asked together, the right error for the right waiter, one answer per question."""
+"""The batcher: one batch for what is asked together, the right error for the right waiter, one
+answer per question.
+"""
 
 from __future__ import annotations
 

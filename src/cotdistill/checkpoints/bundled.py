@@ -1,4 +1,5 @@
-"""Short names of checkpoints that come as Python packages, found on the disk without importing or running them.
+"""Short names of checkpoints that come as Python packages, found on the disk without importing or
+running them.
 
 student: smollm2
 teacher: {name: local, model: smollm2}
@@ -17,7 +18,8 @@ __all__ = ["BUNDLED", "Bundled", "locate", "remedy"]
 
 @dataclass(frozen=True)
 class Bundled:
-    """A checkpoint inside an installed package: `file` is its weights, relative to the package's folder.
+    """A checkpoint inside an installed package: `file` is its weights, relative to the package's
+    folder.
 
     `hub` is the hub id of the same model, used where the package is not installed.
     """
@@ -43,15 +45,18 @@ BUNDLED: dict[str, Bundled] = {
 
 
 def locate(checkpoint: str | Path) -> str | Path:
-    """Return the folder, GGUF file or hub id that a short name stands for; anything else comes back as it is.
+    """Return the folder, GGUF file or hub id that a short name stands for; anything else comes back
+    as it is.
 
     Raises:
-        UserError: the files are not installed and there is no hub id; the message says how to get them.
+        UserError: the files are not installed and there is no hub id; the message says how to get
+            them.
     """
     entry = BUNDLED.get(str(checkpoint))
     if entry is None:
         return checkpoint
-    # The package's code is never run: finding the specification of a top-level package imports nothing.
+    # The package's code is never run: finding the specification of a top-level package imports
+    # nothing.
     spec = importlib.util.find_spec(entry.package)
     for folder in (spec and spec.submodule_search_locations) or ():
         path = Path(folder) / entry.file
@@ -63,6 +68,8 @@ def locate(checkpoint: str | Path) -> str | Path:
 
 
 def remedy(checkpoint: str | Path) -> str:
-    """Return how to get the files of a short name (or of its hub id) where they cannot be loaded, or ""."""
+    """Return how to get the files of a short name (or of its hub id) where they cannot be loaded,
+    or "".
+    """
     named = (e for n, e in BUNDLED.items() if str(checkpoint) in (n, e.hub))
     return next((f"; {entry.remedy}" for entry in named), "")

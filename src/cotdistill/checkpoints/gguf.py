@@ -1,7 +1,9 @@
-"""GGUF files (llama.cpp, Ollama, LM Studio) as checkpoints: converted once into safetensors, in a cache folder.
+"""GGUF files (llama.cpp, Ollama, LM Studio) as checkpoints: converted once into safetensors, in a
+cache folder.
 
-transformers reads weights, configuration and tokenizer; the weights become float32, exactly the numbers that the `gguf` package
-gives for the file. Left out: keeping the weights quantized, and architectures that transformers does not read.
+transformers reads weights, configuration and tokenizer; the weights become float32, exactly the
+numbers that the `gguf` package gives for the file. Left out: keeping the weights quantized, and
+architectures that transformers does not read.
 """
 
 from __future__ import annotations
@@ -28,17 +30,19 @@ __all__ = ["from_gguf"]
 _FORMAT = 1
 """Raise it when a file has to be converted again because the conversion changed."""
 
-# Byte-level vocabularies whose words are cut by GPT-2's rule, as transformers does where it knows no other.
+# Byte-level vocabularies whose words are cut by GPT-2's rule, as transformers does where it knows
+# no other.
 _GPT2_SPLIT = {"default", "gpt-2", "gpt2", "mpt", "olmo", "jais", "phi-2", "trillion", "gigachat"}
 # The same rule, but every digit is a word of its own.
 _DIGIT_SPLIT = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"}
 
 
 def from_gguf(path: Path) -> Path:
-    """Return a checkpoint folder with the contents of a GGUF file, made when the file is first seen.
+    """Return a checkpoint folder with the contents of a GGUF file, made when the file is first
+    seen.
 
-    Two processes may convert the same file at the same time: each works in its own folder, the first to be done gives its
-    folder the final name, and the other one's is removed.
+    Two processes may convert the same file at the same time: each works in its own folder, the
+    first to be done gives its folder the final name, and the other one's is removed.
 
     Raises:
         UserError: no such file, or transformers cannot read it.
@@ -64,7 +68,8 @@ def from_gguf(path: Path) -> Path:
     except OSError as error:
         if not folder.is_dir():  # else another process was first
             raise StoreError(
-                f"{folder}: cannot be written ({error.strerror or error}); free some space or set XDG_CACHE_HOME"
+                f"{folder}: cannot be written ({error.strerror or error}); "
+                "free some space or set XDG_CACHE_HOME"
             ) from error
     return folder
 
@@ -98,7 +103,8 @@ def _convert(path: Path, folder: Path) -> None:
             f"{min(loaded['missing_keys'])}; use another file of this model"
         )
     _cut_as_learnt(path, tokenizer, metadata)
-    # A model that was loaded from GGUF refuses to be saved; one of the same configuration does not. Tied weights stay one.
+    # A model that was loaded from GGUF refuses to be saved; one of the same configuration does not.
+    # Tied weights stay one.
     with torch.device("meta"):
         fresh = family.from_config(type(config).from_dict(config.to_dict()))
     fresh.load_state_dict(model.state_dict(), assign=True)
@@ -110,7 +116,8 @@ def _convert(path: Path, folder: Path) -> None:
         fresh.generation_config.eos_token_id = known
     fresh.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    # transformers' tokenizer classes add their own family's end token, for which the model has no row.
+    # transformers' tokenizer classes add their own family's end token, for which the model has no
+    # row.
     written = json.loads((folder / "tokenizer.json").read_text("utf-8"))
     written["added_tokens"] = [one for one in written["added_tokens"] if one["id"] < tokens]
     (folder / "tokenizer.json").write_text(json.dumps(written, ensure_ascii=False), "utf-8")
@@ -130,7 +137,9 @@ def _one_line(path: Path) -> Iterator[None]:
 
 
 def _cut_as_learnt(path: Path, tokenizer: Any, metadata: dict[str, Any]) -> None:
-    """Have the tokenizer cut words as the vocabulary was learnt, which transformers does not for every rule there is."""
+    """Have the tokenizer cut words as the vocabulary was learnt, which transformers does not for
+    every rule there is.
+    """
     rule = metadata.get("tokenizer.ggml.pre", "default")
     core = tokenizer.backend_tokenizer
     if metadata.get("tokenizer.ggml.model") != "gpt2":  # SentencePiece cuts no words
@@ -139,8 +148,8 @@ def _cut_as_learnt(path: Path, tokenizer: Any, metadata: dict[str, Any]) -> None
         return
     if rule not in _DIGIT_SPLIT:
         raise UserError(
-            f"{path}: its rule for cutting words ({rule!r}) is unknown, so texts would be read otherwise than they were learnt; "
-            "use the model's checkpoint from the hub"
+            f"{path}: its rule for cutting words ({rule!r}) is unknown, so texts would be read "
+            "otherwise than they were learnt; use the model's checkpoint from the hub"
         )
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), core.pre_tokenizer]

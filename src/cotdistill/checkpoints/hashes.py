@@ -19,7 +19,9 @@ _NOT_CONTENT = {"training.json", "trainer_state.json"}
 
 
 def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal; a file is read again only after its size or time has changed."""
+    """Return the SHA-256 of a file in hexadecimal; a file is read again only after its size or time
+    has changed.
+    """
     stat = path.stat()
     return _file_hash(path.resolve(), stat.st_size, stat.st_mtime_ns)
 
@@ -56,8 +58,9 @@ def check(folder: Path) -> None:
         path = folder / Path(name).name  # a name that leads elsewhere is not followed
         if not path.is_file() or file_hash(path) != expected:
             raise UserError(
-                f"{path}: {'differs from' if path.exists() else 'is missing, but stands in'} {_SUMS}; "
-                f"the file was damaged or replaced: make the checkpoint again (or delete {_SUMS} if the change is meant)"
+                f"{path}: {'differs from' if path.exists() else 'is missing, but stands in'} "
+                f"{_SUMS}; the file was damaged or replaced: make the checkpoint again "
+                f"(or delete {_SUMS} if the change is meant)"
             )
 
 

@@ -1,4 +1,6 @@
-"""Load a checkpoint: safetensors only, no code from the checkpoint, one line for everything that can be wrong."""
+"""Load a checkpoint: safetensors only, no code from the checkpoint, one line for everything that
+can be wrong.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ transformers.utils.logging.disable_progress_bar()  # a bar per load would cut in
 
 
 def pick_device(setting: str) -> torch.device:
-    """The device named, or the first accelerator there is, or the CPU."""
+    """Return the device named, or the first accelerator there is, or the CPU."""
     if setting != "auto":
         return torch.device(setting)
     accelerator = (
@@ -42,7 +44,7 @@ def pick_device(setting: str) -> torch.device:
 
 
 def pick_dtype(setting: str, device: torch.device) -> torch.dtype:
-    """The number format named; "auto" is float32 on a CPU and bfloat16 on an accelerator."""
+    """Return the number format named; "auto" is float32 on a CPU and bfloat16 on an accelerator."""
     named = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     return (
         named[setting]
@@ -57,7 +59,8 @@ def resolve(checkpoint: str | Path) -> str | Path:
     """Return what transformers loads for a checkpoint: a checked folder, or a hub id.
 
     Args:
-        checkpoint: a folder, a GGUF file (converted on first use), a short name (`bundled`) or a hub id.
+        checkpoint: a folder, a GGUF file (converted on first use), a short name (`bundled`) or a
+            hub id.
 
     Raises:
         UserError: nothing usable is there, or its files are damaged.
@@ -106,12 +109,14 @@ def load_model(
     """Return the causal or encoder-decoder model of a checkpoint.
 
     Raises:
-        UserError: nothing usable is there, or weights are damaged or missing; the message says what and the remedy.
+        UserError: nothing usable is there, or weights are damaged or missing; the message says what
+            and the remedy.
     """
     place, config = resolve(checkpoint), load_config(checkpoint)
     if isinstance(place, Path) and not any(place.glob("*.safetensors")):
         raise UserError(
-            f"{checkpoint}: no *.safetensors there; convert it with save_pretrained (pickled weights are not read)"
+            f"{checkpoint}: no *.safetensors there; convert it with save_pretrained "
+            "(pickled weights are not read)"
         )
     family: Any = (
         transformers.AutoModelForSeq2SeqLM
@@ -130,8 +135,8 @@ def load_model(
     # transformers fills what a file lacks with random numbers.
     if absent := sorted(loaded["missing_keys"]):
         raise UserError(
-            f"{checkpoint}: {len(absent)} weights are missing from its files, among them {absent[0]}; "
-            "copy or convert the checkpoint again"
+            f"{checkpoint}: {len(absent)} weights are missing from its files, "
+            f"among them {absent[0]}; copy or convert the checkpoint again"
         )
     return model.to(device)
 
@@ -149,8 +154,9 @@ def load_checkpoint(
     rows, tokens = model.get_input_embeddings().num_embeddings, len(tokenizer)
     if tokens > rows:
         raise UserError(
-            f"{checkpoint}: its tokenizer has {tokens} tokens and its model {rows} rows of embeddings; "
-            "they belong to different checkpoints (or call resize_token_embeddings and save the model)"
+            f"{checkpoint}: its tokenizer has {tokens} tokens and its model {rows} rows of "
+            "embeddings; they belong to different checkpoints (or call resize_token_embeddings and "
+            "save the model)"
         )
     return model, tokenizer
 
@@ -168,7 +174,9 @@ def _one_line(checkpoint: str | Path, what: str) -> Iterator[None]:
 
 
 def context_limit(model: Any) -> int | None:
-    """How many positions the model has, or None where it has no limit (relative positions, as in T5)."""
+    """Return how many positions the model has, or None where it has no limit (relative positions,
+    as in T5).
+    """
     config = model.config.get_text_config(decoder=True)
     known = config.to_dict()
     limit = (
@@ -184,7 +192,9 @@ def context_limit(model: Any) -> int | None:
 
 
 def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends a completion: the model's own list and the tokenizer's end token."""
+    """Return every token that ends a completion: the model's own list and the tokenizer's end
+    token.
+    """
     listed = model.generation_config.eos_token_id if model.generation_config is not None else None
     several = listed if isinstance(listed, list) else [listed]
     return frozenset(
@@ -193,6 +203,8 @@ def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 def checkpoint_fingerprint(checkpoint: str | Path, config: Any) -> str:
-    """Return a hash of a checkpoint's files, or for a hub id the id and the commit that its loaded `config` names."""
+    """Return a hash of a checkpoint's files, or for a hub id the id and the commit that its loaded
+    `config` names.
+    """
     place = resolve(checkpoint)
     return content_hash(place) if isinstance(place, Path) else f"{place}@{config._commit_hash}"

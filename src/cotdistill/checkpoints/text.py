@@ -1,7 +1,9 @@
-"""Between text and tokens, for every family of tokenizer: prompts, continuations with exact spacing, growing text.
+"""Between text and tokens, for every family of tokenizer: prompts, continuations with exact
+spacing, growing text.
 
-A continuation is tokenised apart from the prompt before it (so that training and answering cut at the same place), but
-with the prompt's last word as an anchor, because SentencePiece tokenizers write a leading space into the first token.
+A continuation is tokenised apart from the prompt before it (so that training and answering cut at
+the same place), but with the prompt's last word as an anchor, because SentencePiece tokenizers
+write a leading space into the first token.
 """
 
 from __future__ import annotations
@@ -17,14 +19,18 @@ from cotdistill.records import Prompt
 __all__ = ["GrowingText", "TextCodec"]
 
 _ANCHOR_TOKENS = 4
-"""Prompt tokens shown to the decoder before a completion's tokens, so that its first space survives."""
+"""Prompt tokens shown to the decoder before a completion's tokens, so that its first space
+survives.
+"""
 _UNFINISHED = "�"
 """What a byte-level decoder writes for a character whose last bytes are still to come."""
 
 
 @dataclass(frozen=True)
 class TextCodec:
-    """A tokenizer with a student's format: what ends a prompt, what begins a target, and whether prompts are chats."""
+    """A tokenizer with a student's format: what ends a prompt, what begins a target, and whether
+    prompts are chats.
+    """
 
     tokenizer: Any
     prompt_end: str = ""
@@ -33,7 +39,7 @@ class TextCodec:
     encoder_decoder: bool = False
 
     def prompt_text(self, prompt: Prompt) -> str:
-        """The prompt as the model reads it, before tokenisation.
+        """Return the prompt as the model reads it, before tokenisation.
 
         Raises:
             FatalTeacherError: a chat prompt for a tokenizer that has no chat template.
@@ -42,7 +48,8 @@ class TextCodec:
             return prompt + self.prompt_end
         if self.tokenizer.chat_template is None:
             raise FatalTeacherError(
-                f"{self.tokenizer.name_or_path or 'the model'} has no chat template: ask it with plain text (chat: false)"
+                f"{self.tokenizer.name_or_path or 'the model'} has no chat template: "
+                "ask it with plain text (chat: false)"
             )
         if isinstance(prompt, str):
             messages = [{"role": "user", "content": prompt}]
@@ -54,8 +61,8 @@ class TextCodec:
         return text
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
-        """Token ids of a whole prompt, with the special tokens the model's family puts around it and no end token
-        where a completion follows."""
+        """Return the token ids of a whole prompt, with the special tokens the model's family puts
+        around it and no end token where a completion follows."""
         plain = isinstance(prompt, str) and not self.chat
         ids: list[int] = self.tokenizer(
             self.prompt_text(prompt), add_special_tokens=plain, verbose=False
@@ -69,12 +76,16 @@ class TextCodec:
 
     @staticmethod
     def open_end(prefill: str) -> str:
-        """Return a prefill without its last space: most tokenizers write it into the next word, so the model chooses that token."""
+        """Return a prefill without its last space: most tokenizers write it into the next word, so
+        the model chooses that token.
+        """
         single = prefill.endswith(" ") and not prefill.endswith("  ") and prefill != " "
         return prefill[:-1] if single else prefill
 
     def too_long(self, prompt: Prompt, tokens: int, limit: int) -> QuestionFailed:
-        """Return the failure of a prompt (with its prefill) that leaves no room in a model's context."""
+        """Return the failure of a prompt (with its prefill) that leaves no room in a model's
+        context.
+        """
         return QuestionFailed(
             f"a prompt of {tokens} tokens leaves no room in the model's {limit}: "
             "shorten it, ask with fewer exemplars, or use a model with a longer context "
@@ -83,21 +94,25 @@ class TextCodec:
         )
 
     def target_lead(self, prompt: Prompt) -> str:
-        """What stands between prompt and target: the format's `target_begin`, but no second white space."""
+        """Return what stands between prompt and target: the format's `target_begin`, but no second
+        white space.
+        """
         text = self.prompt_text(prompt)
         return "" if self.target_begin.isspace() and text[-1:].isspace() else self.target_begin
 
     def target_ids(self, prompt: Prompt, target: str) -> list[int]:
-        """Token ids of what follows the prompt, `target_begin` in front, without an end token."""
+        """Return the token ids of what follows the prompt, `target_begin` in front, without an end
+        token.
+        """
         if self.encoder_decoder:
             return self.continuation_ids("", self.target_begin + target)
         return self.continuation_ids(self.prompt_text(prompt), self.target_lead(prompt) + target)
 
     def continuation_ids(self, before: str, text: str) -> list[int]:
-        """Token ids of `text` where it follows `before`, without special tokens.
+        """Return the token ids of `text` where it follows `before`, without special tokens.
 
-        The ids are those of `text` apart from `before`, except that the space a SentencePiece tokenizer would add to
-        the beginning is not added.
+        The ids are those of `text` apart from `before`, except that the space a SentencePiece
+        tokenizer would add to the beginning is not added.
         """
         alone = self._encode(text)
         anchor = before[-24:].rsplit(maxsplit=1)[-1] if before.strip() else ""
@@ -107,19 +122,19 @@ class TextCodec:
         return ids[len(prefix) :] if ids[: len(prefix)] == prefix else alone
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids without special tokens, nothing tidied up."""
+        """Return the text of token ids without special tokens, nothing tidied up."""
         text: str = self.tokenizer.decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
 
     def after(self, context: Sequence[int], ids: Sequence[int]) -> str:
-        """Text of `ids` where they follow `context`."""
+        """Return the text of `ids` where they follow `context`."""
         context = self.anchor(context)
         return self.decode([*context, *ids])[len(self.decode(context)) :]
 
     def anchor(self, context: Sequence[int]) -> list[int]:
-        """The last few tokens of a context that have text."""
+        """Return the last few tokens of a context that have text."""
         return [token for token in context[-2 * _ANCHOR_TOKENS :] if token not in self.special][
             -_ANCHOR_TOKENS:
         ]
@@ -131,7 +146,7 @@ class TextCodec:
 
     @cached_property
     def space_tokens(self) -> list[bool]:
-        """For every token id: does its text begin with a space (in the middle of a text)?"""
+        """Return for every token id: does its text begin with a space (in the middle of a text)?"""
         marks = ("Ġ", "▁", " ")
         tokens = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
         return [isinstance(token, str) and token.startswith(marks) for token in tokens]
@@ -173,7 +188,8 @@ class TextCodec:
 
 
 class GrowingText:
-    """The text of one completion while its tokens arrive; each token costs a decoding of a few tokens only.
+    """The text of one completion while its tokens arrive; each token costs a decoding of a few
+    tokens only.
 
     Characters whose bytes are spread over several tokens appear once they are complete.
     """
@@ -186,7 +202,7 @@ class GrowingText:
         self._context_text = codec.decode(self._context)
 
     def add(self, token: int) -> str:
-        """The text with one more token."""
+        """Return the text with one more token."""
         if token in self._codec.special:
             return self.text
         self._pending.append(token)

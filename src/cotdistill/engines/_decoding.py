@@ -1,8 +1,8 @@
 # ruff: noqa: N803, N806 - tensor names carry their shape
 """The decoding loop: greedy or sampled, per row, over whatever rows there are at the moment.
 
-Rows wait sorted by prompt length, join as soon as a quarter of the places is free (where the model's cache allows it), and
-leave when they finish.
+Rows wait sorted by prompt length, join as soon as a quarter of the places is free (where the
+model's cache allows it), and leave when they finish.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _PADDING = 48
 
 @dataclass
 class Row:
-    """One completion in the making. `context` are the tokens its text is read after; `lead` is the text it begins with."""
+    """One completion in the making. `context` are the tokens its text is read after; `lead` is the
+    text it begins with.
+    """
 
     slot: int
     request: Request
@@ -51,7 +53,9 @@ class Row:
     growing: GrowingText | None = None
     done: bool = False
     given: int = 0
-    """How many of its first tokens are the beginning the caller gave; they are not counted as generated."""
+    """How many of its first tokens are the beginning the caller gave; they are not counted as
+    generated.
+    """
 
     @property
     def made(self) -> int:
@@ -93,7 +97,9 @@ class Decoder:
         return bool(self._waiting or self._running or self._refused)
 
     def add(self, batch: Sequence[tuple[int, Request, int]]) -> None:
-        """Add rows: (slot, request, sample index). Nothing is computed yet, so a refused row costs nothing."""
+        """Add rows: (slot, request, sample index). Nothing is computed yet, so a refused row costs
+        nothing.
+        """
         prompts = {
             prompt: self._codec.prompt_ids(prompt)
             for prompt in {request.prompt for _, request, _ in batch}
@@ -108,7 +114,9 @@ class Decoder:
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, Completion | QuestionFailed]]:
-        """Move every running row one token on, after letting waiting rows join; return what finished, by slot."""
+        """Move every running row one token on, after letting waiting rows join; return what
+        finished, by slot.
+        """
         done: list[tuple[int, Completion | QuestionFailed]] = [*self._refused, *self._admit()]
         self._refused.clear()
         if self._running:
@@ -118,7 +126,9 @@ class Decoder:
         return done
 
     def _drop_finished(self) -> None:
-        """Drop finished rows; the last rows that go on take their places, so that few have to be moved."""
+        """Drop finished rows; the last rows that go on take their places, so that few have to be
+        moved.
+        """
         live = [place for place, row in enumerate(self._running) if not row.done]
         if len(live) == len(self._running):
             return
@@ -130,7 +140,8 @@ class Decoder:
     def _admit(self) -> list[tuple[int, Completion]]:
         if not self._waiting or (self._running and not self._runner.joins):
             return []
-        # One forward pass for a few rows costs as much as one for many, so newcomers gather for some steps.
+        # One forward pass for a few rows costs as much as one for many, so newcomers gather for
+        # some steps.
         self._steps_waited += 1
         live = len(self._running)
         few = len(self._waiting) < live // 4 and self._steps_waited < _PATIENCE
@@ -153,7 +164,9 @@ class Decoder:
         return done
 
     def _alike(self, rows: Sequence[Row]) -> list[list[Row]]:
-        """Rows in groups of similar lengths, which are computed together; samples of one prompt always are."""
+        """Group rows of similar lengths, which are computed together; samples of one prompt always
+        are.
+        """
         if not self._runner.joins:
             return [list(rows)]
         groups: list[list[Row]] = []
@@ -200,7 +213,7 @@ class Decoder:
         return finished
 
     def _take(self, row: Row, token: int, logprob: float) -> str | None:
-        """Gives a row its next token; why it finished, or None."""
+        """Give a row its next token; return why it finished, or None."""
         if row.forced:
             token = row.forced.popleft()
         else:

@@ -1,12 +1,13 @@
 # ruff: noqa: N803, N806 - tensor names carry their shape
-"""A model's forward passes over a changing batch: rows are admitted, advance one token at a time, and are dropped.
+"""A model's forward passes over a changing batch: rows are admitted, advance one token at a time,
+and are dropped.
 
-Causal models get each row's own positions, and a slot of the cache for each row where their layers allow it (`_slots`).
-Encoder-decoder models get encoder padding; their rows all start at the first decoder position, so decoders with absolute
-positions are right as well.
+Causal models get each row's own positions, and a slot of the cache for each row where their layers
+allow it (`_slots`). Encoder-decoder models get encoder padding; their rows all start at the first
+decoder position, so decoders with absolute positions are right as well.
 
-Shapes: B rows, N rows being admitted, U different prompts among them, W tokens of each that are computed, S and C columns of the
-cache, V vocabulary.
+Shapes: B rows, N rows being admitted, U different prompts among them, W tokens of each that are
+computed, S and C columns of the cache, V vocabulary.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ class Runner(Protocol):
         ...
 
     def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
-        """Adds a row per prompt and returns the logits (float32, N × V) of each one's first token."""
+        """Add a row per prompt and return the logits (float32, N × V) of each one's first token."""
         ...
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Takes the last token of every row and returns the logits (float32, B × V) of its next."""
+        """Take the last token of every row and return the logits (float32, B × V) of its next."""
         ...
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keeps these rows, in this order, and drops all others."""
+        """Keep these rows, in this order, and drop all others."""
         ...
 
 
@@ -61,14 +62,14 @@ def _accepted(model: Any) -> Collection[str]:
 
 
 def _unique(prompts: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], list[int]]:
-    """The different prompts in order, and for each prompt its place among them."""
+    """Return the different prompts in order, and for each prompt its place among them."""
     places: dict[tuple[int, ...], int] = {}
     rows = [places.setdefault(prompt, len(places)) for prompt in prompts]
     return list(places), rows
 
 
 def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
-    """How many first tokens all prompts have in common, leaving at least one token of each."""
+    """Return how many first tokens all prompts have in common, leaving at least one token of each."""
     first, last = min(prompts), max(prompts)
     limit = min(len(prompt) for prompt in prompts) - 1
     length = 0
@@ -78,7 +79,9 @@ def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
 
 
 class CausalRunner:
-    """Forward passes of a decoder-only model whose rows each have a slot of the cache: they join and leave at any time."""
+    """Forward passes of a decoder-only model whose rows each have a slot of the cache: they join
+    and leave at any time.
+    """
 
     joins = True
 
@@ -104,7 +107,9 @@ class CausalRunner:
         return logits_UV[torch.tensor(places, device=self._device)]
 
     def _share_beginning(self, first: int, unique: Sequence[tuple[int, ...]]) -> int:
-        """Compute the tokens that all prompts begin with, few-shot exemplars for example, once; return how many."""
+        """Compute the tokens that all prompts begin with, few-shot exemplars for example, once;
+        return how many.
+        """
         shared = _common_prefix(unique) if len(unique) > 1 else 0
         if shared < _SHARED_PREFIX:
             return 0
@@ -113,7 +118,9 @@ class CausalRunner:
         return shared
 
     def _compute(self, first: int, prompts: Sequence[tuple[int, ...]], begun: int) -> torch.Tensor:
-        """Return the logits behind each prompt, whose first `begun` tokens stand in its slot already."""
+        """Return the logits behind each prompt, whose first `begun` tokens stand in its slot
+        already.
+        """
         rest = [prompt[begun:] for prompt in prompts]
         most = max(len(ids) for ids in rest)
         ids_NW = torch.tensor(
@@ -133,7 +140,8 @@ class CausalRunner:
         return self._forward(0, ids_B1, columns_B1, columns_B1, width)
 
     def keep(self, rows: Sequence[int]) -> None:
-        # What goes on in another place comes from behind all that stay, so no slot is overwritten that is still read.
+        # What goes on in another place comes from behind all that stay, so no slot is overwritten
+        # that is still read.
         assert all(source == target or source >= len(rows) for target, source in enumerate(rows))
         self._lengths = [self._lengths[row] for row in rows]
         for target, source in enumerate(rows):
@@ -176,7 +184,8 @@ class _Together:
         self._model = model
         self._device = model.device
         self._cache: Any = None
-        # What belongs to each row besides its cache: the mask, and positions or the encoder's states.
+        # What belongs to each row besides its cache: the mask, and positions or the encoder's
+        # states.
         self._mask_BS = torch.zeros((0, 0), dtype=torch.long)
         self._own_B = torch.zeros(0, dtype=torch.long)
 
@@ -188,8 +197,9 @@ class _Together:
 
 
 class PaddedRunner(_Together):
-    """Forward passes of a decoder-only model whose layers keep other things than all keys and values (sliding windows, states),
-    or that finds positions itself: prompts are padded on the left."""
+    """Forward passes of a decoder-only model whose layers keep other things than all keys and
+    values (sliding windows, states), or that finds positions itself: prompts are padded on the
+    left."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -235,7 +245,9 @@ class PaddedRunner(_Together):
 
 
 class EncoderDecoderRunner(_Together):
-    """Forward passes of an encoder-decoder model; each prompt is encoded once, however many rows it has."""
+    """Forward passes of an encoder-decoder model; each prompt is encoded once, however many rows it
+    has.
+    """
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)

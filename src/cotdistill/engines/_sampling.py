@@ -1,8 +1,9 @@
 # ruff: noqa: N803, N806 - tensor names carry their shape
 """Choosing the next token of every row from its own stream of random numbers.
 
-A row's numbers come from a seed made of its request and sample index, and a token is chosen by inverting the cumulative
-distribution at the row's next number. So sample i of a request does not depend on what else is in the batch.
+A row's numbers come from a seed made of its request and sample index, and a token is chosen by
+inverting the cumulative distribution at the row's next number. So sample i of a request does not
+depend on what else is in the batch.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ __all__ = ["choose", "random_numbers"]
 
 
 def random_numbers(request: Request, sample_index: int, count: int) -> list[float]:
-    """`count` uniform numbers in [0, 1) that belong to this sample of this request on every machine."""
+    """Return `count` uniform numbers in [0, 1) that belong to this sample of this request on every
+    machine.
+    """
     text = json.dumps([request.to_json(), sample_index], ensure_ascii=False, sort_keys=True)
     key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
     numbers: list[float] = np.random.Generator(np.random.Philox(key=key)).random(count).tolist()
@@ -29,7 +32,8 @@ def random_numbers(request: Request, sample_index: int, count: int) -> list[floa
 def choose(
     logits_BV: torch.Tensor, temperatures: list[float], top_ps: list[float], uniforms: list[float]
 ) -> tuple[list[int], list[float]]:
-    """Token and its log-probability (in nats, at temperature 1) for each row; temperature 0 takes the likeliest.
+    """Return the token and its log-probability (in nats, at temperature 1) for each row;
+    temperature 0 takes the likeliest.
 
     Args:
         logits_BV: float32, rows × vocabulary.

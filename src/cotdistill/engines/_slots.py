@@ -1,8 +1,10 @@
 # ruff: noqa: N803, N815 - tensor names carry their shape
-"""The key-value cache of rows that come and go: every row has a slot, and its states stand there from column 0 on.
+"""The key-value cache of rows that come and go: every row has a slot, and its states stand there
+from column 0 on.
 
-A row that joins is computed in the next free slots, one that leaves is overwritten by the last one: what the others have read
-is never copied. Behind a row's own columns stands what earlier rows left there; the mask of a pass hides it.
+A row that joins is computed in the next free slots, one that leaves is overwritten by the last one:
+what the others have read is never copied. Behind a row's own columns stands what earlier rows left
+there; the mask of a pass hides it.
 
 Shapes: R slots, H heads, C columns, D dimension, N rows of a pass, W tokens of each.
 """
@@ -24,7 +26,9 @@ _STRIDE = 64
 
 @dataclass
 class Pass:
-    """Where the next forward pass reads and writes: the slots `first` to `last`, columns before `width`."""
+    """Where the next forward pass reads and writes: the slots `first` to `last`, columns before
+    `width`.
+    """
 
     first: int = 0
     last: int = 0
@@ -55,7 +59,7 @@ class _SlotLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys[rows, :, : place.width], self.values[rows, :, : place.width]
 
     def reserve(self, like_keys: torch.Tensor, like_values: torch.Tensor) -> None:
-        """Makes room for the slots and columns that the pass says; what is there stays."""
+        """Make room for the slots and columns that the pass says; what is there stays."""
         slots, columns = self._place.slots, self._place.columns
         if self.is_initialized and self.keys.shape[0] >= slots and self.keys.shape[2] >= columns:
             return
@@ -80,7 +84,9 @@ def _grown(states: torch.Tensor, slots: int, columns: int) -> torch.Tensor:
 
 
 def fits(model: Any) -> bool:
-    """Whether all layers of the model keep the keys and values of all tokens, and masks are ours to give."""
+    """Return whether all layers of the model keep the keys and values of all tokens, and masks are
+    ours to give.
+    """
     config = model.config.get_text_config(decoder=True)
     layers = DynamicCache(config=model.config).layers
     return (
@@ -92,7 +98,9 @@ def fits(model: Any) -> bool:
 
 
 class SlotCache:
-    """The cache as transformers' models take it (`cache`), and what happens to its slots between passes."""
+    """The cache as transformers' models take it (`cache`), and what happens to its slots between
+    passes.
+    """
 
     def __init__(self, config: Any) -> None:
         self.place = Pass()
@@ -100,7 +108,8 @@ class SlotCache:
         self.cache.layers = [_SlotLayer(self.place) for _ in self.cache.layers]
 
     def prepare(self, first: int, columns_NW: torch.Tensor, width: int) -> None:
-        """The next pass writes its tokens at these columns of the slots from `first` on, and reads the columns before `width`.
+        """Have the next pass write its tokens at these columns of the slots from `first` on, and
+        read the columns before `width`.
 
         Tokens that only pad are written at column `width`, which nobody reads.
         """
@@ -111,7 +120,9 @@ class SlotCache:
         self.reserve(place.last, width)
 
     def reserve(self, slots: int, width: int) -> None:
-        """Room for so many slots and columns, and some more, from the next time on that something is written."""
+        """Make room for so many slots and columns, and some more, from the next time on that
+        something is written.
+        """
         place = self.place
         if place.slots < slots:
             place.slots = max(slots, place.slots * 3 // 2)
@@ -119,13 +130,13 @@ class SlotCache:
             place.columns = width + _STRIDE
 
     def move(self, source: int, target: int, width: int) -> None:
-        """Copies a slot (its columns before `width`) over another."""
+        """Copy a slot (its columns before `width`) over another."""
         for layer in self.cache.layers:
             for states in (layer.keys, layer.values):
                 states[target, :, :width] = states[source, :, :width]
 
     def spread(self, sources: Sequence[int], first: int, width: int) -> None:
-        """Copies slots (their columns before `width`) to the slots from `first` on, all at once."""
+        """Copy slots (their columns before `width`) to the slots from `first` on, all at once."""
         last = first + len(sources)
         self.reserve(last, width)
         for layer in self.cache.layers:

@@ -1,8 +1,10 @@
-"""Answers with a transformers checkpoint, causal or encoder-decoder, in our own batched decoding loop.
+"""Answer with a transformers checkpoint, causal or encoder-decoder, in our own batched decoding
+loop.
 
-The model's forward pass and its cache are transformers'; the loop is ours (`_decoding`), because `generate` keeps
-finished rows, draws all rows from one random stream, computes a prompt again for each sample and cannot let waiting
-questions join. A row's completion does not depend on its neighbours: a batch answers as its items alone do.
+The model's forward pass and its cache are transformers'; the loop is ours (`_decoding`), because
+`generate` keeps finished rows, draws all rows from one random stream, computes a prompt again for
+each sample and cannot let waiting questions join. A row's completion does not depend on its
+neighbours: a batch answers as its items alone do.
 """
 
 from __future__ import annotations
@@ -77,7 +79,8 @@ class ModelEngine:
 class TransformersEngine(EnginePlugin):
     """A causal or encoder-decoder Hugging Face checkpoint (safetensors), batched, on CPU or GPU.
 
-    `batch_size` rows and `max_batch_tokens` tokens of prompts and completions are in memory at once.
+    `batch_size` rows and `max_batch_tokens` tokens of prompts and completions are in memory at
+    once.
     """
 
     device: str = "auto"

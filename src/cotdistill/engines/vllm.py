@@ -1,11 +1,14 @@
-"""Answers with vLLM's offline engine on one's own GPUs: no server, batched, the prompt's cache shared by its samples.
+"""Answer with vLLM's offline engine on one's own GPUs: no server, batched, the prompt's cache
+shared by its samples.
 
     engine: {name: vllm, tensor_parallel_size: 4}
 
-Prompts and texts are cut as the engine `transformers` cuts them, so that the two can take each other's place in a recipe.
-Every sample is a request of its own with a seed of its own: sample i does not depend on how many are asked for, and vLLM's
-prefix cache computes their common prompt once. Safetensors only, no code from the checkpoint, vLLM's usage statistics off.
-Left out: encoder-decoder checkpoints, which vLLM does not run, and token rules. A vLLM server is asked by the teacher `openai`.
+Prompts and texts are cut as the engine `transformers` cuts them, so that the two can take each
+other's place in a recipe. Every sample is a request of its own with a seed of its own: sample i
+does not depend on how many are asked for, and vLLM's prefix cache computes their common prompt
+once. Safetensors only, no code from the checkpoint, vLLM's usage statistics off. Left out:
+encoder-decoder checkpoints, which vLLM does not run, and token rules. A vLLM server is asked by the
+teacher `openai`.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ _DECIDED = {"model", "tokenizer", "trust_remote_code", "load_format", "seed"}
 class VllmEngine(EnginePlugin):
     """A causal Hugging Face checkpoint on this machine's GPUs through vLLM.
 
-    `engine_args` are further arguments of `vllm.LLM`, such as `{quantization: fp8}`; `seed` makes other samples of the same
-    requests.
+    `engine_args` are further arguments of `vllm.LLM`, such as `{quantization: fp8}`; `seed` makes
+    other samples of the same requests.
     """
 
     revision: str | None = None
@@ -51,7 +54,8 @@ class VllmEngine(EnginePlugin):
     def _check_engine_args(cls, value: dict[str, Any]) -> dict[str, Any]:
         if taken := sorted((_DECIDED | cls.model_fields.keys()) & value.keys()):
             raise ValueError(
-                f"{taken[0]!r} has a setting or is decided by cotdistill; remove it from engine_args"
+                f"{taken[0]!r} has a setting or is decided by cotdistill; "
+                "remove it from engine_args"
             )
         return value
 

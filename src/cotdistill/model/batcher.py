@@ -1,8 +1,10 @@
-"""The dynamic batcher: turns an engine, which answers batches, into a model that many coroutines ask at once.
+"""The dynamic batcher: turns an engine, which answers batches, into a model that many coroutines
+ask at once.
 
-Methods are written one question at a time (`solve` asks, reads, asks again). Everything that all questions ask at the same
-moment is collected here and answered as one batch in a worker thread; what is asked meanwhile joins the running batch as
-soon as there is room (where the engine lets rows join), or is the next batch.
+Methods are written one question at a time (`solve` asks, reads, asks again). Everything that all
+questions ask at the same moment is collected here and answered as one batch in a worker thread;
+what is asked meanwhile joins the running batch as soon as there is room (where the engine lets rows
+join), or is the next batch.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from cotdistill.records import Completion, Request
 __all__ = ["BatchedModel"]
 
 _QUIET_SECONDS = 0.002
-"""A batch starts when nothing was asked for this long: the event loop has run everything that was ready."""
+"""A batch starts when nothing was asked for this long: the event loop has run everything that was
+ready.
+"""
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,16 @@ class _Wanted:
 class BatchedModel:
     """A `Model` over an engine.
 
-    `rules` are applied to every completion (see `contracts.TokenRule`) where the engine is a `StreamingEngine`; other
-    engines know no rules, and a strategy that brings some has to put right what they write.
+    `rules` are applied to every completion (see `contracts.TokenRule`) where the engine is a
+    `StreamingEngine`; other engines know no rules, and a strategy that brings some has to put right
+    what they write.
     """
 
     def __init__(self, engine: Engine, *, rules: Sequence[TokenRule] = ()) -> None:
         self._engine = engine
         self._rules = tuple(rules)
-        # Filled by the event loop, emptied by the worker: append and popleft only, which are atomic.
+        # Filled by the event loop, emptied by the worker: append and popleft only, which are
+        # atomic.
         self._pending: deque[_Wanted] = deque()
         self._taken: list[_Wanted] = []
         self._closing = False
@@ -72,7 +78,9 @@ class BatchedModel:
         return [result for result in results if isinstance(result, Completion)]
 
     async def close(self) -> None:
-        """End the worker thread after the step it is at; what someone still waits for is cancelled (Ctrl-C)."""
+        """End the worker thread after the step it is at; what someone still waits for is cancelled
+        (Ctrl-C).
+        """
         self._closing = True
         if self._task is not None:
             await self._task

@@ -1,4 +1,6 @@
-"""The bundled teacher of the lab: a small language model that writes varied rationales and makes real mistakes."""
+"""The bundled teacher of the lab: a small language model that writes varied rationales and makes
+real mistakes.
+"""
 
 from __future__ import annotations
 

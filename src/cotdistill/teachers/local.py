@@ -1,10 +1,10 @@
 """A teacher on this machine: an engine and the checkpoint it answers with.
 
     teacher: {name: local, model: Qwen/Qwen2.5-7B-Instruct, chat: true}
-    teacher: {name: local, model: Qwen/Qwen2.5-72B-Instruct, chat: true, engine: {name: vllm, tensor_parallel_size: 4}}
+    teacher: {name: local, model: Qwen/Qwen2.5-72B, engine: {name: vllm, tensor_parallel_size: 4}}
 
-A plain (not chat) causal teacher reads the prompt as it is and its completion's first space is not part of the text, so
-that prompts written for an endpoint work unchanged.
+A plain (not chat) causal teacher reads the prompt as it is and its completion's first space is not
+part of the text, so that prompts written for an endpoint work unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ __all__ = ["LocalTeacher"]
 class LocalTeacher(Teacher):
     """A checkpoint on this machine: a folder, GGUF file, hub id or short name (lab, smollm2).
 
-    `engine` is the name of an engine, or a mapping with its settings; `chat` puts plain prompts through the tokenizer's chat template.
+    `engine` is the name of an engine, or a mapping with its settings; `chat` puts plain prompts
+    through the tokenizer's chat template.
     """
 
     model: str
