@@ -72,7 +72,7 @@ def test_the_card_says_what_the_hub_and_a_reader_need(tmp_path: Path) -> None:
     card = (tmp_path / "README.md").read_text("utf-8")
     _, front, body = card.split("---\n", 2)
     fields = yaml.safe_load(front)
-    assert (fields["license"], fields["size_categories"]) == ("mit", ["n<1K"])
+    assert (fields["license"], fields["task_categories"]) == ("mit", ["text-generation"])
     assert {"config_name": "solver", "data_files": "solver.jsonl"} in fields["configs"]
     assert "- **Teacher:** `openai, <b>gpt</b> # not a 'heading'`" in body
     assert body.index("5 × `length: too long`") < body.index("3 × `answer_match: wrong answer`")

@@ -104,7 +104,10 @@ def test_models_that_cannot_be_built(tmp_path: Path) -> None:
     base = str(tiny_checkpoint(tmp_path / "base", "gpt2"))
     small = {"model_type": "gpt2", "vocab_size": 9}
     for settings, message in (
-        ({"config": {"model_type": "nothing"}, "tokenizer": base}, "model_type 'nothing'"),
+        (
+            {"config": {"model_type": "nothing"}, "tokenizer": base},
+            "Unrecognized model identifier: nothing",
+        ),
         ({"config": small, "tokenizer": base}, "vocab_size 9"),
         ({"config": str(tmp_path / "absent"), "tokenizer": base}, "absent"),
         ({"config": SMALL_T5, "tokenizer": str(tmp_path / "spiece.model")}, "no such file"),

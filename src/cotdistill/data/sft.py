@@ -84,7 +84,6 @@ def write_sft(
         "license": licence,
         "task_categories": ["text-generation"],
         "tags": ["chain-of-thought", "distillation", "synthetic"],
-        "size_categories": [_size(sum(counts.values()))],
         "configs": [
             {"config_name": role, "data_files": f"{role}.{ending}"} for role in sorted(counts)
         ],
@@ -123,11 +122,3 @@ def _card(
 def _inline(text: str) -> str:
     """Return a text on one line in which Markdown and HTML have no meaning."""
     return "`" + " ".join(text.replace("`", "'").split()) + "`"
-
-
-def _size(count: int) -> str:
-    """Return the hub's word for a number of rows."""
-    for limit, word in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K")):
-        if count < limit:
-            return word
-    return "100K<n<1M" if count < 1_000_000 else "n>1M"

@@ -5,7 +5,6 @@ What cannot be trained is refused here, before any step is taken.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -151,8 +150,13 @@ def _random_model(student: TransformersSettings, seed: int) -> tuple[Any, Any]:
     import transformers
 
     assert student.tokenizer is not None
-    config = _config(student.config)
-    tokenizer = _new_tokenizer(student.tokenizer, config)
+    config, place = _config(student.config), Path(student.tokenizer)
+    if place.suffix != ".model":
+        tokenizer = load_tokenizer(student.tokenizer)
+    elif place.is_file():  # transformers reads a bare SentencePiece file for T5 alone
+        tokenizer = transformers.T5Tokenizer.from_pretrained(place.parent)
+    else:
+        raise UserError(f"tokenizer {place}: no such file")
     if config.vocab_size < len(tokenizer):
         raise UserError(
             f"student config: vocab_size {config.vocab_size} is below the tokenizer's "
@@ -172,35 +176,12 @@ def _random_model(student: TransformersSettings, seed: int) -> tuple[Any, Any]:
 def _config(config: str | dict[str, Any] | None) -> Any:
     import transformers
 
-    if isinstance(config, dict):
-        kind = config.get("model_type")
-        known = transformers.CONFIG_MAPPING
-        if kind not in known:
-            raise UserError(
-                f"student config: model_type {kind!r} is unknown to transformers "
-                "(t5, gpt2, llama, qwen2, ...)"
-            )
-        return known[kind](**{key: value for key, value in config.items() if key != "model_type"})
+    if not isinstance(config, dict):
+        return load_config(config or "")
     try:
-        return transformers.AutoConfig.from_pretrained(config, trust_remote_code=False)
-    except (OSError, ValueError, json.JSONDecodeError) as error:
-        raise UserError(f"student config {config}: {str(error).splitlines()[0]}") from error
-
-
-def _new_tokenizer(place: str, config: Any) -> Any:
-    import transformers
-
-    path = Path(place)
-    if path.suffix != ".model":
-        return load_tokenizer(place)
-    if config.model_type not in ("t5", "mt5", "umt5") or path.name != "spiece.model":
-        raise UserError(
-            f"tokenizer {place}: a bare SentencePiece file is read for T5 only, under the name "
-            "spiece.model"
-        )
-    if not path.is_file():
-        raise UserError(f"tokenizer {place}: no such file")
-    return transformers.T5Tokenizer.from_pretrained(path.parent)
+        return transformers.AutoConfig.for_model(**config)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"student config: {str(error).splitlines()[0][:200]}") from error
 
 
 def _format(student: TransformersSettings, *, encoder_decoder: bool) -> tuple[str, str]:

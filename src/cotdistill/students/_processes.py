@@ -14,12 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cotdistill import plugins
-from cotdistill.contracts import Objective, TrainResult, TrainSettings
+from cotdistill.contracts import TrainResult
 from cotdistill.errors import CotdistillError, StoreError, UserError
-from cotdistill.students._settings import TransformersSettings
 from cotdistill.students._training import TrainingJob, train, world
-from cotdistill.util.files import read_json, write_json
+from cotdistill.util.files import read_json, write_text
 
 __all__ = ["train_on_processes"]
 
@@ -34,7 +32,7 @@ def train_on_processes(
         StoreError: a process died; the message names the file with what it said.
     """
     description = job.out.with_name(job.out.name + ".job.json")
-    write_json(description, _to_json(job))
+    write_text(description, job.model_dump_json())
     errors = job.out.with_name(job.out.name + ".log")
     count = str(job.settings.processes)
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count]
@@ -71,39 +69,6 @@ def train_on_processes(
     return TrainResult.from_json(read_json(job.out / "training.json"))
 
 
-def _to_json(job: TrainingJob) -> dict[str, Any]:
-    kind = type(job.objective)
-    return {
-        "student": job.student.model_dump(mode="json"),
-        "objective": {"name": f"{kind.__module__}:{kind.__qualname__}"}
-        | job.objective.model_dump(mode="json"),
-        "settings": job.settings.model_dump(mode="json"),
-        "seed": job.seed,
-        **{
-            name: str(path) if path is not None else None
-            for name, path in {
-                "examples": job.examples,
-                "out": job.out,
-                "start": job.start,
-                "validation": job.validation,
-            }.items()
-        },
-    }
-
-
-def _from_json(data: dict[str, Any]) -> TrainingJob:
-    return TrainingJob(
-        student=TransformersSettings(**data["student"]),
-        objective=plugins.build("objectives", data["objective"], Objective),
-        settings=TrainSettings(**data["settings"]),
-        seed=data["seed"],
-        examples=Path(data["examples"]),
-        out=Path(data["out"]),
-        start=Path(data["start"]) if data["start"] else None,
-        validation=Path(data["validation"]) if data["validation"] else None,
-    )
-
-
 def _tell(**fields: Any) -> None:
     if world()[0] == 0:
         print(json.dumps(fields), flush=True)
@@ -115,7 +80,7 @@ def main(description: Path) -> None:
 
     try:
         train(
-            _from_json(read_json(description)),
+            TrainingJob.model_validate_json(description.read_text("utf-8")),
             None,
             lambda steps, note: _tell(steps=steps, note=note),
             lambda line: _tell(line=line),

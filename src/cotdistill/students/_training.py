@@ -14,13 +14,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from pydantic import BaseModel, ConfigDict
 
+from cotdistill import plugins
 from cotdistill.checkpoints.hashes import seal
 from cotdistill.checkpoints.loading import context_limit, load_model
 from cotdistill.checkpoints.text import TextCodec
@@ -50,14 +51,16 @@ _TOLERANCE = 0.02
 """Nats per token by which a written checkpoint may differ: merging adapters in bfloat16 rounds."""
 
 
-@dataclass(frozen=True)
-class TrainingJob:
-    """Everything that decides what comes out of a training."""
+class TrainingJob(BaseModel):
+    """Everything that decides what comes out of a training; as JSON it goes to other processes."""
+
+    model_config = ConfigDict(frozen=True)
 
     student: TransformersSettings
     examples: Path
     out: Path
-    objective: Objective
+    objective: dict[str, Any]
+    """A plug-in's entry."""
     settings: TrainSettings
     seed: int
     start: Path | None
@@ -68,15 +71,10 @@ class TrainingJob:
         return self.out.with_name(self.out.name + ".work")
 
     def fingerprint(self) -> str:
-        parts = [
-            self.student.model_dump_json(),
-            f"{type(self.objective).__qualname__} {self.objective.model_dump_json()}",
-            self.settings.model_dump_json(exclude={"save_minutes", "report_to"}),
-            str(self.start),
-            str(self.seed),
-            hashlib.sha256(self.examples.read_bytes()).hexdigest(),
-        ]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        settings = self.settings.model_dump_json(exclude={"save_minutes", "report_to"})
+        rest = self.model_dump_json(exclude={"out", "examples", "settings"})
+        contents = hashlib.sha256(self.examples.read_bytes()).hexdigest()
+        return hashlib.sha256(f"{settings}{rest}{contents}".encode()).hexdigest()
 
 
 def train(
@@ -88,7 +86,8 @@ def train(
     """Train as `Student.train` says, in this process or as one of torchrun's."""
     started = time.monotonic()
     transformers.set_seed(job.seed)
-    settings, objective = job.settings, job.objective
+    settings = job.settings
+    objective = plugins.build("objectives", job.objective, Objective)
     examples = list(read_records(job.examples, Example))
     inner, codec = build_base(job.student, job.seed, start=job.start, dtype=_dtype(job))
     limit = context_limit(inner)
@@ -104,7 +103,7 @@ def train(
     if settings.gradient_checkpointing:
         inner.gradient_checkpointing_enable({"use_reentrant": False})
     model = adapted(inner, job.student)
-    trainer = _trainer(model, inner, data.rows, job)
+    trainer = _trainer(model, inner, data.rows, objective, job)
     if trainer.is_fsdp_enabled and settings.selection in ("accuracy", "oracle_test"):
         raise UserError(
             "a model sharded by FSDP cannot answer between epochs: set `train.selection` to loss "
@@ -130,28 +129,39 @@ def train(
             f"out of memory: {str(error).splitlines()[0]} Lower `train.batch_size` and raise "
             "`train.gradient_accumulation`, or set `train.gradient_checkpointing`"
         ) from error
-    best, steps = keeper.best(), trainer.state.global_step
-    per_step = data.tokens / len(trainer.batches) * settings.gradient_accumulation
-    result = TrainResult(
-        epoch=best["epoch"],
+    seconds = keeper.earlier_seconds + time.monotonic() - started
+    result = _result(trainer, inner, keeper, data, lost, seconds)
+    if trainer.is_world_process_zero():
+        _write(job, trainer, inner, codec, keeper, result)
+    trainer.accelerator.wait_for_everyone()
+    return result
+
+
+def _result(
+    trainer: TargetTrainer,
+    inner: Any,
+    keeper: EpochKeeper,
+    data: Prepared,
+    lost: dict[str, int],
+    seconds: float,
+) -> TrainResult:
+    steps, collator = trainer.state.global_step, trainer.collator
+    batches = steps * trainer.args.gradient_accumulation_steps
+    trained = (one.numel() for one in trainer.model.parameters() if one.requires_grad)
+    return TrainResult(
+        epoch=keeper.best()["epoch"],
         steps=steps,
         examples=len(data.rows),
-        tokens=round(per_step * steps),
-        seconds=round(keeper.earlier_seconds + time.monotonic() - started, 2),
-        parameters=sum(parameter.numel() for parameter in inner.parameters()),
-        trained_parameters=sum(
-            parameter.numel() for parameter in model.parameters() if parameter.requires_grad
-        ),
-        padding=round(1 - trainer.collator.used / max(1, trainer.collator.slots), 4),
+        tokens=round(data.tokens * batches / len(trainer.batches)),
+        seconds=round(seconds, 2),
+        parameters=sum(one.numel() for one in inner.parameters()),
+        trained_parameters=sum(trained),
+        padding=round(1 - collator.used / max(1, collator.slots), 4),
         left_out=data.left_out,
         cut=data.cut,
         out_of_vocabulary=lost,
         history=keeper.history,
     )
-    if trainer.is_world_process_zero():
-        _write(job, trainer, inner, codec, best["step"], keeper.probes, result)
-    trainer.accelerator.wait_for_everyone()
-    return result
 
 
 def world() -> tuple[int, int]:
@@ -165,7 +175,9 @@ def _dtype(job: TrainingJob) -> torch.dtype:
     return torch.bfloat16 if frozen and job.settings.precision != "float32" else torch.float32
 
 
-def _trainer(model: Any, inner: Any, rows: list[Row], job: TrainingJob) -> TargetTrainer:
+def _trainer(
+    model: Any, inner: Any, rows: list[Row], objective: Objective, job: TrainingJob
+) -> TargetTrainer:
     settings = job.settings
     rank, processes = world()
     arguments = transformers.TrainingArguments(
@@ -198,7 +210,7 @@ def _trainer(model: Any, inner: Any, rows: list[Row], job: TrainingJob) -> Targe
     )
     share = settings.share_prompts and not settings.gradient_checkpointing and can_share(inner)
     collator = Collator(share, end_padded=inner.config.is_encoder_decoder)
-    if job.objective.uses_reference:
+    if objective.uses_reference:
         model.to(arguments.device)
         rows = Scorer(inner).with_reference(model, rows, collator, settings.batch_size)
     trainer = TargetTrainer(
@@ -212,7 +224,7 @@ def _trainer(model: Any, inner: Any, rows: list[Row], job: TrainingJob) -> Targe
             world=processes,
         ),
         collator=collator,
-        objective=job.objective,
+        objective=objective,
         inner=inner,
         model=model,
         args=arguments,
@@ -285,8 +297,7 @@ def _write(
     trainer: TargetTrainer,
     inner: Any,
     codec: TextCodec,
-    step: int,
-    probes: dict[str, float],
+    keeper: EpochKeeper,
     result: TrainResult,
 ) -> None:
     """Write the best epoch as a checkpoint folder that appears whole or not at all.
@@ -294,7 +305,8 @@ def _write(
     Raises:
         StoreError: the written checkpoint does not compute what the trained model computed.
     """
-    best, out, model = job.work / f"checkpoint-{step}", job.out, trainer.model
+    step, out, model = keeper.best()["step"], job.out, trainer.model
+    best = job.work / f"checkpoint-{step}"
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -315,7 +327,7 @@ def _write(
     )
     seal(partial)
     written = trainer.probe(load_model(partial, _dtype(job), trainer.args.device))
-    trained = probes[str(step)]
+    trained = keeper.probes[str(step)]
     if not abs(written - trained) <= _TOLERANCE * (1 + trained):
         raise StoreError(
             f"{partial}: the written checkpoint has a loss of {written:.3f} where the trained "

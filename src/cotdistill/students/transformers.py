@@ -57,7 +57,17 @@ class TransformersStudent(TransformersSettings):
         from cotdistill.students._processes import train_on_processes
         from cotdistill.students._training import TrainingJob, train
 
-        job = TrainingJob(self, examples, out, objective, settings, seed, start, validation)
+        kind = type(objective)
+        job = TrainingJob(
+            student=self,
+            examples=examples,
+            out=out,
+            objective={"name": f"{kind.__module__}:{kind.__qualname__}", **dict(objective)},
+            settings=settings,
+            seed=seed,
+            start=start,
+            validation=validation,
+        )
         if settings.processes > 1 and "WORLD_SIZE" not in os.environ:
             return train_on_processes(job, on_progress, log)
         return train(job, score, on_progress, log)
