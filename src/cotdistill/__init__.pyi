@@ -10,11 +10,16 @@ from cotdistill.contracts import Job as Job
 from cotdistill.contracts import Method as Method
 from cotdistill.contracts import Model as Model
 from cotdistill.contracts import Objective as Objective
+from cotdistill.contracts import Objective as Objective
 from cotdistill.contracts import Operational as Operational
 from cotdistill.contracts import Strategy as Strategy
 from cotdistill.contracts import Student as Student
+from cotdistill.contracts import Student as Student
+from cotdistill.contracts import TargetBatch as TargetBatch
 from cotdistill.contracts import Task as Task
 from cotdistill.contracts import Teacher as Teacher
+from cotdistill.contracts import TrainResult as TrainResult
+from cotdistill.contracts import TrainSettings as TrainSettings
 from cotdistill.errors import CotdistillError as CotdistillError
 from cotdistill.errors import UserError as UserError
 from cotdistill.pipeline import run_recipe as run_recipe
