@@ -10,10 +10,8 @@ from cotdistill.contracts import Job as Job
 from cotdistill.contracts import Method as Method
 from cotdistill.contracts import Model as Model
 from cotdistill.contracts import Objective as Objective
-from cotdistill.contracts import Objective as Objective
 from cotdistill.contracts import Operational as Operational
 from cotdistill.contracts import Strategy as Strategy
-from cotdistill.contracts import Student as Student
 from cotdistill.contracts import Student as Student
 from cotdistill.contracts import TargetBatch as TargetBatch
 from cotdistill.contracts import Task as Task
