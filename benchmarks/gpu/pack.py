@@ -20,11 +20,15 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from plan import PLAN, Item
+
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+RECIPES = ROOT / "recipes" / "real"
 SHARED = (ROOT.parent / "shared").resolve()
 PIECE = 56 * 2**20
 WHEELS = (
@@ -43,7 +47,7 @@ PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux201
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / ".gpu")
-    parser.add_argument("--recipes", type=Path, default=ROOT / "recipes" / "real")
+    parser.add_argument("--only", nargs="*", default=[item.name for item in PLAN])
     parser.add_argument("--piece", type=int, default=PIECE, help="bytes of one piece")
     arguments = parser.parse_args()
     out = arguments.out.resolve()
@@ -54,17 +58,17 @@ def main() -> None:
     _wheels(stage / "wheels")
     shutil.copytree(HERE, project / "gpu", ignore=shutil.ignore_patterns("__pycache__"))
     student = _student(project / "shape")
-    recipes = sorted(arguments.recipes.glob("*.yaml"))
-    for recipe in recipes:
-        shutil.copy2(recipe, project / "recipes" / recipe.name)
-    for path in sorted(_generate(recipes, project)):
+    items = [item for item in PLAN if item.name in arguments.only]
+    for file in {item.file for item in items}:
+        shutil.copy2(RECIPES / file, project / "recipes" / file)
+    for path in sorted(_generate(items, project)):
         # Recipes name data as ../shared/data, from the folder that they are run in.
         target = stage / "shared" / path.relative_to(SHARED)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
     base = out / "base.tar.xz"
     # A window that holds it all: rationales stand in the recordings and in the run folders.
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 2**27}]
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 1, "dict_size": 2**27}]
     with (
         lzma.open(base, "wb", filters=filters) as file,
         tarfile.open(fileobj=file, mode="w") as tar,
@@ -106,7 +110,7 @@ def _student(shape: Path) -> Path:
     return found
 
 
-def _generate(recipes: list[Path], project: Path) -> set[Path]:
+def _generate(items: Sequence[Item], project: Path) -> set[Path]:
     """Generate and curate into the project's run folders; return the data files that were read."""
     from cotdistill.pipeline import run_recipe
     from cotdistill.recipe import load_recipe
@@ -121,10 +125,10 @@ def _generate(recipes: list[Path], project: Path) -> set[Path]:
 
     sys.addaudithook(note)
     os.chdir(ROOT)
-    for path in recipes:
-        print(f"generate {path.name}", flush=True)
-        recipe = load_recipe(path, [f"output={project / 'runs'}"])
-        run = run_recipe(recipe, stages=["generate", "curate"])
+    for item in items:
+        print(f"generate {item.name}", flush=True)
+        overrides = [*item.overrides, f"output={project / 'runs'}"]
+        run = run_recipe(load_recipe(RECIPES / item.file, overrides), stages=["generate", "curate"])
         for task, split in run.evaluated():
             run.digest(task.label, split)
         for log in run.folder.glob("completions.sqlite*"):

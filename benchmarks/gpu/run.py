@@ -23,34 +23,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from plan import PLAN, Item
 
 from cotdistill.evaluation.grid import grade
-from cotdistill.recipe import parse_recipe
+from cotdistill.recipe import load_recipe
 from cotdistill.records import Answer, Verdict
 from cotdistill.runs.run import Run
 from cotdistill.runs.store import Artifact
 from cotdistill.util.files import read_records
 
-PLAN = (
-    ("fine_tune_cot", 6),
-    ("gsm8k", 3),
-    ("multiarith", 2),
-    ("coin_flip", 1),
-    ("socratic_svamp", 2),
-    ("sci_cot", 3),
-    ("strategy_qa", 3),
-    ("granularity", 3),
-    ("first_step", 1),
-    ("adaptive", 2),
-    ("addsub", 2),
+REHEARSAL = (
+    "limit={train: 4, validation: 2, test: 2, ood: 2}",
+    "seeds=[0]",
+    "train={epochs: 1, max_steps: 1, batch_size: 2, selection: last}",
 )
-"""Recipes in order of value, each with the number of its processes."""
-REHEARSAL = {
-    "limit": {"train": 4, "validation": 2, "test": 2, "ood": 2},
-    "seeds": [0],
-    "train": {"epochs": 1, "max_steps": 1, "batch_size": 2, "selection": "last"},
-}
 
 
 @dataclass
@@ -70,24 +56,22 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--only", nargs="*", default=[name for name, _ in PLAN])
+    parser.add_argument("--only", nargs="*", default=[item.name for item in PLAN])
     parser.add_argument("--student", help="a checkpoint in place of the recipes' student")
     parser.add_argument("--rehearse", action="store_true")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + arguments.seconds
-    queue = [(name, count) for name, count in PLAN if name in arguments.only]
-    queue = [(name, 1 if arguments.rehearse else count) for name, count in queue]
-    queue = [one for one in queue if Path("recipes", f"{one[0]}.yaml").exists()]
+    queue = [item for item in PLAN if item.name in arguments.only]
     working = list[Job]()
     runs = list[Run]()
     with (arguments.out / "results.jsonl").open("a", encoding="utf-8") as results:
         while (queue or working) and time.monotonic() < deadline:
             free = arguments.workers - sum(job.workers for job in working)
-            while queue and queue[0][1] <= free:
-                name, workers = queue.pop(0)
-                free -= workers
-                if (job := _start(name, workers, arguments)) is not None:
+            while queue and min(queue[0].workers, arguments.workers) <= free:
+                item = queue.pop(0)
+                free -= item.workers
+                if (job := _start(item, arguments)) is not None:
                     working.append(job)
                     runs.append(job.run)
             for job in list(working):
@@ -101,38 +85,32 @@ def main() -> None:
             os.killpg(job.process.pid, signal.SIGKILL)
             print(f"{job.name}: stopped, out of time", flush=True)
             _report(job, results)
-    for name, _ in queue:
-        print(f"{name}: not run, out of time", flush=True)
+    for item in queue:
+        print(f"{item.name}: not run, out of time", flush=True)
     _collect(runs, arguments.out / "runs.tar.gz")
 
 
-def _start(name: str, workers: int, arguments: argparse.Namespace) -> Job | None:
-    data = yaml.safe_load(Path("recipes", f"{name}.yaml").read_text("utf-8"))
-    data["output"] = str(arguments.runs)
-    data["executor"] = {"name": "pool:Pool", "workers": workers}
-    if arguments.student:
-        data["student"] = {"model": arguments.student, "label": "student"}
-    if arguments.rehearse:
-        data |= REHEARSAL
-        for method in data["methods"]:
-            method.pop("train", None)
-    path = arguments.runs / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
-    log = (arguments.out / f"{name}.log").open("ab")
-    command = [sys.executable, "-m", "cotdistill", "run", str(path)]
+def _start(item: Item, arguments: argparse.Namespace) -> Job | None:
+    overrides = [
+        *item.overrides,
+        f"output={arguments.runs}",
+        f"executor={{name: 'pool:Pool', workers: {min(item.workers, arguments.workers)}}}",
+        *([f"student={{model: {arguments.student}, label: student}}"] if arguments.student else []),
+        *(REHEARSAL if arguments.rehearse else ()),
+    ]
+    path = Path("recipes", item.file)
     try:
-        run = Run(parse_recipe(data))
-        waiting = [
-            (cell, split, strategy, run.infer_artifact(cell, split, strategy))
-            for cell, split, strategy in run.answered()
-        ]
+        run = Run(load_recipe(path, overrides))
+        waiting = [(*one, run.infer_artifact(*one)) for one in run.answered()]
     except Exception as error:  # noqa: BLE001  one recipe that cannot be read stops no other
-        print(f"{name}: {type(error).__name__}: {error}", flush=True)
+        print(f"{item.name}: {type(error).__name__}: {error}", flush=True)
         return None
-    # A session of its own, so that its workers can be stopped with it.
-    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    return Job(name, workers, run, process, waiting)
+    sets = [part for override in overrides for part in ("--set", override)]
+    command = [sys.executable, "-m", "cotdistill", "run", str(path), *sets]
+    with (arguments.out / f"{item.name}.log").open("ab") as log:
+        # A session of its own, so that its workers can be stopped with it.
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    return Job(item.name, item.workers, run, process, waiting)
 
 
 def _report(job: Job, results: Any) -> None:
