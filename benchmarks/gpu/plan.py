@@ -37,7 +37,7 @@ PLAN = (
     Item("coin_flip", 1),
     Item("socratic_svamp", 2),
     Item("svamp_gpt4", 1),
-    Item("sci_cot", 3),
+    Item("sci_cot", 3, overrides=("limit={ood: 1000}",)),
     Item("strategy_qa", 3),
     *(_level("svamp", "SVAMP", level) for level in (1, 2, 3, 4)),
     *(_level("strategy_qa", "stqa", level) for level in (1, 3, 6)),

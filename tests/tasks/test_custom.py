@@ -86,6 +86,29 @@ def test_columns_are_mapped_and_options_read(tmp_path: Path) -> None:
     assert found[0].rationale == "sky" and found[0].options == ("red", "blue")
 
 
+def test_files_of_one_task_may_name_their_columns_differently(tmp_path: Path) -> None:
+    train = write_jsonl(tmp_path / "a.jsonl", [{"instruction": "1 + 1?", "output": "2"}])
+    test = write_jsonl(tmp_path / "b.jsonl", [{"question": "2 + 2?", "label": "4"}])
+    columns = {"question": ["instruction", "question"], "answer": ["output", "label"]}
+    task = Custom.model_validate({"path": {"train": train, "test": test}, "columns": columns})
+    read = [next(iter(task.questions(split))) for split in ("train", "test")]
+    assert [(one.text, one.answer) for one in read] == [("1 + 1?", "2"), ("2 + 2?", "4")]
+    with pytest.raises(DataError, match="no field 'output'"):
+        list(
+            task.model_copy(
+                update={
+                    "path": {
+                        "train": train,
+                        "test": train,
+                        "ood": write_jsonl(
+                            tmp_path / "c.jsonl", [{"question": "3?", "result": "3"}]
+                        ),
+                    }
+                }
+            ).questions("ood")
+        )
+
+
 def test_csv_and_parquet(tmp_path: Path) -> None:
     import pyarrow
     import pyarrow.parquet

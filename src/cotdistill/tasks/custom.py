@@ -55,8 +55,8 @@ class Custom(Task):
     """One file or hub id, one for each split, or a folder with a file for each."""
     answer: str | dict[str, Any] = "number"
     """Answer type: number, choice, yes_no, text, date, math_expression, or {name: …, settings}."""
-    columns: dict[str, str] = Field(default_factory=dict)
-    """Our field: your column, for those that are named differently."""
+    columns: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    """Our field: your column, for those that are named differently; several, where files differ."""
     answer_after: str = ""
     """The answer column is a worked solution; the answer stands behind this mark, the rationale
     before it."""
@@ -80,7 +80,9 @@ class Custom(Task):
 
     @field_validator("columns")
     @classmethod
-    def _known_fields(cls, columns: dict[str, str]) -> dict[str, str]:
+    def _known_fields(
+        cls, columns: dict[str, str | tuple[str, ...]]
+    ) -> dict[str, str | tuple[str, ...]]:
         for name in columns:
             if name not in _FIELDS:
                 raise ValueError(f"{name!r} is no field of a question; map {', '.join(_FIELDS)}")
@@ -223,14 +225,14 @@ class Custom(Task):
             rationale,
         )
 
-    def _column(self, row: Row, name: str, other: str) -> str:
+    def _column(self, row: Row, name: str, other: str = "") -> str:
         """The column of a field: the one that is mapped, else its own name, else ARC's and MMLU's."""
-        return self.columns.get(
-            name, other if other in row.fields and name not in row.fields else name
-        )
+        mapped = self.columns.get(name, (name, other))
+        names = (mapped,) if isinstance(mapped, str) else mapped
+        return next((one for one in names if one in row.fields), names[0])
 
     def _optional(self, row: Row, name: str) -> str:
-        column = self.columns.get(name, name)
+        column = self._column(row, name)
         if name in self.columns and column not in row.fields:
             pick(row, (column,), name)
         return optional(row, (column,), name)
