@@ -1,4 +1,4 @@
-"""Guards of the project's shape: every plug-in has a test, imports point one way, start-up is light, commands documented."""
+"""Guards of the project's shape: tests of plug-ins, one-way imports, light start-up, documents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HEAVY = (
     "vllm",
 )
 
-# A room may import itself and the rooms before it. A new top-level module or folder belongs to no room and fails.
+# A room may import itself and the rooms before it. A new top-level module or folder fails.
 ROOMS = [
     {"records", "errors"},
     {"contracts"},

@@ -1,4 +1,4 @@
-"""Plug-ins are found by file name or entry point; another package adds one without touching a file of this one."""
+"""Plug-ins are found by file name or entry point; another package adds them from outside."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def results(run: Path) -> dict[str, bytes]:
 
 
 def paths(run: Path) -> list[Path]:
-    """Every file and folder of a run that is being written: what goes away while we look is left out."""
+    """Return every file and folder of a run that is being written, without what goes away."""
     return [
         Path(folder, name) for folder, folders, files in os.walk(run) for name in (*folders, *files)
     ]
@@ -122,7 +122,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_kill_and_run_again(stage: str, undisturbed: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = start(tmp_path)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     try:
         while not KILL_WHEN[stage](run) and process.poll() is None:
             assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""Stages called one by one: none takes what was made for another recipe, and what failed in passing is asked again."""
+"""Stages called alone take nothing of another recipe; transient failures are asked again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""cotdistill: chain-of-thought distillation, from a large model's reasoning to a small model you own.
+"""Chain-of-thought distillation: from a large model's reasoning to a small model you own.
 
     from cotdistill import load_recipe, run_recipe
 

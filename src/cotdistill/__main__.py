@@ -10,7 +10,7 @@ _STOPPED = "stopped; what was finished is kept: the same command goes on from he
 
 
 def main() -> None:
-    """Run the command line; a known error is one line on stderr and exit status 1, Ctrl-C is 130."""
+    """Run the command line; a known error is one line and exit status 1, Ctrl-C is 130."""
     from cotdistill.cli.app import app
 
     try:

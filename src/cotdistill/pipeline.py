@@ -2,10 +2,10 @@
 
     generate → curate → train → infer → evaluate → report
 
-Each stage reads what the stage before it wrote into the run folder, writes its own, and yields jobs:
-one for each piece of work, which does nothing where the folder already holds its result, made from
-the very same inputs. So a second call, or a call after a kill, does only what is missing. Where jobs
-run is the executor's business (`executor` in the recipe).
+Each stage reads what the stage before it wrote into the run folder, writes its own, and yields
+jobs: one for each piece of work, which does nothing where the folder already holds its result, made
+from the very same inputs. So a second call, or a call after a kill, does only what is missing.
+Where jobs run is the executor's business (`executor` in the recipe).
 """
 
 from __future__ import annotations

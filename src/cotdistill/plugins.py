@@ -135,7 +135,7 @@ def checked(place: str, model: type[_Model], settings: Mapping[str, Any]) -> _Mo
 
 
 def settings_error(place: str, error: ValidationError, model: type[BaseModel]) -> str:
-    """Return one line for pydantic's complaint: place, field, what is wrong, nearest known field."""
+    """Return one line for pydantic's complaint: place, field, fault, nearest known field."""
     errors = error.errors()
     # A misspelt key comes first: it is the cause where another one is said to be missing.
     first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])

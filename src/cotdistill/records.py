@@ -1,13 +1,13 @@
 """Every record that passes between stages, on one page: frozen, typed, JSON-able.
 
-A run is a chain of these: a `Question` is put to a teacher, which returns `Completion`s; a method makes
-`Rationale`s of them; filters keep some; a method makes training `Example`s of those; a student answers
-questions with an `Answer`; comparing it with the gold answer gives a `Verdict`.
+A run is a chain of these: a `Question` is put to a teacher, which returns `Completion`s; a method
+makes `Rationale`s of them; filters keep some; a method makes training `Example`s of those; a
+student answers questions with an `Answer`; comparing it with the gold answer gives a `Verdict`.
 
 `to_json` and `from_json` are exact inverses. One question as a line of JSON:
 
     {"id": "word_problems/train/17", "text": "Ana has 3 apples ...", "answer": "11", "options": [],
-     "context": "", "rationale": "Ana starts with 3 apples. ...", "steps": [{"question": "How many ...",
+     "context": "", "rationale": "Ana starts with 3 apples. ...", "steps": [{"question": "How ...",
      "solution": "3 + 8 = 11", "answer": "11"}], "meta": {"template": "fruit-2"}}
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import string
-import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,39 +58,37 @@ class Record:
     __slots__ = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The record as a dictionary that `json.dumps` accepts; field order is the order of definition."""
+        """Return a dictionary that `json.dumps` accepts, in the order of the fields' definition."""
         return {name: _plain(getattr(self, name)) for name in _field_types(type(self))}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The record `to_json` was called on.
+        """Return the record `to_json` was called on.
 
         Raises:
-            ValueError: a field is missing or unknown (the message names it), or the data is no mapping.
+            ValueError: a field is missing or unknown (it is named), or the data is no mapping.
         """
         if not isinstance(data, Mapping):
             raise ValueError(f"{cls.__name__} is a mapping of fields, not {type(data).__name__}")
         kinds = _field_types(cls)
-        unknown = sorted(data.keys() - kinds.keys())
-        if unknown:
-            raise ValueError(
-                f"{cls.__name__} has no field {unknown[0]!r}; it has {', '.join(kinds)}"
-            )
+        if unknown := sorted(data.keys() - kinds.keys()):
+            known = ", ".join(kinds)
+            raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}; it has {known}")
         try:
             return cls(**{name: _restore(value, kinds[name]) for name, value in data.items()})
         except TypeError as error:
             raise ValueError(f"{cls.__name__}: {error}") from error
 
 
-_KNOWN_TYPES: dict[str, dict[str, Any]] = {}
+_TYPES: dict[type[Any], dict[str, Any]] = {}
+"""Field types by class: a record is made for every completion, and its class never changes."""
 
 
 def _field_types(cls: type[Any]) -> dict[str, Any]:
-    name = f"{cls.__module__}.{cls.__qualname__}"
-    if name not in _KNOWN_TYPES:
+    if cls not in _TYPES:
         hints = typing.get_type_hints(cls)
-        _KNOWN_TYPES[name] = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-    return _KNOWN_TYPES[name]
+        _TYPES[cls] = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return _TYPES[cls]
 
 
 def _plain(value: Any) -> Any:
@@ -105,25 +102,19 @@ def _plain(value: Any) -> Any:
 
 
 def _restore(value: Any, kind: Any) -> Any:
-    if typing.get_origin(kind) is tuple and isinstance(value, list):
-        (item_kind, *_) = typing.get_args(kind)
-        return tuple(_restore(item, item_kind) for item in value)
-    if typing.get_origin(kind) is dict and isinstance(value, Mapping):
-        item_kind = typing.get_args(kind)[1]
-        return {key: _restore(item, item_kind) for key, item in value.items()}
-    if isinstance(kind, types.UnionType) and isinstance(value, list):
-        kind = next(k for k in typing.get_args(kind) if typing.get_origin(k) is tuple)
-        return _restore(value, kind)
+    """A JSON value as a field's type has it: lists become tuples, mappings records."""
+    if isinstance(value, list):
+        options = (kind, *typing.get_args(kind))  # of a union too
+        tuples = [typing.get_args(one) for one in options if typing.get_origin(one) is tuple]
+        return tuple(_restore(item, tuples[0][0]) for item in value) if tuples else value
     if isinstance(kind, type) and issubclass(kind, Record) and isinstance(value, Mapping):
         return kind.from_json(value)
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return kind(value)
-    return value
+    return kind(value) if isinstance(kind, type) and issubclass(kind, StrEnum) else value
 
 
 @dataclass(frozen=True, slots=True)
 class Step(Record):
-    """One step of a decomposed solution: a sub-question, its solution and its answer (Socratic CoT, section 3)."""
+    """One step of a decomposed solution (Socratic CoT, section 3)."""
 
     question: str
     solution: str
@@ -134,8 +125,9 @@ class Step(Record):
 class Question(Record):
     """One item of a task.
 
-    `answer` is gold, in the task's answer kind (an option letter for a multiple-choice question). `options` are the option
-    texts in order; the first is (A). `rationale` and `steps` are gold where the data set has them.
+    `answer` is gold, in the task's answer type (an option letter for a multiple-choice question).
+    `options` are the option texts in order; the first is (A). `rationale` and `steps` are gold
+    where the data set has them.
     """
 
     id: str
@@ -189,22 +181,22 @@ Prompt: TypeAlias = str | tuple[Message, ...]
 
 
 def prompt_to_json(prompt: Prompt) -> Any:
-    """A prompt as JSON: a string, or a list of messages."""
-    return prompt if isinstance(prompt, str) else [message.to_json() for message in prompt]
+    """Return a prompt as JSON: a string, or a list of messages."""
+    return _plain(prompt)
 
 
 def prompt_from_json(data: str | Iterable[Mapping[str, Any]]) -> Prompt:
-    """The prompt that `prompt_to_json` was given."""
+    """Return the prompt that `prompt_to_json` was given."""
     return data if isinstance(data, str) else tuple(Message.from_json(message) for message in data)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """Everything a caller decides about one completion; with the model's identity it keys the completion log.
+class Request(Record):
+    """Everything a caller decides about one completion; with the model's identity it keys the log.
 
-    `begin` is text the answer must start with: it is part of the returned text and costs no sampling.
-    `stop` strings end the completion and are not part of its text. `samples` is not here: sample i of a request
-    is the same completion whether two or two hundred are asked for.
+    `prefill` is text the answer must start with: it is part of the returned text and costs no
+    sampling. `stop` strings end the completion and are not part of its text. `samples` is not here:
+    sample i of a request is the same completion whether two or two hundred are asked for.
     """
 
     prompt: Prompt
@@ -214,24 +206,15 @@ class Request:
     stop: tuple[str, ...] = ()
     prefill: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "prompt": prompt_to_json(self.prompt),
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "max_tokens": self.max_tokens,
-            "stop": list(self.stop),
-            "prefill": self.prefill,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Completion(Record):
     """What a model wrote for one sample of one request, kept for good.
 
-    `text` includes `begin`. `reasoning` is what a thinking model wrote apart from its reply. `finish_reason` is "stop",
-    "length", or the endpoint's own word. `key` is the fingerprint of model and request ("" where nothing is logged).
-    `logprob` is the mean log-probability per generated token in nats, where the model reports it.
+    `text` includes the prefill. `reasoning` is what a thinking model wrote apart from its reply.
+    `finish_reason` is "stop", "length", or the endpoint's own word. `key` is the fingerprint of
+    model and request ("" where nothing is logged). `logprob` is the mean log-probability per
+    generated token in nats, where the model reports it.
     """
 
     text: str
@@ -259,9 +242,10 @@ class Completion(Record):
 class Rationale(Record):
     """One candidate solution of a question, as a method made it of the teacher's completions.
 
-    `answer` is what the rationale concludes, extracted, or NO_ANSWER. `text` is the reasoning without the answer sentence.
-    `steps` are filled by methods that decompose. `source` is "teacher", "gold", "student" or "none".
-    `keys` are the fingerprints of the completions it was made of. `extra` is a method's own (JSON-able) data.
+    `answer` is what the rationale concludes, extracted, or NO_ANSWER. `text` is the reasoning
+    without the answer sentence. `steps` are filled by methods that decompose. `source` is
+    "teacher", "gold", "student" or "none". `keys` are the fingerprints of the completions it was
+    made of. `extra` is a method's own (JSON-able) data.
     """
 
     question_id: str
@@ -276,7 +260,7 @@ class Rationale(Record):
 
 @dataclass(frozen=True, slots=True)
 class Example(Record):
-    """One training example for one model role; `weight` scales its loss, `group` names its question.
+    """One training example for one role; `weight` scales its loss, `group` names its question.
 
     `extra` holds what an objective needs besides (JSON-able): "rejected", a target to prefer
     `target` over; a teacher's log-probabilities.
@@ -292,10 +276,11 @@ class Example(Record):
 
 @dataclass(frozen=True, slots=True)
 class Answer(Record):
-    """How one question was answered: the extracted answer (or NO_ANSWER) and the whole text that led to it.
+    """The answer to one question (extracted, or NO_ANSWER) and the whole text that led to it.
 
-    `trace` holds one entry per ask: {"role", "prompt", "text"}. `votes` are the answers a voting strategy saw.
-    Tokens are summed over all asks of the question; `guide_tokens` counts those a guide wrote.
+    `trace` holds one entry per ask: {"role", "prompt", "text"}. `votes` are the answers a voting
+    strategy saw. Tokens are summed over all asks of the question; `guide_tokens` counts those a
+    guide wrote.
     """
 
     question_id: str
@@ -309,7 +294,7 @@ class Answer(Record):
 
 
 class Verdict(StrEnum):
-    """What became of one answer. NO_ANSWER is not WRONG, and a grader's own failure is neither."""
+    """The verdict on one answer. NO_ANSWER is not WRONG, and a grader's own failure is neither."""
 
     CORRECT = "correct"
     WRONG = "wrong"

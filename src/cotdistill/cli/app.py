@@ -1,4 +1,4 @@
-"""The command line. Every other file of this folder adds its own commands; heavy imports wait until a command runs."""
+"""The command line: every other file of this folder adds commands; heavy imports wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="cotdistill",
-    help="Move the reasoning of a large language model into a small model you own, and measure what was gained.",
+    help="Chain-of-thought distillation: a large model's reasoning in a small model you own.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

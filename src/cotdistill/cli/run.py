@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def run(recipe: _RecipePath, set: _Set = None, verbose: _Verbose = False) -> None:
-        """Do the whole job: generate, curate, train, infer, evaluate, report. Again: only what is missing."""
+        """Do the whole job, generate to report; called again, only what is missing."""
         _run(recipe, set or [], None, verbose=verbose)
 
     for name, help in _STAGES.items():
@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
         output: Annotated[Path, typer.Option(help="Folder for the run folder.")] = Path("runs"),
         set: _Set = None,
     ) -> None:
-        """Distil the bundled teacher into small students on generated tasks: no key, hub or GPU needed."""
+        """Distil the bundled teacher into small students: no key, hub or GPU needed."""
         from cotdistill import lab
 
         _run(Path(lab.__file__).with_name("demo.yaml"), [f"output={output}", *(set or [])], None)

@@ -1,4 +1,4 @@
-"""The environment record of a run: what it ran on, so that its figures can be judged and had again. Holds no secret."""
+"""The environment record of a run, so that its figures can be reproduced. Holds no secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PACKAGES = (
 
 
 def environment(seeds: Sequence[int]) -> dict[str, Any]:
-    """Versions, machine, seeds and the state of the git checkout the command runs in, if it is one."""
+    """Return versions, machine, seeds and the state of the git checkout, if there is one."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -1,4 +1,4 @@
-"""The grid of a recipe: its cells, the questions of each split, and methods with their exemplars."""
+"""The grid of a recipe: cells, the questions of each split, methods with their exemplars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run folder: plain files, written whole or not at all, with markers of what they were made from.
+"""The run folder: plain files, written whole or not at all, with markers of their inputs.
 
     runs/demo/
       recipe.yaml  environment.json  completions.sqlite  ledger.json  scores.json  report.html
@@ -7,9 +7,9 @@
       word_problems/fine_tune_cot/lab/seed-0/train/student/             a checkpoint per model role
       word_problems/fine_tune_cot/lab/seed-0/infer/test-greedy/answers.jsonl
 
-A folder made by a stage holds `done.json`, written last, with the fingerprint of its inputs. A stage
-whose marker has today's fingerprint is skipped. Where the inputs changed, the successor is made in
-`<folder>~partial` and takes the old one's place when it is whole. No secret reaches this module.
+A folder made by a stage holds `done.json`, written last, with the fingerprint of its inputs. A
+stage whose marker has today's fingerprint is skipped. Where the inputs changed, the successor is
+made in `<folder>~partial` and takes the old one's place when it is whole. No secret reaches this module.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ __all__ = ["StageJob", "find_job"]
 
 @dataclass(frozen=True)
 class StageJob:
-    """A call of a stage's function. Pickled it is its recipe, stage and key (see `contracts.Job`)."""
+    """A call of a stage's function; pickled it is recipe, stage and key (`contracts.Job`)."""
 
     run: Run
     do: Callable[..., None]

@@ -1,4 +1,4 @@
-"""Curate: every candidate rationale goes through the filters: kept, or dropped with a reason. Streams."""
+"""Curate: every candidate rationale goes through the filters: kept, or dropped with a reason."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def curate_rationales(
     answer_type: AnswerType,
     folder: Path,
 ) -> CurationCounts:
-    """Filter the candidates of a `rationales.jsonl` into `kept.jsonl` and `dropped.jsonl` of `folder`.
+    """Filter a file of candidates into `kept.jsonl` and `dropped.jsonl` of `folder`.
 
     Args:
         questions: the training questions, in the order they were asked.
         candidates: the file the generate stage wrote: one row per question, in the same order.
-        filters: (name, filter) in the order they apply; a candidate meets only the filters before its drop.
+        filters: (name, filter) in the order they apply; a dropped candidate meets no later one.
 
     Raises:
         DataError: a row of the file belongs to none of the questions.

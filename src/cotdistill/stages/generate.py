@@ -3,8 +3,8 @@
 Reads an iterator of questions of any length and writes `rationales.jsonl`, one line per question in
 question order:
 
-    {"question": "word_problems/train/17", "rationales": [{"question_id": "word_problems/train/17", …}]}
-    {"question": "word_problems/train/18", "failed": "server error", "message": "HTTP 503: …"}
+    {"question": "sums/train/17", "rationales": [{"question_id": "sums/train/17", …}]}
+    {"question": "sums/train/18", "failed": "server error", "message": "HTTP 503: …"}
 
 Completions are kept by the completion log behind `ask`; this file is made of them and is rewritten
 whole by a rerun.
@@ -158,7 +158,7 @@ class _Annotation:
         self.counts = GenerateCounts()
 
     async def through(self, questions: Iterable[Question], max_concurrency: int) -> None:
-        """Let so many workers take the questions in turn; after an error the last requests finish."""
+        """Let workers take the questions in turn; after an error the last requests finish."""
         source = enumerate(questions)
         workers = [asyncio.create_task(self._work(source)) for _ in range(max_concurrency)]
         try:
@@ -229,7 +229,7 @@ def refuse_many_cuts(cut: int, rationales: int) -> None:
 
 
 def _line(row: dict[str, Any]) -> bytes:
-    """A row as a line of JSON: compact, UTF-8, the fields of a record in the order of its definition."""
+    """Return a row as a line of JSON: UTF-8, a record's fields in the order of its definition."""
     try:
         return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # half a surrogate pair, or a number or key that only Python's JSON writes

@@ -15,7 +15,7 @@ _Result = TypeVar("_Result")
 
 
 def run_async(main: Coroutine[Any, Any, _Result]) -> _Result:
-    """What `asyncio.run` does, on uvloop where it is installed (everywhere but on Windows) and on asyncio's own loop elsewhere.
+    """Run a coroutine to its end, on uvloop where it is installed.
 
     Where a loop runs already, as in a notebook, the work is done in a thread of its own.
     """
@@ -39,7 +39,9 @@ def _run(main: Coroutine[Any, Any, _Result]) -> _Result:
 async def stream_map(
     worker: Callable[[_Item], Awaitable[_Result]], items: Iterable[_Item], max_concurrency: int
 ) -> AsyncIterator[tuple[_Item, _Result]]:
-    """Pairs of item and result as they finish; at most `max_concurrency` are under way, and a slow one holds up no other.
+    """Yield pairs of item and result as they finish, with at most `max_concurrency` under way.
+
+    A slow one holds up no other.
 
     The first exception of a worker is raised after the others have been cancelled and awaited.
     """

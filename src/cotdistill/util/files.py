@@ -53,7 +53,7 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
 
 
 def append_jsonl(file: IO[str], row: Mapping[str, Any]) -> None:
-    """Append one row and hand it to the operating system, so that a killed process loses none that was written."""
+    """Append one row and hand it to the operating system: a killed process loses none."""
     file.write(json.dumps(row, ensure_ascii=False) + "\n")
     file.flush()
 
@@ -73,7 +73,9 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[dict[str, Any]]:
-    """Rows of a JSONL file. With `torn_tail` an unfinished last line, as a killed process leaves it, ends the file.
+    """Yield the rows of a JSONL file.
+
+    With `torn_tail` an unfinished last line, as a killed process leaves it, ends the file.
 
     Raises:
         DataError: a malformed line; the message names file and line.
@@ -98,7 +100,7 @@ def read_jsonl(path: Path, *, torn_tail: bool = False) -> Iterator[dict[str, Any
 
 
 def read_records(path: Path, kind: type[_Record], *, torn_tail: bool = False) -> Iterator[_Record]:
-    """Records of a JSONL file; a line that is no such record is a DataError naming file and line."""
+    """Yield the records of a JSONL file; a line that is none is a DataError naming file and row."""
     for number, row in enumerate(read_jsonl(path, torn_tail=torn_tail), 1):
         try:
             yield kind.from_json(row)

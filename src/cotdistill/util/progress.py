@@ -1,6 +1,9 @@
-"""Progress for people: bars with ETA on a terminal, one line now and then where output goes to a file.
+"""Progress for people: bars with ETA on a terminal, a line now and then where output is a file.
 
-Stages know only the `Progress` protocol: `with progress.task("answering", total=200) as advance: advance(1)`.
+Stages know only the `Progress` protocol:
+
+    with progress.task("answering", total=200) as advance:
+        advance(1)
 """
 
 from __future__ import annotations
