@@ -17,7 +17,7 @@ from cotdistill import plugins
 from cotdistill.answers.number import Number
 from cotdistill.cli.app import app
 from cotdistill.contracts import AnswerType
-from cotdistill.data.fields import gold_of, question_of, replies_of, texts_of
+from cotdistill.data.fields import gold_of, question_of, replies_of, split_reply, texts_of
 from cotdistill.data.rows import rows
 from cotdistill.errors import DataError
 from cotdistill.evaluation.interchange import as_rationale, read_completions
@@ -302,3 +302,25 @@ def test_marks_of_a_turns_end_are_stripped(mark: str, tmp_path: Path) -> None:
     assert (one.reply.rationale, one.reply.answer) == ("Add 4.", " 7.")
     (reply,) = asyncio.run(Recorded(files=(path,)).open().complete(Request("Q: 3 + 4?\nA:"), [0]))
     assert reply.text == " Add 4. The answer is 7."
+
+
+def test_an_empty_reply_holds_no_answer(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_text(json.dumps({"question": "3 + 4?", "completion": "", "gold": "7"}))
+    (item,) = score_rows(path, "number")
+    assert item.scores["ours"].verdict is Verdict.NO_ANSWER
+    (one,) = read_completions(path)
+    assert (one.reply.rationale, one.reply.answer) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<think></think>" * 7000, "<think>" * 14000, "Q1. " + " " * 100_000, "the answer (" * 8000],
+)
+def test_replies_are_taken_apart_in_linear_time(text: str) -> None:
+    import time
+
+    began = time.thread_time()
+    for one in (text, text + "\nThe answer is 7."):
+        split_reply(one)
+    assert time.thread_time() - began < 0.2

@@ -21,10 +21,6 @@ def test_socratic_steps_of_the_test_split(shared_data: Path) -> None:
     assert len(first.steps) == 2
     assert first.steps[0].question.startswith("How many eggs")
     assert first.steps[-1].answer == first.answer == "18"
-    (plain, *_) = GSM8K(data_dir=str(shared_data), socratic=False, annotations=True).questions(
-        "test"
-    )
-    assert plain.steps[0].question == "" and "<<" in plain.steps[0].solution
 
 
 def test_an_answer_without_its_mark_names_the_line(tmp_path: Path) -> None:

@@ -24,11 +24,9 @@ def test_rows_of_the_hub(tmp_path: Path) -> None:
     assert questions[0].text == "Which?"
 
 
-def test_longer_questions_are_answered_by_carrying_the_swaps_out(shared_data: Path) -> None:
+def test_gold_is_what_carrying_the_swaps_out_gives(shared_data: Path) -> None:
     task = TrackingShuffledObjects(data_dir=str(shared_data))
-    ood = list(task.questions("ood"))
-    assert [question.meta["length"] for question in ood] == [5] * 100 + [7] * 100
-    for question in [*ood, *task.questions("test")]:
+    for question in task.questions("test"):
         holds = dict(zip(("Alice", "Bob", "Claire"), question.options, strict=True))
         for one, other in re.findall(r"(?:First|Then|Finally), (\w+) and (\w+) ", question.text):
             holds[one], holds[other] = holds[other], holds[one]

@@ -79,7 +79,7 @@ _CLAUSE_END = re.compile(r"[,;:]\s(?=\S)")
 _YES_NO = re.compile(r"\W{0,3}(?:so\W{1,2})?(?:yes|no|true|false)\b", re.IGNORECASE)
 # One step of a least-to-most decomposition ("Q2. How many ...?" and its solution below), and the
 # last one.
-_STEP = re.compile(r"^(?:Q\d{1,3}\.|Final [Aa]nswer:)[ \t]*([^\n]{1,2000})\n", re.MULTILINE)
+_STEP = re.compile(r"^(?:Q\d{1,3}\.|Final [Aa]nswer:)[ \t]{0,5}([^\n]{1,2000})\n", re.MULTILINE)
 
 
 class Reply(NamedTuple):
@@ -295,7 +295,7 @@ def replies_of(row: Row, column: str = "") -> list[Reply]:
     if chat and column in ("", chat) and all(missing(row.fields.get(name)) for name in names):
         return [_chat_reply(row, chat)]
     second = row.fields.get("answer_completion")
-    texts = _samples(pick(row, names, "completion"), row.place)
+    texts = _samples(_given(row, names), row.place)
     made = [
         _two_calls(one, second) if isinstance(second, str) else split_reply(one) for one in texts
     ]
@@ -311,7 +311,15 @@ def texts_of(row: Row, column: str = "") -> list[str]:
     chat, names = chat_column(row), (column,) if column else ALIASES["completion"]
     if chat and column in ("", chat) and all(missing(row.fields.get(name)) for name in names):
         return [text_of(_last_reply(row, chat), ("content", "value"), "reply")]
-    return list(_samples(pick(row, names, "completion"), row.place))
+    return list(_samples(_given(row, names), row.place))
+
+
+def _given(row: Row, names: Sequence[str]) -> Any:
+    """Return the first of the fields that is there; a reply may be empty."""
+    written = (row.fields[name] for name in names if row.fields.get(name) == "")
+    if all(missing(row.fields.get(name)) for name in names) and next(written, None) == "":
+        return ""
+    return pick(row, names, "completion")
 
 
 def _samples(value: Any, place: str) -> Iterator[str]:

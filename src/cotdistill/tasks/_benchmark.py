@@ -118,10 +118,6 @@ class Benchmark(Task):
         found = {name: local_file(folder / self.stem, name) for name, _ in OFFICIAL}
         return {name: list(rows(path)) for name, path in found.items() if path is not None}
 
-    def extra_splits(self, splits: Splits) -> Splits:
-        """Return further splits made of those there are, such as longer questions for "ood"."""
-        return {}
-
     def wanted(self, row: Row) -> bool:
         """Return whether a row belongs to the task; those that do not keep their index."""
         return True
@@ -161,8 +157,7 @@ class Benchmark(Task):
         splits = self.local(folder) if folder else None
         if splits is None:
             splits = self._from_hub(folder)
-        splits = carve_validation(splits, self.validation, self.seed)
-        return splits | self.extra_splits(splits)
+        return carve_validation(splits, self.validation, self.seed)
 
     def _from_hub(self, folder: Path | None) -> Splits:
         searched = (

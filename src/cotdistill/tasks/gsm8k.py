@@ -31,8 +31,6 @@ class GSM8K(Benchmark):
     """GSM8K: grade-school word problems with worked solutions and, where there are files of them,
     gold sub-questions."""
 
-    socratic: bool = True
-    """Read the gold sub-questions of the Socratic form into the steps where they can be found."""
     annotations: bool = False
     """Keep the calculator annotations <<48/2=24>> in rationales and solutions."""
 
@@ -45,22 +43,23 @@ class GSM8K(Benchmark):
         socratic = optional(row, ("socratic",), "socratic answer") or worked
         lines = socratic.rpartition("####")[0].split("\n")
         steps = tuple(self._step(line) for line in lines if line.strip())
-        rationale = " ".join(self._clean(line) for line in gold.worked.split("\n") if line.strip())
+        rationale = " ".join(_clean(line) for line in gold.worked.split("\n") if line.strip())
         text, meta = text_of(row, ("question",), "question"), {"steps": len(steps)}
         return Question(id, text, gold.canonical, rationale=rationale, steps=steps, meta=meta)
 
     def parts(self, folder: Path) -> dict[str, list[Row]]:
         parts = super().parts(folder)
-        for split in parts if self.socratic else ():
+        for split in parts:
             socratic = local_file(folder / self.name, f"{split}_socratic")
             parts[split] = _joined(parts[split], rows(socratic)) if socratic else parts[split]
         return parts
 
     def hub_split(self, source: Hub, split: str) -> list[Row]:
-        official = super().hub_split(source, split)
-        return (
-            _joined(official, hub_rows(source.id, "socratic", split)) if self.socratic else official
-        )
+        socratic = hub_rows(source.id, "socratic", split)
+        return _joined(super().hub_split(source, split), socratic)
+
+    def self._clean(self, line: str) -> str:
+        return (line if self.annotations else _ANNOTATION.sub("", line)).strip()
 
     def _step(self, line: str) -> Step:
         sub_question, stars, solution = line.partition(" ** ")
@@ -69,9 +68,6 @@ class GSM8K(Benchmark):
         results = re.findall(r"<<[^<>]*=\s*([^<>=]+)>>", solution)
         answer = results[-1] if results else (self.answers.extract(solution) or "")
         return Step(sub_question.strip(), self._clean(solution), answer)
-
-    def _clean(self, line: str) -> str:
-        return (line if self.annotations else _ANNOTATION.sub("", line)).strip()
 
 
 def _joined(official: list[Row], socratic: Iterable[Row]) -> list[Row]:

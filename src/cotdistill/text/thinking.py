@@ -63,15 +63,17 @@ def _split(text: str, begin: str, end: str) -> tuple[str, str]:
         # Text stands before the block: that is part of the reply, and so is a tag that only is
         # spoken of.
         return "", text
-    thoughts, reply = [bare.removeprefix(begin).strip()], after.lstrip("\n")
-    while begin in reply and end in reply:
-        said, _, rest = reply.partition(begin)
-        thought, closed, rest = rest.partition(end)
-        if not closed:
+    thoughts, said, at = [bare.removeprefix(begin).strip()], [""], 0
+    rest = after.lstrip("\n")
+    while (start := rest.find(begin, at)) >= 0:
+        stop = rest.find(end, start)
+        if stop < 0:
+            # Cut off where nothing was said before it; elsewhere the tag is only spoken of.
+            if not "".join((*said, rest[at:start])).strip():
+                thoughts.append(rest[start + len(begin) :].strip())
+                rest, at = "", 0
             break
-        thoughts.append(thought.strip())
-        reply = said + rest
-    if reply.lstrip().startswith(begin):
-        thoughts.append(reply.lstrip().removeprefix(begin).strip())
-        reply = ""
-    return "\n".join(thoughts), reply
+        said.append(rest[at:start])
+        thoughts.append(rest[start + len(begin) : stop].strip())
+        at = stop + len(end)
+    return "\n".join(thoughts), "".join((*said, rest[at:]))
