@@ -58,7 +58,7 @@ class GSM8K(Benchmark):
         socratic = hub_rows(source.id, "socratic", split)
         return _joined(super().hub_split(source, split), socratic)
 
-    def self._clean(self, line: str) -> str:
+    def _clean(self, line: str) -> str:
         return (line if self.annotations else _ANNOTATION.sub("", line)).strip()
 
     def _step(self, line: str) -> Step:
