@@ -43,7 +43,7 @@ class GSM8K(Benchmark):
         socratic = optional(row, ("socratic",), "socratic answer") or worked
         lines = socratic.rpartition("####")[0].split("\n")
         steps = tuple(self._step(line) for line in lines if line.strip())
-        rationale = " ".join(_clean(line) for line in gold.worked.split("\n") if line.strip())
+        rationale = " ".join(self._clean(line) for line in gold.worked.split("\n") if line.strip())
         text, meta = text_of(row, ("question",), "question"), {"steps": len(steps)}
         return Question(id, text, gold.canonical, rationale=rationale, steps=steps, meta=meta)
 
