@@ -1,8 +1,11 @@
+import time
+
 import pytest
 
 from cotdistill.answers.number import Number
 from cotdistill.filters.equations import Equations
 from cotdistill.records import Question, Rationale
+from tests.text.test_arithmetic import HOSTILE
 
 
 @pytest.mark.parametrize(
@@ -22,3 +25,13 @@ from cotdistill.records import Question, Rationale
 def test_reasons(require: bool, text: str, reason: str | None) -> None:
     candidate = (Question("q", "How many?", "11"), Rationale("q", text, "11"))
     assert list(Equations(require=require).apply([candidate], Number())) == [(*candidate, reason)]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_hostile_text_costs_no_time(piece: str) -> None:
+    text = (piece * (100_000 // len(piece) + 1))[:100_000]
+    candidate = (Question("q", "How many?", "11"), Rationale("q", text, "11"))
+    started = time.process_time()
+    ((*_, reason),) = Equations().apply([candidate], Number())
+    assert time.process_time() - started < 0.2
+    assert reason in (None, "wrong equation")

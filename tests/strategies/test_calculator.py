@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cotdistill.strategies.calculator import Calculator, CompletesEquations
 from cotdistill.students.transformers import TransformersStudent
 from cotdistill.testing.tiny import tiny_checkpoint, train_on
 from cotdistill.text.arithmetic import find_equations
+from tests.text.test_arithmetic import HOSTILE
 
 Run = Callable[..., Answer]
 
@@ -131,3 +133,21 @@ def test_a_real_student_calculates_while_it_writes(run: Run, tmp_path: Path, fam
     assert "3 + 8 = 11" in decoded
     assert all(equation.holds for equation in find_equations(decoded))
     assert "3 + 8 = 11" in written[0]  # and not only after the model was asked again
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_hostile_replies_cost_no_time(piece: str) -> None:
+    text = (piece * (100_000 // len(piece) + 1))[:100_000]
+
+    async def ask(prompt: Any, **settings: Any) -> list[Completion]:
+        return [Completion(text, completion_tokens=25_000)]
+
+    async def solve(question: Question, ask: Ask) -> Answer:
+        (reply,) = await ask(question.text, max_tokens=25_000)
+        return Answer(question.id, None, reply.text)
+
+    started = time.process_time()
+    strategy = Calculator().run(solve, Question("q", "Ana", "11"), ask, Number())
+    answer = asyncio.run(strategy)
+    assert time.process_time() - started < 0.3
+    assert text.startswith(answer.text[:1])
