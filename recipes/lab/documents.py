@@ -1,14 +1,16 @@
-"""What the lab's two models read: documents made of segments, some of which are learned.
+"""Documents for the lab's two models: segments of text, some of which are learned.
 
-The teacher reads a problem in one of the prompt forms of the methods, followed by what it should write there; only
-that part is learned. The student base reads the *language* of the tasks: questions, restatements of their facts and
-arithmetic facts, never a worked solution and never the answer to a question. Both see the training split only.
+The teacher reads a problem in one of the prompt forms of the methods, followed by the reply it
+should write; only that is learned. The student base reads the *language* of the tasks: questions,
+restatements of their facts and sums, never a worked solution or the answer to a question. Both see
+the training split only.
 
-    (Segment("Q: Ana has 3 ...\\nA: Let's think step by step."), Segment(" There are 3 and ...", learn=True),
-     Segment("\\nTherefore, the answer is"), Segment(" 19.", learn=True))
+    (Segment("Q: Ana has 3 ...\\nA: Let's think step by step."),
+     Segment(" There are 3 and ...", learn=True), Segment("\\nTherefore, the answer is"),
+     Segment(" 19.", learn=True))
 
-A learned segment is always followed by the end of text as its target, also when more segments follow in the document:
-so one document teaches the rationale, that it ends there, and the second call that asks for the answer.
+The target of a learned segment ends with the end of text, also where more segments follow in the
+document: one document teaches the rationale, that it ends there, and the second call's answer.
 """
 
 from __future__ import annotations
@@ -19,7 +21,13 @@ from dataclasses import dataclass
 
 from cotdistill.lab.generated import DRAWS
 from cotdistill.lab.problem import NAMES, STYLES, Problem, compared, draw_item, templates
+from cotdistill.methods import few_shot, few_shot_cot, sci_cot, socratic_cot
+from cotdistill.methods.fine_tune_cot import first_call, second_call
+from cotdistill.methods.tslm import Tslm
+from cotdistill.prompting.socratic import SOCRATIC_END, pair
 from cotdistill.records import Question, options_line
+from cotdistill.strategies.first_step import next_step
+from cotdistill.strategies.quest_cot import first_sub_question
 
 __all__ = [
     "FORMS",
@@ -54,83 +62,70 @@ class Worked:
 
     @property
     def question(self) -> Question:
-        p = self.problem
-        return Question(id="", text=p.text, answer=p.answer, options=p.options, context=p.context)
-
-    @property
-    def block(self) -> str:
-        return self.question.block
-
-    @property
-    def answer(self) -> str:
-        return self.question.gold
+        return self.problem.question(self.style)
 
     @property
     def steps(self) -> tuple[str, ...]:
         return self.problem.solutions[self.style]
 
-    @property
-    def rationale(self) -> str:
-        return " ".join(self.steps)
-
 
 Form = Callable[[Worked, list[Worked], random.Random], Document]
-"""Makes a document of a worked problem, further worked problems of the same task as exemplars, and chance."""
+"""Makes a document of a worked problem, of others of its task as exemplars, and of chance."""
 
 
 def _cot(w: Worked, exemplars: list[Worked], rng: random.Random) -> Document:
+    prompt, reply = first_call(w.question), f" {w.question.rationale}"
+    conclusion = second_call(prompt, reply).removeprefix(prompt + reply)
     return (
-        Segment(f"Q: {w.block}\nA: Let's think step by step."),
-        Segment(f" {w.rationale}", True),
-        Segment("\nTherefore, the answer is"),
-        Segment(f" {w.answer}.", True),
+        Segment(prompt),
+        Segment(reply, True),
+        Segment(conclusion),
+        Segment(f" {w.question.gold}.", True),
     )
 
 
-def _few_shot(prompt: Callable[[Worked], str], target: Callable[[Worked], str]) -> Form:
+def _few_shot(query: Callable[[Question], str], target: Callable[[Question], str]) -> Form:
     def form(w: Worked, exemplars: list[Worked], rng: random.Random) -> Document:
         segments: list[Segment] = []
         for worked in [*exemplars, w]:
-            segments.append(Segment(("\n\n" if segments else "") + prompt(worked)))
-            segments.append(Segment(target(worked), True))
+            before = "\n\n" if segments else ""
+            segments.append(Segment(before + query(worked.question)))
+            segments.append(Segment(target(worked.question), True))
         return tuple(segments)
 
     return form
 
 
+def _reasoned(question: Question) -> str:
+    return few_shot_cot.exemplar(question).removeprefix(few_shot_cot.query(question))
+
+
+def _answered(question: Question) -> str:
+    return few_shot.exemplar(question).removeprefix(few_shot.query(question))
+
+
 def _socratic(w: Worked, exemplars: list[Worked], rng: random.Random) -> Document:
-    pairs = zip(w.problem.subquestions, w.steps, strict=True)
-    lines = [*(f"{question} ** {solution}" for question, solution in pairs), f"#### {w.answer}"]
-    return (
-        Segment(f"Q: {w.block}\nBreak the question into sub-questions and solve each one.\n"),
-        Segment("\n".join(lines), True),
-    )
+    lines = [*map(pair, w.question.steps), f"{SOCRATIC_END} {w.question.gold}"]
+    return (Segment(socratic_cot.teacher_prompt(w.question)), Segment("\n".join(lines), True))
 
 
 def _next_step(w: Worked, exemplars: list[Worked], rng: random.Random) -> Document:
     done = rng.randint(0, len(w.steps))
-    so_far = " ".join(w.steps[:done]) or "none"
-    step = w.steps[done] if done < len(w.steps) else f"The answer is {w.answer}."
-    return (Segment(f"Q: {w.block}\nSteps so far: {so_far}\nNext step:"), Segment(f" {step}", True))
+    step = w.steps[done] if done < len(w.steps) else f"The answer is {w.question.gold}."
+    return (Segment(next_step(w.question, w.steps[:done])), Segment(f" {step}", True))
 
 
 def _supporting(hint: bool) -> Form:
     def form(w: Worked, exemplars: list[Worked], rng: random.Random) -> Document:
-        lines = [f"Question: {w.problem.text}", f"Context: {w.problem.context or 'N/A'}"]
-        if w.problem.options:
-            lines.append(options_line(w.problem.options))
-        if hint:
-            lines.append(f"Answer: {w.answer}")
-        return (Segment("\n".join([*lines, "Solution:"])), Segment(f" {w.rationale}", True))
+        prompt = sci_cot.teacher_prompt(w.question, hint=hint)
+        return (Segment(prompt), Segment(f" {w.question.rationale}", True))
 
     return form
 
 
 def _first_subquestion(w: Worked, exemplars: list[Worked], rng: random.Random) -> Document:
-    return (
-        Segment(f"Q: {w.block}\nFirst sub-question:"),
-        Segment(f" {w.problem.subquestions[0]}", True),
-    )
+    first = w.question.steps[0].question
+    return (Segment(first_sub_question(w.question)), Segment(f" {first}", True))
 
 
 _WORDS = [
@@ -146,23 +141,9 @@ _WORDS = sorted(set(_WORDS))
 
 FORMS: dict[str, tuple[float, Form]] = {
     "cot": (0.34, _cot),
-    "few_shot_cot": (
-        0.14,
-        _few_shot(
-            lambda w: f"Q: {w.block}\nA:", lambda w: f" {w.rationale} The answer is {w.answer}."
-        ),
-    ),
-    "hint": (
-        0.12,
-        _few_shot(
-            lambda w: f"Q: {w.block}\nAnswer: {w.answer}\nA:",
-            lambda w: f" {w.rationale} The answer is {w.answer}.",
-        ),
-    ),
-    "direct": (
-        0.05,
-        _few_shot(lambda w: f"Q: {w.block}\nA: The answer is", lambda w: f" {w.answer}."),
-    ),
+    "few_shot_cot": (0.14, _few_shot(few_shot_cot.query, _reasoned)),
+    "hint": (0.12, _few_shot(Tslm().query, _reasoned)),
+    "direct": (0.05, _few_shot(few_shot.query, _answered)),
     "socratic": (0.12, _socratic),
     "next_step": (0.09, _next_step),
     "supporting_hint": (0.06, _supporting(hint=True)),
@@ -175,22 +156,25 @@ EXEMPLAR_COUNTS = (0, 0, 0, 0, 0, 0, 0, 1, 2, 3)
 
 
 def teacher_document(task: str, form: str, rng: random.Random) -> Document:
-    """One document of a form, on a fresh training problem of the task."""
+    """Return one document of a form, on a fresh training problem of the task."""
     draw = DRAWS[task]
     exemplar_count = (
         rng.choice(EXEMPLAR_COUNTS) if form in ("few_shot_cot", "hint", "direct") else 0
     )
     worked = [
-        Worked(draw_item(draw, rng, "train"), rng.randrange(STYLES)) for _ in range(exemplar_count + 1)
-    ]  # fmt: skip
+        Worked(draw_item(draw, rng, "train"), rng.randrange(STYLES))
+        for _ in range(exemplar_count + 1)
+    ]
     return FORMS[form][1](worked[-1], worked[:-1], rng)
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of a corpus, from document `first` on: shares of the tasks, of mere language, and of recall exercises.
+    """A stretch of a corpus, from document `first` on, with the shares of its parts.
 
-    `options` is the part of the recall exercises that hold options against a word.
+    The parts are the tasks, plain language, and recall exercises.
+
+    `options` is the share of the recall exercises that compare options with a word.
     """
 
     first: int
@@ -201,7 +185,7 @@ class Phase:
 
 
 def teacher_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterator[Document]:
-    """The teacher's corpus from document `first` on, without end; document i is drawn from its own seed."""
+    """Yield the teacher's corpus from document `first` on; each is drawn from its own seed."""
     forms, shares = list(FORMS), [share for share, _ in FORMS.values()]
     index = first
     while True:
@@ -218,7 +202,7 @@ def teacher_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterato
 
 
 def base_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterator[Document]:
-    """The student base's corpus, all language, from document `first` on, without end."""
+    """Yield the student base's corpus, all language, from document `first` on, without end."""
     index = first
     while True:
         phase, rng = _phase(phases, index), random.Random(f"base/{seed}/{index}")
@@ -230,10 +214,10 @@ def base_documents(seed: int, first: int, phases: Sequence[Phase]) -> Iterator[D
 
 
 def recall_document(rng: random.Random, options_share: float) -> Document:
-    """Options held against a word, or random pairs of which some change, and then what belongs to each now.
+    """Return an exercise: options compared with a word, or pairs of words some of which change.
 
-    Looking a word up by what stood beside it last is what chained facts and swaps have in common. Real documents ask for
-    it a few times each, too rarely for so small a model to learn it soon.
+    Looking up a word by what stood beside it last is what chained facts and swaps have in common.
+    Real documents ask for it a few times each, too rarely for so small a model to learn it soon.
     """
     if options_share and rng.random() < options_share:
         options = rng.sample(_WORDS, rng.randint(3, 4))
@@ -276,7 +260,7 @@ def _phase(phases: Sequence[Phase], index: int) -> Phase:
 
 
 def _language(rng: random.Random, tasks: dict[str, float], question_learned: bool) -> Document:
-    """Sums, or a training question with its facts restated; the facts are learned, the question if so wished."""
+    """Return sums, or a training question with its facts restated; the facts are learned."""
     if rng.random() < 0.3:
         question, facts = "", " ".join(sums(rng))
     else:
@@ -292,7 +276,7 @@ def _language(rng: random.Random, tasks: dict[str, float], question_learned: boo
 
 
 def _restated(problem: Problem, rng: random.Random) -> tuple[str, str]:
-    block = Worked(problem, 0).block
+    block = problem.question(0).block
     facts = " ".join(problem.facts)
     shape = rng.randrange(6)
     if shape == 0:
@@ -307,7 +291,7 @@ def _restated(problem: Problem, rng: random.Random) -> tuple[str, str]:
 
 
 def sums(rng: random.Random) -> list[str]:
-    """Unrelated sums, differences and products in the sizes the stories use."""
+    """Return unrelated sums, differences and products in the sizes of the stories."""
     arrow = rng.choice(("=", "=", "=", "-->"))
     lines = []
     for _ in range(rng.randint(5, 12)):
@@ -330,34 +314,20 @@ def sums(rng: random.Random) -> list[str]:
     return lines
 
 
+_SYLLABLES = [
+    "ba", "ke", "li", "mo", "nu", "ra", "se", "ti", "vo", "zu", "an", "el", "or", "is", "der",
+    "ton",
+]  # fmt: skip
+
+
 def _renamed(text: str, made: dict[str, str], rng: random.Random) -> str:
-    """The text with its names replaced by made-up ones, so that a base also learns to copy words of several tokens."""
+    """Replace names by made-up ones: a base should learn to copy words of several tokens too."""
     words = text.split(" ")
     for place, word in enumerate(words):
         stem = word.rstrip(".,?:")
         if stem in NAMES:
             if stem not in made:
-                syllables = rng.choices(
-                    [
-                        "ba",
-                        "ke",
-                        "li",
-                        "mo",
-                        "nu",
-                        "ra",
-                        "se",
-                        "ti",
-                        "vo",
-                        "zu",
-                        "an",
-                        "el",
-                        "or",
-                        "is",
-                        "der",
-                        "ton",
-                    ],
-                    k=rng.randint(2, 3),
-                )
+                syllables = rng.choices(_SYLLABLES, k=rng.randint(2, 3))
                 made[stem] = "".join(syllables).capitalize()
             words[place] = made[stem] + word[len(stem) :]
     return " ".join(words)

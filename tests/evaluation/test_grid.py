@@ -165,11 +165,11 @@ def test_a_failed_question_stays_in_the_denominator_and_is_counted_by_reason() -
     assert ScoreRow.from_json(json.loads(json.dumps(row.to_json()))) == row
 
 
-def test_a_reply_that_was_cut_before_its_answer_is_counted() -> None:
-    cut = ({"role": "student", "text": "so we", "cut": True},)
+def test_a_reply_that_was_truncated_before_its_answer_is_counted() -> None:
+    cut = ({"role": "student", "text": "so we", "truncated": True},)
     given = [Answer("q0", None, "so we", cut), Answer("q1", "1", "so 1", cut)]
     scored = evaluate_answers(QUESTIONS[:2], given, Number())
-    assert [one.cut for one in scored] == [True, False]
+    assert [one.truncated for one in scored] == [True, False]
 
 
 def test_the_majority_row_is_the_most_common_training_answer_and_every_row_is_compared() -> None:

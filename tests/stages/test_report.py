@@ -171,9 +171,9 @@ def row(**changes: Any) -> ScoreRow:
             ("66.0 [60.0, 71.0]", "300", "+57.0 (p<0.001)", "-10.0 (p=0.250)", "–", "64"),
         ),
         (
-            {"failed": 30, "no_answer": 0.12, "cut": 6},
+            {"failed": 30, "no_answer": 0.12, "truncated": 6},
             ("66.0 [60.0, 71.0]; 30 of 300 questions failed", "300", "–", "–",
-             "12.0 (6 cut at the length limit)", "64"),
+             "12.0 (6 truncated)", "64"),
         ),
         (
             {"guide_tokens": 16.2, "leaks": 0.12},

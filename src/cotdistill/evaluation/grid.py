@@ -46,8 +46,8 @@ class Scored(Record):
     """One answered question with its verdict.
 
     `note` is the grader's own failure, or the words of the endpoint where the question's request
-    failed for the reason `failed`. `leaks`: a guide gave the answer away. `cut`: a reply was cut at
-    its length limit and no answer was read.
+    failed for the reason `failed`. `leaks`: a guide gave the answer away. `truncated`: a reply ended
+    at its length limit and no answer was read.
     """
 
     question_id: str
@@ -58,7 +58,7 @@ class Scored(Record):
     note: str = ""
     leaks: bool = False
     failed: str = ""
-    cut: bool = False
+    truncated: bool = False
 
 
 def grade(answer_type: AnswerType, question: Question, answer: Answer) -> Verdict:
@@ -126,7 +126,7 @@ def evaluate_answers(
 def _scored(question: Question, answer: Answer, answer_type: AnswerType) -> Scored:
     verdict, note = _graded(answer_type, question, answer)
     failed = next((str(entry["failed"]) for entry in answer.trace if "failed" in entry), "")
-    cut = verdict is Verdict.NO_ANSWER and any(entry.get("cut") for entry in answer.trace)
+    truncated = any(entry.get("truncated") for entry in answer.trace)
     return Scored(
         question_id=question.id,
         verdict=verdict,
@@ -136,7 +136,7 @@ def _scored(question: Question, answer: Answer, answer_type: AnswerType) -> Scor
         note=answer.text.removeprefix(f"[failed: {failed}] ") if failed else note,
         leaks=any(entry.get("leaks") for entry in answer.trace),
         failed=failed,
-        cut=cut,
+        truncated=truncated and verdict is Verdict.NO_ANSWER,
     )
 
 
@@ -187,7 +187,7 @@ def majority_cell(
 class ScoreRow(Record):
     """One row of the grid, its seeds combined: the record from scoring to report.
 
-    `no_answer`, `errors`, `leaks` and `by_seed` are shares in [0, 1]; `failed` and `cut` count
+    `no_answer`, `errors`, `leaks` and `by_seed` are shares in [0, 1]; `failed` and `truncated` count
     questions over all seeds, and `failures` counts those that failed by reason and first message.
     Tokens are completion tokens a question. `difference`, its interval, `p` and `p_corrected`
     (Holm, over the whole grid) compare with the baseline on the same questions, `over_majority` and
@@ -213,7 +213,7 @@ class ScoreRow(Record):
     selection: str = ""
     failed: int = 0
     failures: dict[str, int] = field(default_factory=dict, hash=False)
-    cut: int = 0
+    truncated: int = 0
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
@@ -321,7 +321,7 @@ def _row(group: Sequence[ScoredCell], correct: Any) -> ScoreRow:
         selection=first.selection,
         failed=sum(bool(one.failed) for one in scored),
         failures=_failures(scored),
-        cut=sum(one.cut for one in scored),
+        truncated=sum(one.truncated for one in scored),
     )
 
 

@@ -55,7 +55,8 @@ class Transcript:
     async def ask(self, prompt: Prompt, *, role: str, **settings: Any) -> Completion:
         """Ask for one completion and note it down. `settings` are those of `Ask`."""
         completion = await single(self.asker, prompt, role=role, **settings)
-        self.trace.append({"role": role, "prompt": prompt, "text": completion.text})
+        cut = {"truncated": True} if completion.finish_reason == "length" else {}
+        self.trace.append({"role": role, "prompt": prompt, "text": completion.text, **cut})
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
         return completion

@@ -197,7 +197,7 @@ class _Annotation:
         else:
             row["rationales"] = rationales
             self.counts.rationales += len(rationales)
-            self._cut += sum(bool(one.extra.get("cut")) for one in rationales)
+            self._cut += sum(bool(one.extra.get("truncated")) for one in rationales)
             refuse_many_cuts(self._cut, self.counts.rationales)
         self._rows.add(position, _line(row))
         self.counts.questions += 1

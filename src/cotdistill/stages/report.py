@@ -134,7 +134,7 @@ def _cells(row: ScoreRow) -> Iterator[str]:
     yield f"{row.n}×{len(row.seeds)}" if len(row.seeds) > 1 else str(row.n)
     yield _difference(row.difference, row.p_corrected)
     yield _difference(row.over_majority, row.p_over_majority)
-    cut = f" ({row.cut} cut at the length limit)" if row.cut else ""
+    cut = f" ({row.truncated} truncated)" if row.truncated else ""
     yield f"{_percent(row.no_answer)}{cut}" if row.no_answer else "–"
     guide = f" + {row.guide_tokens:.0f}" if row.guide_tokens else ""
     leaks = f" ({100 * row.leaks:.0f} % leak)" if row.leaks else ""
