@@ -70,6 +70,17 @@ def test_adapters_learn_and_are_merged(tmp_path: Path, family: Family) -> None:
     assert (out / "adapter" / "adapter_model.safetensors").exists()
 
 
+def test_adapters_on_separate_embeddings_are_merged(tmp_path: Path) -> None:
+    modules = ("q_proj", "embed_tokens", "lm_head")
+    student, out = (
+        made(tmp_path, "llama", lora=LoraSettings(target_modules=modules)),
+        tmp_path / "o",
+    )
+    settings = TrainSettings(epochs=1, batch_size=4, learning_rate=1e-2, selection="last")
+    train_on(EXAMPLES[:1] * 120, student, settings, out)
+    assert answers_of(student, out)[0] == EXAMPLES[0].target
+
+
 @pytest.mark.parametrize("family", ["gpt2", "t5"])
 @pytest.mark.parametrize(("kill_at", "resumed_at"), [(3, 2), (4, 3), (7, 6)])
 def test_a_killed_training_continues_to_the_same_weights(

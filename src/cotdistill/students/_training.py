@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,18 @@ def train(
     log: Callable[[str], None],
 ) -> TrainResult:
     """Train as `Student.train` says, in this process or as one of torchrun's."""
+    with warnings.catch_warnings():
+        # peft says with every checkpoint that it saves adapted embeddings too, as it should.
+        warnings.filterwarnings("ignore", "Setting `save_embedding_layers`", UserWarning)
+        return _train(job, score, on_progress, log)
+
+
+def _train(
+    job: TrainingJob,
+    score: Callable[[Engine], float] | None,
+    on_progress: Callable[[int, str], None],
+    log: Callable[[str], None],
+) -> TrainResult:
     started = time.monotonic()
     transformers.set_seed(job.seed)
     settings = job.settings
