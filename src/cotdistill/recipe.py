@@ -35,7 +35,7 @@ from cotdistill.errors import PluginError, RecipeError
 from cotdistill.util.naming import fingerprint, folder_name
 
 __all__ = [
-    "Budget",
+    "BudgetSettings",
     "Entry",
     "Limits",
     "MethodEntry",
@@ -121,7 +121,7 @@ class Limits(_Strict):
         return found
 
 
-class Budget(_Strict):
+class BudgetSettings(_Strict):
     """What the teacher may cost in this run; the run stops cleanly and a later one continues."""
 
     usd: float | None = Field(None, gt=0)
@@ -146,7 +146,7 @@ class Recipe(_Strict):
     limit: Limits = Limits()
     exemplars: Path | None = None
     completions: Annotated[Path | None, Operational()] = None
-    budget: Annotated[Budget, Operational()] = Budget()
+    budget: Annotated[BudgetSettings, Operational()] = BudgetSettings()
     max_concurrency: Annotated[int, Operational()] = Field(512, ge=1)
 
     @model_validator(mode="before")

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from cotdistill.contracts import Ask, Engine, Model, TokenRule
+from cotdistill.contracts import Ask, Model, TokenRule
 from cotdistill.model.batcher import BatchedModel
 from cotdistill.model.client import ModelClient
 from cotdistill.model.completion_log import CompletionLog
@@ -16,13 +16,7 @@ from cotdistill.recipe import Entry
 from cotdistill.records import Completion, Prompt
 from cotdistill.runs.run import Run
 
-__all__ = ["load_role", "open_ask", "trained_roles"]
-
-
-def load_role(run: Run, student: Entry, checkpoint: Path) -> Engine:
-    """Load a trained checkpoint of the student, asked in the student's own prompt format."""
-    engine: Engine = student.plugin.engine(checkpoint, run.recipe.engine.plugin)
-    return engine
+__all__ = ["open_ask", "trained_roles"]
 
 
 def trained_roles(
@@ -31,9 +25,10 @@ def trained_roles(
     checkpoints: Mapping[str, Path],
     rules: Sequence[TokenRule] = (),
 ) -> dict[str, Model]:
-    """Load trained checkpoints by role, each behind a batcher."""
+    """Load trained checkpoints by role, each asked in the student's own prompt format."""
+    engine = run.recipe.engine.plugin
     return {
-        role: BatchedModel(load_role(run, student, path), rules=tuple(rules))
+        role: BatchedModel(student.plugin.engine(path, engine), rules=rules)
         for role, path in checkpoints.items()
     }
 

@@ -67,18 +67,9 @@ class Run(Layout):
                 "strategy": strategy.label,
             }
             scored = artifact.folder / "scored.jsonl"
-            verdicts = (
-                {one["question_id"]: one["verdict"] for one in read_jsonl(scored)}
-                if (scored.exists())
-                else {}
-            )
+            rows = read_jsonl(scored) if scored.exists() else ()
+            verdicts = {row["question_id"]: row["verdict"] for row in rows}
             answers = read_jsonl(artifact.folder / "answers.jsonl")
             for question, row in zip(self.questions(cell.task, split), answers, strict=True):
-                verdict = verdicts.get(question.id)
-                yield {
-                    **where,
-                    "question": question.text,
-                    "gold": question.answer,
-                    "verdict": verdict,
-                    **row,
-                }
+                asked = {"question": question.text, "gold": question.answer}
+                yield {**where, **asked, "verdict": verdicts.get(question.id), **row}

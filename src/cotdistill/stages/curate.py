@@ -83,12 +83,9 @@ def curate_rationales(
 
     def counted() -> Iterator[Candidate]:
         for question, rationales, failure in _candidates(questions, candidates):
-            counts["questions"] += 1
-            if failure is not None:
-                failed[failure] += 1
-            for rationale in rationales:
-                counts["candidates"] += 1
-                yield question, rationale
+            counts.update(questions=1, candidates=len(rationales))
+            failed.update([failure] if failure is not None else [])
+            yield from ((question, rationale) for rationale in rationales)
 
     with whole_file(folder / "dropped.jsonl") as dropped_file:
 
@@ -102,15 +99,9 @@ def curate_rationales(
                 kept_ids.add(rationale.question_id)
                 yield rationale.to_json()
 
-        kept_count = write_jsonl(folder / "kept.jsonl", kept())
-    return CurationCounts(
-        questions=counts["questions"],
-        candidates=counts["candidates"],
-        kept=kept_count,
-        questions_kept=len(kept_ids),
-        dropped=dict(dropped.most_common()),
-        failed=dict(failed.most_common()),
-    )
+        count = write_jsonl(folder / "kept.jsonl", kept())
+    total = counts["questions"], counts["candidates"], count, len(kept_ids)
+    return CurationCounts(*total, dict(dropped.most_common()), dict(failed.most_common()))
 
 
 def filtered(
