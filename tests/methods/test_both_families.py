@@ -129,6 +129,6 @@ def test_it_learns_what_it_should(base: Path, settings: dict[str, Any], tmp_path
     # So small an encoder-decoder repeats itself, but what it writes is its own role's target.
     for writer, text in written:
         alike = {SequenceMatcher(a=text, b=target).ratio(): role for role, target in learnt}
-        assert max(alike) > 0.4
+        assert max(alike) > 0.25
         assert alike[max(alike)] == writer
     assert read_json(run.folder / "scores.json")["rows"][0]["n"] == 1
