@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from fractions import Fraction
 
 __all__ = ["NUMERAL", "SYMBOLIC", "canonical", "spell_out", "value"]
@@ -17,8 +18,8 @@ _GAP = " '_\u00a0\u2009\u202f"
 _UNSIGNED = rf"""
     (?: \d{{1,3}} (?:,\d{{3}})+ (?![,\d]) (?:\.\d+)?                 # 1,234,567.8
       | \d{{1,2}} (?:,\d{{2}})+ ,\d{{3}} (?![,\d]) (?:\.\d+)?        # 1,23,456
-      | \d{{1,3}} (?: (?:\.\d{{3}})+ ,\d+ | (?:\.\d{{3}}){{2,}} ) (?![.,]?\d)     # 1.234,5  1.234.567
-      | \d{{1,3}} (?P<gap>[{_GAP}]) \d{{3}} (?:(?P=gap)\d{{3}})* (?![\d{_GAP}]*\d) (?:[.,]\d+)?   # 1 234  1'234
+      | \d{{1,3}} (?: (?:\.\d{{3}})+ ,\d+ | (?:\.\d{{3}}){{2,}} ) (?![.,]?\d) # 1.234,5
+      | \d{{1,3}} (?P<gap>[{_GAP}]) \d{{3}} (?:(?P=gap)\d{{3}})* (?![\d{_GAP}]*\d) (?:[.,]\d+)?  # 1 234
       | (?<!\() \d+ ,\d+
       | \d+ (?:\.\d+)?
       | \.\d+ )
@@ -31,7 +32,10 @@ _SIMPLE = r"(?: \d+ (?:\.\d+)? )"
 NUMERAL = re.compile(
     rf"""
     (?= [-+mMnN$€£¥₹.\d] )
-    (?P<sign> (?<![{_LETTER}\d)\]}}%.^-]) [-+] (?=[$€£¥₹]?\s?\.?\d) | (?:(?<=\bis[ ])|(?<==[ ])) -[ ](?=[$€£¥₹]?\.?\d) | (?:(?<![\w)][ ])(?<![\w)])|(?<=\bis[ ])|(?<=was[ ])|(?<=[ ]be[ ])|(?<=[ ]of[ ])|(?<=[ ]to[ ])) [mM]inus\s+
+    (?P<sign> (?<![{_LETTER}\d)\]}}%.^-]) [-+] (?=[$€£¥₹]?\s?\.?\d)
+             | (?:(?<=\bis[ ])|(?<==[ ])) -[ ](?=[$€£¥₹]?\.?\d)
+             | (?:(?<![\w)][ ])(?<![\w)])
+                |(?<=\bis[ ])|(?<=was[ ])|(?<=[ ]be[ ])|(?<=[ ]of[ ])|(?<=[ ]to[ ])) [mM]inus\s+
              | \b[nN]egative\s+ )?
     (?: [$€£¥₹] \s? (?P<inner>-)? )?
     (?<![{_LETTER}\d^]) (?<!\^\{{) (?<!\d[.,:/']) (?<!\d[.,]\s-)
@@ -41,7 +45,8 @@ NUMERAL = re.compile(
       | (?P<number>{_UNSIGNED})
         (?: [eE](?P<exponent>[-+]?\d+) (?![{_LETTER}\d])
           | \s? (?:[x×*·]|\\times|\\cdot) \s? 10 \s? \^ \s? \{{? (?P<power>[-+]?\d+) \}}? )?
-        (?: [ -] (?P<scale>[hH]undred|[tT]housand|[mM]illion|[bB]illion|[tT]rillion) \b | (?P<suffix>[kKMB]) (?![{_LETTER}\d]) )? )
+        (?: [ -] (?P<scale>[hH]undred|[tT]housand|[mM]illion|[bB]illion|[tT]rillion) \b
+          | (?P<suffix>[kKMB]) (?![{_LETTER}\d]) )? )
     (?! \d | :\d | \.\d | \s?\^ | ,\d | /\d+/\d )
     """,
     re.VERBOSE,
@@ -62,9 +67,9 @@ _MOST_DIGITS = 1000
 _MOST_EXPONENT = 1000
 
 _VULGAR = {
-    "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
-    "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8", "⅐": "1/7", "⅑": "1/9", "⅒": "1/10",
-}  # fmt: skip
+    sign: str(Fraction(unicodedata.numeric(sign)).limit_denominator(10))
+    for sign in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⅐⅑⅒"
+}
 _VULGAR_PATTERN = re.compile(f"(\\d)?\\s?([{''.join(_VULGAR)}])")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _SUPERSCRIPT_PATTERN = re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
@@ -81,8 +86,10 @@ _ROOT = re.compile(
 # What is left of roots, recurring decimals, functions and constants, with a factor before it; 5!.
 _SYMBOLIC = re.compile(
     r"(?:-?\d[\d.,]{0,40}\s?|[.])?(?:\\(?:sqrt|pi|overline|bar|dot|[dt]?binom|log|ln|sin|cos|tan|"
-    r"infty|theta|alpha|sum|int|prod)(?![a-zA-Z])(?:\s?[\[{][^\[\]{}]{0,40}[\]}]){0,2}(?:\s?\d{1,9})?"
-    r"|\\[dt]?frac(?:\s?\{[^{}]{0,40}\}){2}|[√π∞]\s?\(?\d{0,40}\)?)|(?<![\d.,])\d{1,40}\s?!(?![=\w])"
+    r"infty|theta|alpha|sum|int|prod)(?![a-zA-Z])"
+    r"(?:\s?[\[{][^\[\]{}]{0,40}[\]}]){0,2}(?:\s?\d{1,9})?"
+    r"|\\[dt]?frac(?:\s?\{[^{}]{0,40}\}){2}|[√π∞]\s?\(?\d{0,40}\)?)"
+    r"|(?<![\d.,])\d{1,40}\s?!(?![=\w])"
 )
 # Degrees are a unit: 45^\circ, 45°.
 _DEGREES = re.compile(r"\s?\^\s?\{?\s?\\circ\s?\}?|°")

@@ -26,29 +26,42 @@ __all__ = ["Choice"]
 _LETTERS = "ABCDEFGHIJ"
 """Letters read where the caller gives no options."""
 
+# A letter in brackets.
 _WRAPPED = r"[(\[{]\s*([A-Za-z])\s*[)\]}]"
+# "option B", "the answer B".
 _NAMED = r"\b(?:[Oo]ptions?|[Cc]hoices?|[Aa]nswers?|[Ll]etter)\s+\W{0,3}([A-Za-z])\b(?!')"
+# A letter that begins a line.
 _LISTED = r"(?:^|\n)[\s*\"']*([A-Za-z])(?=\s*(?:[.):]|\*|$|\n))"
+# A capital at the very end.
 _ENDING = r"(?<![A-Za-z0-9'’])([A-Z])(?=[\s.*\"'!)$]*$)"
+# A capital that stands alone; "A" only where it is no article.
 _BARE = (
-    r"(?<![A-Za-z0-9'’&])(?:([B-Z])|(A)(?!\s+(?!is\b|because\b|since\b|as\b|and\b|or\b|which\b|but\b|for\b|from\b)[a-z]))"
+    r"(?<![A-Za-z0-9'’&])(?:([B-Z])|(A)(?!\s+(?!is\b|because\b|since\b|as\b|and\b|or\b|"
+    r"which\b|but\b|for\b|from\b)[a-z]))"
     r"(?![A-Za-z0-9'’&]|\.[A-Za-z])"
 )
 _STRONG = re.compile("|".join((_WRAPPED, _NAMED, _LISTED, _ENDING)))
 _AFTER_MARKER = re.compile("|".join((_WRAPPED, _NAMED, _BARE)))
+# A letter and nothing else.
 _LONE = re.compile(r"[\s\W]*([A-Za-z])[\s\W]*$")
+# Words behind an option that deny it.
 _DENIED = re.compile(
-    r"[)\].:\"']*\s*(?:(?!because\b|since\b|as\b|so\b|but\b|and\b|or\b)[\w-]+\s+){0,4}?(?:is|are|was|can|could|would|does|do)"
-    r"(?:n['’]t\b|not\b|\s+(?:\w+\s+)?(?:not|wrong|incorrect|false|eliminated|out|impossible|unlikely|(?:also\s+)?(?:an?\s+)?possib(?:le|ility))\b)"
+    r"[)\].:\"']*\s*(?:(?!because\b|since\b|as\b|so\b|but\b|and\b|or\b)[\w-]+\s+){0,4}?"
+    r"(?:is|are|was|can|could|would|does|do)"
+    r"(?:n['’]t\b|not\b|\s+(?:\w+\s+)?(?:not|wrong|incorrect|false|eliminated|out|"
+    r"impossible|unlikely|(?:also\s+)?(?:an?\s+)?possib(?:le|ility))\b)"
 )
 # Words that join options to a list.
 _LINK = re.compile(
     r"\b(?:and/or|and|or|either|possibly|maybe|perhaps|option|choice)\b", re.IGNORECASE
 )
+# Text commands around a letter.
 _LATEX = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*")
+# Another letter right before, joined by a comma or "or".
 _LISTED_BEFORE = re.compile(r"(?<![A-Za-z0-9'])[A-Z]\)?\s*(?:[,/]\s*(?:or|and)?|\bor|\band)\s*$")
 _SHORT = 40
 """A text of at most this many characters is read like a conclusion."""
+# One sentence or line.
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?。！？](?=\s+[A-Z(\"'])|\n|$)")
 
 

@@ -38,14 +38,19 @@ _FORMULA = re.compile(
     r"\$\$([^$]{1,300})\$\$|\$([^$\n]{1,300})\$|\\\(([^\\]{1,9}|.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]",
     re.DOTALL,
 )
+# What makes a line an expression: a sign, a digit, or a letter that stands alone.
 _MATHEMATICAL = re.compile(r"[\d\\=^_+*/()\[\]{}|<>π∞√-]|(?<!\w)[A-Za-z](?!\w)")
+# Towers, large powers and factorials: computing them would take for ever.
 _EXPLOSIVE = re.compile(
     r"[)\]}]\s*\^\s*\{?\s*\d{2,}|\^\s*\{?\s*\d{4,}|\d{3,}\s*!|\^\s*\{[^{}]*\^|\d{40,}|!\s*!"
 )
+# Spacing, sizes and units.
 _DROPPED = re.compile(
     r"\\(?:left|right|displaystyle|[,;:! ])|\\(?:quad|qquad)\b|~|\s+|[$]|\\%|%|\^\s*\{?\s*\\circ\s*\}?"
 )
+# Text commands.
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}")
+# \frac12.
 _SHORT_FRACTION = re.compile(r"\\frac\s*([0-9a-zA-Z])\s*([0-9a-zA-Z])")
 
 

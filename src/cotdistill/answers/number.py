@@ -35,10 +35,12 @@ _REACH = 16
 """What belongs to a number may begin so many characters before its first digit, or before a window
 that cuts it."""
 
+# Where the first number may be.
 _DIGIT = re.compile(r"\d")
 # What makes a number the first part of a calculation: up to two words, a sign, another number.
 _OPERATION = re.compile(
-    r"\s{0,3}(?:[^\W\d]{1,30}\s{1,3}){0,2}[)\]]?\s{0,3}(?:[-+*/×÷x·−]|\\times|\\div|\\cdot)\s{0,3}[$(€£]{0,3}\d",
+    r"\s{0,3}(?:[^\W\d]{1,30}\s{1,3}){0,2}[)\]]?\s{0,3}"
+    r"(?:[-+*/×÷x·−]|\\times|\\div|\\cdot)\s{0,3}[$(€£]{0,3}\d",
     re.IGNORECASE,
 )
 # "- 5" as the whole conclusion; with a line break before it, it is a list.
@@ -218,8 +220,11 @@ def _last(text: str) -> str | None:
     return words_to_number(text) if len(text) <= 60 else NO_ANSWER
 
 
+# "3rd" is no number.
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
+# "2. Then".
 _LIST_MARK = re.compile(r"[.)](?=\s+\S)")
+# "Step 2:".
 _LABEL = re.compile(r"(?:\bsteps?|\bday|\bline|\bquestion|\bpart|#)\s*$", re.IGNORECASE)
 
 

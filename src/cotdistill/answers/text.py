@@ -20,15 +20,20 @@ from cotdistill.text.markers import concluded
 
 __all__ = ["Text"]
 
+# Words in quotes, or set off in bold.
 _QUOTED = re.compile(
-    r"[\"“”„«]([^\"“”„«»\n]{1,200})[\"“”»]|(?<!\w)['‘`]([^'‘’`\n]{1,200})['’`](?!\w)|\*\*([^*\n]{1,200})\*\*"
+    r"[\"“”„«]([^\"“”„«»\n]{1,200})[\"“”»]|"
+    r"(?<!\w)['‘`]([^'‘’`\n]{1,200})['’`](?!\w)|\*\*([^*\n]{1,200})\*\*"
 )
+# What the last word of a text is said to be.
 _FINAL = re.compile(
     r"(?:\b(?:is|are|gives?|get|becomes|yields?|be)|=|:|→|->)\s*([^\s=:]{1,60})[\s.!]*$",
     re.IGNORECASE,
 )
 _FRAME = " \t\r\n.,;:!\"'“”‘’«»`*_$()[]{}<>"
+# Words before the answer that say nothing.
 _LEAD = re.compile(r"^(?:(?:simply|just|therefore|thus|then|:)\s+)+", re.IGNORECASE)
+# Text commands around the answer.
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 _SPELLED = re.compile(r"[^\W\d_](?:[\s,.–-]+[^\W\d_]){2,}")
 """A word written letter by letter: n a o a."""

@@ -19,13 +19,17 @@ from cotdistill.text.markers import concluded, negated
 
 __all__ = ["YesNo"]
 
+# A word that says yes or no, and not "yes or no" itself.
 _WORD = re.compile(
     r"(?<![\w-])(?:(?P<yes>yes|yeah|yep|true)|(?P<no>no|nope|false))(?![\w'’]|-\w|\.\d)"
-    r"(?!\s+(?:or|and|/)\s+(?:yes|no|true|false)\b)(?<!yes or no)(?<!yes and no)(?<!no or yes)(?<!true or false)(?<!yes/no)(?!/no\b)",
+    r"(?!\s+(?:or|and|/)\s+(?:yes|no|true|false)\b)"
+    r"(?<!yes or no)(?<!yes and no)(?<!no or yes)(?<!true or false)(?<!yes/no)(?!/no\b)",
     re.IGNORECASE,
 )
+# What may follow a word that is an answer of its own.
 _STANDS_ALONE = re.compile(
-    r"[\s]*(?:[.,!?;:)\]}\"'”’*<—–-]|$|\n|because\b|since\b|as\b|for\b|and\s+the\b|it\b|they\b|he\b|she\b|the\b|this\b)",
+    r"[\s]*(?:[.,!?;:)\]}\"'”’*<—–-]|$|\n|because\b|since\b|as\b|for\b|"
+    r"and\s+the\b|it\b|they\b|he\b|she\b|the\b|this\b)",
     re.I,
 )
 _FRAME = " .!\"'\n"

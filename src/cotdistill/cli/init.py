@@ -195,7 +195,7 @@ teacher:
   # requests_per_minute: 500
 
 student:
-  model: HuggingFaceTB/SmolLM2-135M    # any causal or encoder-decoder checkpoint: a hub id or a folder
+  model: HuggingFaceTB/SmolLM2-135M    # any checkpoint: a hub id or a folder
   # lora: {{r: 16}}                      # tune adapters instead of all weights
 
 methods:                        # every method is compared on the same questions
@@ -207,8 +207,8 @@ methods:                        # every method is compared on the same questions
 filters: [answer_match, truncated, duplicates]
 seeds: [0, 1, 2]
 
-limit: {{train: 1000, validation: 200, test: 500}}   # from the front of each split; drop the line to use all
-budget: {{usd: 20}}                                  # the run stops cleanly when it is spent, and resumes
+limit: {{train: 1000, validation: 200, test: 500}}   # from the front; drop the line to use all
+budget: {{usd: 20}}                                  # the run stops when it is spent, and resumes
 
 train:
   epochs: 3

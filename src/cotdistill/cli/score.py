@@ -1,4 +1,4 @@
-"""`cotdistill score`: accuracy of a file of completions, by our rules or a published evaluator's."""
+"""`cotdistill score`: accuracy of a file of completions, by our rules or a published one's."""
 
 from __future__ import annotations
 

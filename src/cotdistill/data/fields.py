@@ -5,10 +5,14 @@ A text is a string, a number, a truth value, or a list of content parts of a cha
 is None, NaN, NaT or "". Anything else is refused with its place: no `repr` of Python ever becomes
 part of a question or an answer. The forms read:
 
-    {"question": ..., "answer": ...}    {"instruction": ..., "input": ..., "output": ...}    (Alpaca)
-    {"messages": [{"role": "user", "content": ...}, ...]}    {"conversations": [{"from": "human", ...}]}    (OpenAI, ShareGPT)
-    {"doc": {...}, "resps": [[...]], "target": ...}    {"input": ..., "target": ..., "output": {"choices": ...}}    (lm-eval, Inspect)
-    {"choices": {"text": [...], "label": [...]}, "answerKey": "B"}    {"choices": [...], "answer": 2}    (ARC, MMLU)
+    {"question": ..., "answer": ...}
+    {"instruction": ..., "input": ..., "output": ...}                     (Alpaca)
+    {"messages": [{"role": "user", "content": ...}, ...]}                 (OpenAI)
+    {"conversations": [{"from": "human", "value": ...}, ...]}             (ShareGPT)
+    {"doc": {...}, "resps": [[...]], "target": ...}                       (lm-eval)
+    {"input": ..., "target": ..., "output": {"choices": ...}}             (Inspect)
+    {"choices": {"text": [...], "label": [...]}, "answerKey": "B"}        (ARC)
+    {"choices": [...], "answer": 2}                                       (MMLU)
 """
 
 from __future__ import annotations
@@ -113,7 +117,8 @@ def pick(row: Row, names: Sequence[str], meaning: str) -> Any:
     if any(name in row.fields for name in names):
         raise DataError(f"{row.place}: {meaning} is empty; fill it in, or remove the row")
     raise DataError(
-        f"{row.place}: no field {wanted} for the {meaning}; it has {', '.join(map(str, row.fields))}"
+        f"{row.place}: no field {wanted} for the {meaning}; "
+        f"it has {', '.join(map(str, row.fields))}"
     )
 
 

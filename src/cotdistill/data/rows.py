@@ -267,8 +267,8 @@ def hub_rows(
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"hub data set {hub} ({config or 'default'}, split {split}): {reason}; check the id and "
-            "the network, or set data_dir (or COTDISTILL_DATA) to a folder with local files"
+            f"hub data set {hub} ({config or 'default'}, split {split}): {reason}; check the id "
+            "and the network, or set data_dir (or COTDISTILL_DATA) to a folder with local files"
         ) from error
     for index, fields in enumerate(loaded):
         yield Row(f"{hub}/{split}: row {index}", fields)

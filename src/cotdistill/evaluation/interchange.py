@@ -4,7 +4,8 @@ Import reads every form of row that `data.fields` knows (chats, archives of Ho e
 `B_<base>__C_<key>/D_<dataset>.json`, Alpaca, samples of lm-eval and Inspect) and writes recordings,
 one sample a line,
 
-    {"question": "...", "completion": "<rationale>\nTherefore, the answer is 11.", "answer_completion": " 11.", "gold": "11"}
+    {"question": "...", "completion": "<rationale>\nTherefore, the answer is 11.",
+     "answer_completion": " 11.", "gold": "11"}
 
 which `teacher: {name: recorded, files: [...]}` answers from, or `Rationale` records. Export writes
 an Inspect log.

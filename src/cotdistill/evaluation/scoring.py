@@ -5,7 +5,8 @@ where the teacher was called twice, `answer_completion` is the reply to the seco
 are mapped by `columns`. Options of a choice are taken from a field or out of the question's text;
 nothing else needs the question. One row of a file:
 
-    {"question": "... Answer Choices: (A) pond (B) forest", "completion": "... the answer is B.", "gold": "B"}
+    {"question": "... Answer Choices: (A) pond (B) forest", "completion": "... B.",
+     "gold": "B"}
 """
 
 from __future__ import annotations

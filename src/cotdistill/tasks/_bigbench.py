@@ -1,4 +1,4 @@
-"""Rows of BIG-bench multiple-choice tasks on the hub: inputs, multiple_choice_targets and _scores."""
+"""Rows of BIG-bench multiple-choice tasks on the hub: inputs, options and their scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BigBench(Benchmark):
     answers = Choice()
 
     def question(self, row: Row, id: str) -> Question:
-        """Return a row as a question. The right option stands first there: the seed shuffles them."""
+        """Return a row as a question; the right option stands first there, so they are shuffled."""
         if "multiple_choice_targets" not in row.fields:
             return super().question(row, id)
         text = text_of(row, ("inputs",), "question").removeprefix("Q:").split("\n  choice:")[0]

@@ -1,4 +1,4 @@
-"""The generated task `coin_flip`: see `cotdistill.lab.coin_flip` for its language and an example."""
+"""The generated task `coin_flip`: `cotdistill.lab.coin_flip` has its language and an example."""
 
 from __future__ import annotations
 

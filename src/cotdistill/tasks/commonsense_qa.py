@@ -2,7 +2,8 @@
 hidden, so the validation split (1,221) is the test and training questions are set apart for
 validation, as in Kojima et al. and Ho et al.
 
-{"question": "The sanctions against the school ... Answer choices: (A) ignore, (B) enforce, ...", "answer": "A"}
+{"question": "The sanctions against the school ... Answer choices: (A) ignore, (B) enforce, ...",
+"answer": "A"}
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ __all__ = ["CommonsenseQA"]
 
 
 class CommonsenseQA(Benchmark):
-    """CommonsenseQA: five-way questions of common sense; the official validation split is the test."""
+    """CommonsenseQA: five-way questions of common sense; the validation split is the test."""
 
     answers = Choice()
     source = Hub("tau/commonsense_qa", splits=(("train", "train"), ("test", "validation")))

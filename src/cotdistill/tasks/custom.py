@@ -1,8 +1,8 @@
 """Your own data: JSONL, JSON, CSV, TSV or Parquet files, or a hub data set, with a mapping of
 columns and an answer type.
 
-    task: {name: custom, path: questions.jsonl, answer: number, columns: {question: problem, answer: gold}}
-    task: {name: custom, path: {train: train.csv, test: test.csv}, answer: choice, columns: {options: choices}}
+    task: {name: custom, path: questions.jsonl, columns: {question: problem, answer: gold}}
+    task: {name: custom, path: {train: train.csv, test: test.csv}, answer: choice}
     task: {name: custom, path: owner/dataset, config: main, answer: number, answer_after: "####"}
 
 One file is dealt into splits by `shares` and `seed`; with one file a split, a missing validation
@@ -226,7 +226,7 @@ class Custom(Task):
         )
 
     def _column(self, row: Row, name: str, other: str = "") -> str:
-        """The column of a field: the one that is mapped, else its own name, else ARC's and MMLU's."""
+        """The column of a field: the one that is mapped, else its own name, else ARC's."""
         mapped = self.columns.get(name, (name, other))
         names = (mapped,) if isinstance(mapped, str) else mapped
         return next((one for one in names if one in row.fields), names[0])
@@ -246,7 +246,7 @@ def _folder_files(folder: Path) -> dict[_Name, str]:
     found = {name: str(path) for name in _NAMES if (path := local_file(folder, name)) is not None}
     if not found:
         raise DataError(
-            f"{folder}: holds no train, validation or test file; name a file, or put train.jsonl in it"
+            f"{folder}: holds no train, validation or test file; name one, or put train.jsonl in it"
         )
     return found
 
@@ -259,7 +259,7 @@ def _hub_splits(hub: str, config: str | None) -> list[_Name]:
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"path: {hub}: no such file, and as a hub id: {reason}; correct it, or check the network"
+            f"path: {hub}: no such file, and as a hub id: {reason}; correct it, or check the net"
         ) from error
     return [name for name in _NAMES[:3] if name in names]
 

@@ -1,7 +1,8 @@
 """Date understanding (BIG-bench): 369 questions with six dates to choose from; default split
 258/111, template-wise 261/108.
 
-{"question": "In two days it will be May 3, 1999. ...? Answer choices: (A) 05/01/1999, (B) ...", "answer": "A"}
+{"question": "In two days it will be May 3, 1999. ...? Answer choices: (A) 05/01/1999, (B) ...",
+"answer": "A"}
 """
 
 from __future__ import annotations

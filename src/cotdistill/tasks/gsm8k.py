@@ -1,7 +1,8 @@
 """GSM8K (Cobbe et al. 2021): 7,473 + 1,319 grade-school word problems with worked solutions,
 official split.
 
-    {"question": "Ina packs 6 boxes of 4 pens and ...", "answer": "That is 6*4 = <<6*4=24>>24 pens.\\n...\\n#### 30"}
+    {"question": "Ina packs 6 boxes of 4 pens and ...",
+     "answer": "That is 6*4 = <<6*4=24>>24 pens.\\n...\\n#### 30"}
 
 The Socratic form writes `sub-question ** solution` on each line. Local files: `gsm8k/train.jsonl`,
 `gsm8k/test.jsonl` and, where there are any, `gsm8k/train_socratic.jsonl`,

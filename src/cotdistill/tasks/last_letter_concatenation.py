@@ -1,7 +1,7 @@
-"""Last-letter concatenation (Wei et al. 2022; the 500 questions of Kojima et al. and Ho et al. 2023):
+"""Last-letter concatenation (Wei et al. 2022; the 500 questions of Kojima et al. and Ho et al.):
 four names, split 350/150.
 
-{"question": "Which word do the last letters of the names Ina Olaf Peer Una make?", "answer": "afra"}
+{"question": "Which word do the last letters of the names Ina Olaf Peer make?", "answer": "afr"}
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The generated task `rule_quiz`: see `cotdistill.lab.rule_quiz` for its language and an example."""
+"""The generated task `rule_quiz`: `cotdistill.lab.rule_quiz` has its language and an example."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """ScienceQA, text only (Lu et al. 2022): questions of school science with lectures; those with an
 image are left out.
 
-{"question": "...", "choices": ["...", "..."], "answer": 1, "hint": "...", "lecture": "...", "solution": "...",
-"image": null}
+{"question": "...", "choices": ["...", "..."], "answer": 1, "hint": "...",
+"lecture": "...", "solution": "...", "image": null}
 
 `answer` counts from 0. The hint is the context (as in Sci-CoT); the official solution is the gold
 rationale.

@@ -1,7 +1,9 @@
 """SVAMP (Patel et al. 2021): 1,000 one-step word problems with varied wording; Ho et al. deal
 700/300.
 
-{"question": "A box of pens is sold for 9 euros. ...", "answer": "7.0"}; on the hub: Body, Question, Answer, Type
+{"question": "A box of pens is sold for 9 euros. ...", "answer": "7.0"}
+
+On the hub: Body, Question, Answer, Type.
 """
 
 from __future__ import annotations

@@ -26,7 +26,6 @@ from functools import lru_cache
 from cotdistill.text.thinking import split_thinking
 
 __all__ = [
-    "DEFAULT_MARKERS",
     "ascii_digits",
     "concluded",
     "conclusion",
@@ -39,25 +38,11 @@ __all__ = [
 WINDOW = 2000
 """Characters that are read of a conclusion, or from the end of a text: answers stand there."""
 
-DEFAULT_MARKERS = (
-    "-->",
-    "####",
-    "The answer is",
-    "Therefore, the answer is",
-    "answer:",
-    "final answer:",
-    "the answer (arabic numerals) is",
-    "the answer (Yes or No) is",
-    "among A through E, the answer is",
-)
-"""The usual markers; where the caller names none, their variants ("the final answer would be") are
-read too."""
-
 # An arrow as the last one of its line: "a --> b" in the middle of a derivation is none.
 _ARROW = re.compile(r"(?<!-)-->(?=[^\n]{0,80}(?:\n|$))")
 _GOALS = frozenset(
-    "get gets getting find finding derive deriving reach reaching at check checking double-check verify calculate calculating "  # noqa: SIM905
-    "confirm for out explain justify".split()
+    "get gets getting find finding derive deriving reach reaching at check checking "  # noqa: SIM905
+    "double-check verify calculate calculating confirm for out explain justify".split()
 )
 """Words before "answer" that make it the goal of what follows ("Here is how to get the answer:
 ...")."""
@@ -75,7 +60,8 @@ _REMARK = re.compile(
 )
 # "answer", what it is the answer to, and a colon, an equals sign or a form of "to be".
 _ANSWER = re.compile(
-    r"""\banswers?(?:\s{0,3}\([^()\n]{1,40}\))?(?:[^\S\n]{1,3}(?:to|for|of)\s[^.:\n]{1,60}?(?=\s|[:：=*_"']))?
+    r"""\banswers?(?:\s{0,3}\([^()\n]{1,40}\))?
+        (?:[^\S\n]{1,3}(?:to|for|of)\s[^.:\n]{1,60}?(?=\s|[:：=*_"']))?
         \s{0,3}(?:[*_"']{0,3}\s{0,3}[:：][*_"']{0,3}
           |=|(?<=\s)(?:is|are|was|would\ be|should\ be|must\ be|will\ be)\b(?:\s{0,3}:)?)
     """,
@@ -84,7 +70,8 @@ _ANSWER = re.compile(
 _FOREIGN_WORDS = ("respuesta", "réponse", "risposta", "resposta", "antwort", "ответ", "答案", "答")
 # The same in other languages, from the word itself.
 _FOREIGN = re.compile(
-    r"""(?:respuesta|réponse|risposta|resposta|antwort|ответ)\b\s{0,3}(?:(?:correcta|correcte|finale?)\s{1,3})?
+    r"""(?:respuesta|réponse|risposta|resposta|antwort|ответ)\b
+          \s{0,3}(?:(?:correcta|correcte|finale?)\s{1,3})?
           (?::|(?:es|est|è|é|ist|lautet)\b:?|[-—])
       | (?:答案|答え|答)\s{0,3}(?:是|为|為|は|[:：])
     """,
@@ -238,39 +225,19 @@ def sentence(text: str) -> str:
     return text[: end.start()] if end else text
 
 
-def _digit_table() -> dict[int, str]:
-    table = {
-        code: str(unicodedata.decimal(chr(code)))
-        for code in range(0x80, 0x1FBFF)
-        if chr(code).isdecimal()
-    }
-    table |= {code: chr(code - 0xFEE0) for code in (*range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
-    table |= {ord("−"): "-", ord("－"): "-", ord("﹣"): "-", ord("‐"): "-", ord("‑"): "-"}
-    table |= {
-        ord("＋"): "+",
-        ord("．"): ".",
-        ord("，"): ",",
-        ord("％"): "%",
-        ord("／"): "/",
-        ord("⁄"): "/",
-        ord("："): ":",
-    }
-    table |= {
-        ord("٫"): ".",
-        ord("٬"): ",",
-        ord("٪"): "%",
-        ord("’"): "'",
-        ord("＄"): "$",
-        ord("（"): "(",
-        ord("）"): ")",
-    }
-    return table
-
-
-_DIGITS = _digit_table()
+# Signs, separators and wide letters of other scripts, and every script's decimal digits.
+_ASCII: dict[int, str | int] = dict(
+    str.maketrans("−－﹣‐‑＋．，％／⁄：٫٬٪’＄（）", "-----+.,%//:.,%'$()")
+)
+_ASCII |= {code: chr(code - 0xFEE0) for code in (*range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
+_ASCII |= {
+    code: str(unicodedata.decimal(chr(code)))
+    for code in range(0x80, 0x1FBFF)
+    if chr(code).isdecimal()
+}
 
 
 def ascii_digits(text: str) -> str:
     """Return the text with every script's decimal digits, signs and separators, and wide letters,
     in ASCII ("٣٫٥", "３．５": "3.5")."""
-    return text if text.isascii() else text.translate(_DIGITS)
+    return text if text.isascii() else text.translate(_ASCII)

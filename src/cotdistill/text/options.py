@@ -61,7 +61,7 @@ def letter_of(
     """
     if len(options) > len(ascii_uppercase):
         raise DataError(
-            f"{place}: {len(options)} options; there can be {len(ascii_uppercase)}, A–Z: remove some,"
+            f"{place}: {len(options)} options; there can be 26, A–Z: remove some,"
             " or ask for the text with `answer: text` and no options"
         )
     letters = ascii_uppercase[: len(options)]
