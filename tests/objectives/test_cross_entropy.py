@@ -11,7 +11,7 @@ import torch
 from cotdistill.contracts import Objective, TargetBatch, TrainSettings
 from cotdistill.objectives.cross_entropy import CrossEntropy
 from cotdistill.records import Example
-from cotdistill.students._data import Collator, Row, prepare
+from cotdistill.students._data import Collator, TokenizedExample, prepare
 from cotdistill.students._loading import build_base
 from cotdistill.students._scoring import Scorer
 from cotdistill.students.transformers import TransformersStudent
@@ -23,14 +23,14 @@ EXAMPLES = [
 ]
 
 
-def scored(folder: Path, objective: Objective) -> tuple[Any, list[Row], TargetBatch]:
+def scored(folder: Path, objective: Objective) -> tuple[Any, list[TokenizedExample], TargetBatch]:
     model, codec = build_base(TransformersStudent(model=str(tiny_checkpoint(folder, "llama"))))
     rows = prepare(EXAMPLES, codec, objective, TrainSettings()).rows
     inputs = Collator(True, end_padded=False)(rows)
     return model.eval(), rows, Scorer(model).batch(model, inputs)
 
 
-def mean_loss(model: Any, row: Row) -> float:
+def mean_loss(model: Any, row: TokenizedExample) -> float:
     """The loss of transformers itself on one target."""
     ids = torch.tensor([[*row.prompt, *row.targets[0]]])
     labels = torch.tensor([[*[-100] * len(row.prompt), *row.targets[0]]])

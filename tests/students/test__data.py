@@ -4,10 +4,10 @@ however it is spread over batches and processes."""
 from __future__ import annotations
 
 from cotdistill.records import Example
-from cotdistill.students._data import Batches, Collator, Row, Rows
+from cotdistill.students._data import Collator, ExampleBatches, TokenizedExample, TokenizedExamples
 
 ROWS = [
-    Row(
+    TokenizedExample(
         Example("s", f"{prompt}", f"{way}"), (prompt,) * (prompt + 1), ((way,) * (way + 1),), 1.0, 1
     )
     for prompt in range(5)
@@ -18,10 +18,10 @@ ROWS = [
 def steps(size: int, accumulation: int, world: int) -> list[list[list[list[int]]]]:
     """The batches of each process of each step."""
     parts = [
-        list(Batches(ROWS, size, seed=1, accumulation=accumulation, rank=rank, world=world))
+        list(ExampleBatches(ROWS, size, seed=1, accumulation=accumulation, rank=rank, world=world))
         for rank in range(world)
     ]
-    count = len(Batches(ROWS, size, seed=1))
+    count = len(ExampleBatches(ROWS, size, seed=1))
     assert [len(part) for part in parts] == [count] * world
     return [
         [part[start : start + accumulation] for part in parts]
@@ -30,7 +30,7 @@ def steps(size: int, accumulation: int, world: int) -> list[list[list[list[int]]
 
 
 def test_an_epoch_holds_every_example_once_and_repeats() -> None:
-    batches = Batches(ROWS, 4, seed=1)
+    batches = ExampleBatches(ROWS, 4, seed=1)
     first = list(batches)
     assert sorted(place for batch in first for place in batch) == list(range(15))
     assert len(first) == len(batches) == 4
@@ -40,7 +40,7 @@ def test_an_epoch_holds_every_example_once_and_repeats() -> None:
 
 
 def test_a_step_holds_the_same_examples_however_it_is_spread() -> None:
-    whole = list(Batches(ROWS, 4, seed=1))
+    whole = list(ExampleBatches(ROWS, 4, seed=1))
     for accumulation, world in ((1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (1, 4)):
         for number, step in enumerate(steps(4, accumulation, world)):
             drawn = whole[number * accumulation : (number + 1) * accumulation]
@@ -56,12 +56,12 @@ def test_equal_prompts_of_a_step_meet_in_a_batch() -> None:
 
 def test_a_filler_teaches_nothing() -> None:
     rows = ROWS[:5]
-    parts = [list(Batches(rows, 4, seed=1, rank=rank, world=4)) for rank in range(4)]
+    parts = [list(ExampleBatches(rows, 4, seed=1, rank=rank, world=4)) for rank in range(4)]
     flat = [place for part in parts for batch in part for place in batch]
     fillers = [place for place in flat if place < 0]
     assert len(fillers) == 3 and sorted(place for place in flat if place >= 0) == list(range(5))
     for place in fillers:
-        row = Rows(rows)[place]
+        row = TokenizedExamples(rows)[place]
         assert (row.weight, row.size, row.prompt) == (0.0, 0, rows[~place].prompt)
 
 

@@ -13,7 +13,7 @@ from cotdistill.objectives.cross_entropy import CrossEntropy
 from cotdistill.objectives.dpo import Dpo
 from cotdistill.objectives.per_example import PerExample
 from cotdistill.records import Example
-from cotdistill.students._data import Collator, Row, prepare
+from cotdistill.students._data import Collator, TokenizedExample, prepare
 from cotdistill.students._loading import build_base
 from cotdistill.students._scoring import Scorer, can_share
 from cotdistill.students.transformers import TransformersStudent
@@ -34,14 +34,14 @@ EXAMPLES = [
 ]
 
 
-def make(folder: Path, family: Family, objective: Objective) -> tuple[Any, list[Row]]:
+def make(folder: Path, family: Family, objective: Objective) -> tuple[Any, list[TokenizedExample]]:
     student = TransformersStudent(model=str(tiny_checkpoint(folder, family)))
     model, codec = build_base(student)
     return model.eval(), prepare(EXAMPLES, codec, objective, TrainSettings(), 256).rows
 
 
 def loss_and_gradients(
-    model: Any, rows: list[Row], objective: Objective, *, share: bool
+    model: Any, rows: list[TokenizedExample], objective: Objective, *, share: bool
 ) -> tuple[float, dict[str, Any], int]:
     collator = Collator(share, end_padded=model.config.is_encoder_decoder)
     model.zero_grad()

@@ -30,7 +30,7 @@ from cotdistill.text.thinking import split_thinking
 __all__ = [
     "ALIASES",
     "Gold",
-    "Reply",
+    "ParsedReply",
     "chat_column",
     "chat_reply",
     "gold_of",
@@ -86,7 +86,7 @@ _YES_NO = re.compile(r"\W{0,3}(?:so\W{1,2})?(?:yes|no|true|false)\b", re.IGNOREC
 _STEP = re.compile(r"^(?:Q\d{1,3}\.|Final [Aa]nswer:)[ \t]{0,5}([^\n]{1,2000})\n", re.MULTILINE)
 
 
-class Reply(NamedTuple):
+class ParsedReply(NamedTuple):
     """One reply taken apart: the reasoning, the text that gives the answer, and both as they were
     written."""
 
@@ -279,7 +279,7 @@ def chat_column(row: Row) -> str:
     return next((name for name in _CHATS if _is_chat(row.fields.get(name))), "")
 
 
-def replies_of(row: Row, column: str = "") -> list[Reply]:
+def replies_of(row: Row, column: str = "") -> list[ParsedReply]:
     """Return the replies that a row records: one, a list of samples, or a chat's last one.
 
     Raises:
@@ -294,7 +294,9 @@ def replies_of(row: Row, column: str = "") -> list[Reply]:
         # to.
         answer = text_of(row, ("completion", "answer"), "answer")
         return [
-            Reply(chain.strip(), " " + answer, f"{chain.strip()} The answer is {answer}", finish)
+            ParsedReply(
+                chain.strip(), " " + answer, f"{chain.strip()} The answer is {answer}", finish
+            )
         ]
     chat, names = chat_column(row), (column,) if column else ALIASES["completion"]
     if chat and column in ("", chat) and all(missing(row.fields.get(name)) for name in names):
@@ -349,7 +351,7 @@ def _last_reply(row: Row, name: str) -> Row:
     return Row(row.place, replies[-1])
 
 
-def _chat_reply(row: Row, name: str) -> Reply:
+def _chat_reply(row: Row, name: str) -> ParsedReply:
     message = _last_reply(row, name)
     text = text_of(message, ("content", "value"), "reply")
     apart = optional(message, ("reasoning_content", "reasoning"), "reasoning")
@@ -365,7 +367,7 @@ def chat_reply(row: Row, column: str) -> str:
     return _chat_reply(row, column).text if _is_chat(row.fields.get(column)) else ""
 
 
-def split_reply(text: str, thinking: str = "") -> Reply:
+def split_reply(text: str, thinking: str = "") -> ParsedReply:
     """Take a reply apart at its last answer sentence; a reply without one is a rationale as a
     whole.
 
@@ -376,7 +378,7 @@ def split_reply(text: str, thinking: str = "") -> Reply:
     thinking = thinking or thought
     said = said.strip()
     if not said:
-        return Reply("", "", "", "length" if thinking else "stop")
+        return ParsedReply("", "", "", "length" if thinking else "stop")
     marks, apart = list(_CONCLUSION.finditer(said)), True
     if marks and len(said[marks[-1].end() :].split()) <= 40:
         rationale, answer = said[: marks[-1].start()].rstrip(), said[marks[-1].end() :].strip()
@@ -387,7 +389,7 @@ def split_reply(text: str, thinking: str = "") -> Reply:
     if thinking and len(said.split()) <= _SHORT_REPLY:
         rationale, apart = thinking.strip(), True
     rationale = _socratic(rationale, answer.strip(" ."))
-    return Reply(rationale, " " + answer.strip(), said, apart=apart)
+    return ParsedReply(rationale, " " + answer.strip(), said, apart=apart)
 
 
 def _last_clause(text: str) -> str:
@@ -397,13 +399,13 @@ def _last_clause(text: str) -> str:
     return sentence if _YES_NO.match(sentence) else _CLAUSE_END.split(sentence)[-1]
 
 
-def _two_calls(completion: str, answer: str) -> Reply:
+def _two_calls(completion: str, answer: str) -> ParsedReply:
     """Take a reply of two calls apart: the rationale ends where the trigger of the second starts a
     line of its own."""
     body = completion.removeprefix("Let's think step by step.").rstrip()
     head = body.removesuffix(answer.rstrip()) if answer.strip() else body
     rationale, found, _ = head.rpartition("\nTherefore, ")
-    return Reply((rationale if found else head).strip(), answer, body)
+    return ParsedReply((rationale if found else head).strip(), answer, body)
 
 
 def _socratic(rationale: str, answer: str) -> str:

@@ -21,7 +21,7 @@ from cotdistill.engines._sampling import choose, random_numbers
 from cotdistill.errors import QuestionFailed
 from cotdistill.records import Completion, Request
 
-__all__ = ["Decoder", "Row"]
+__all__ = ["Decoder", "DecodingRow"]
 
 _PATIENCE = 8
 """Steps for which a few waiting rows let others gather before they join a running batch."""
@@ -30,7 +30,7 @@ _PADDING = 48
 
 
 @dataclass
-class Row:
+class DecodingRow:
     """One completion in the making. `context` are the tokens its text is read after; `lead` is the
     text it begins with.
     """
@@ -85,9 +85,9 @@ class Decoder:
         )
         self._end_ids, self._context_limit = end_ids, context_limit
         self._batch_size, self._max_batch_tokens = batch_size, max_batch_tokens
-        self._waiting: deque[Row] = deque()
+        self._waiting: deque[DecodingRow] = deque()
         self._refused: list[tuple[int, QuestionFailed]] = []
-        self._running: list[Row] = []
+        self._running: list[DecodingRow] = []
         self._steps_waited = 0
         self._space_V: torch.Tensor | None = None
 
@@ -149,7 +149,7 @@ class Decoder:
             return []
         self._steps_waited = 0
         used = sum(len(row.prompt) + row.limit for row in self._running)
-        joining: list[Row] = []
+        joining: list[DecodingRow] = []
         while self._waiting and len(self._running) + len(joining) < self._batch_size:
             # The longest waits first, so every later row of this group fits into its width.
             width = len((joining or self._waiting)[0].prompt) + self._waiting[0].limit
@@ -163,13 +163,13 @@ class Decoder:
         self._drop_finished()
         return done
 
-    def _alike(self, rows: Sequence[Row]) -> list[list[Row]]:
+    def _alike(self, rows: Sequence[DecodingRow]) -> list[list[DecodingRow]]:
         """Group rows of similar lengths, which are computed together; samples of one prompt always
         are.
         """
         if not self._runner.joins:
             return [list(rows)]
-        groups: list[list[Row]] = []
+        groups: list[list[DecodingRow]] = []
         count = used = 0
         for row in sorted(rows, key=lambda row: (len(row.prompt), row.prompt)):
             width = len(row.prompt)
@@ -182,7 +182,7 @@ class Decoder:
                 count, used = 1, width
         return groups
 
-    def _start(self, joining: list[Row]) -> list[tuple[int, Completion]]:
+    def _start(self, joining: list[DecodingRow]) -> list[tuple[int, Completion]]:
         logits_NV = self._runner.admit([row.prompt for row in joining])
         for row in joining:
             if row.request.temperature > 0:
@@ -190,7 +190,9 @@ class Decoder:
         self._running += joining
         return self._advance(joining, logits_NV)
 
-    def _advance(self, rows: list[Row], logits_BV: torch.Tensor) -> list[tuple[int, Completion]]:
+    def _advance(
+        self, rows: list[DecodingRow], logits_BV: torch.Tensor
+    ) -> list[tuple[int, Completion]]:
         size = len(self._codec.tokenizer)
         logits_BV[:, size:] = -torch.inf  # rows that only pad the embedding to a round number
         for place, row in enumerate(rows):
@@ -212,7 +214,7 @@ class Decoder:
                 finished.append((row.slot, self._completion(row, reason)))
         return finished
 
-    def _take(self, row: Row, token: int, logprob: float) -> str | None:
+    def _take(self, row: DecodingRow, token: int, logprob: float) -> str | None:
         """Give a row its next token; return why it finished, or None."""
         if row.forced:
             token = row.forced.popleft()
@@ -240,7 +242,7 @@ class Decoder:
             self._apply_rules(row)
         return "length" if row.made >= row.limit else None
 
-    def _apply_rules(self, row: Row) -> None:
+    def _apply_rules(self, row: DecodingRow) -> None:
         text = self._text(row, row.tokens)
         for rule in self._rules:
             forced = rule.forced(text.removeprefix(row.drop))
@@ -248,7 +250,7 @@ class Decoder:
                 row.forced.extend(self._codec.continuation_ids(text, forced))
                 return
 
-    def _completion(self, row: Row, reason: str) -> Completion:
+    def _completion(self, row: DecodingRow, reason: str) -> Completion:
         ended = bool(row.tokens) and row.tokens[-1] in self._end_ids
         text = self._text(row, row.tokens[:-1] if ended else row.tokens)
         cuts = [
@@ -265,12 +267,14 @@ class Decoder:
             logprob=round(row.logprob / row.scored, 5) if row.scored else None,
         )
 
-    def _text(self, row: Row, tokens: list[int]) -> str:
+    def _text(self, row: DecodingRow, tokens: list[int]) -> str:
         return row.lead + self._codec.after(
             [*row.context, *tokens[: row.given]], tokens[row.given :]
         )
 
-    def _row(self, slot: int, request: Request, sample_index: int, prompt: list[int]) -> Row:
+    def _row(
+        self, slot: int, request: Request, sample_index: int, prompt: list[int]
+    ) -> DecodingRow:
         codec = self._codec
         prefill = codec.open_end(request.prefill)
         heal = prefill != request.prefill
@@ -281,7 +285,7 @@ class Decoder:
             if room < 1 or len(prompt) > self._context_limit:
                 raise codec.too_long(request.prompt, len(prompt) + len(given), self._context_limit)
             limit = min(limit, room)
-        row = Row(
+        row = DecodingRow(
             slot=slot,
             request=request,
             sample_index=sample_index,

@@ -23,7 +23,7 @@ from typing import Any
 
 from cotdistill import __version__
 from cotdistill.contracts import AnswerType
-from cotdistill.data.fields import ALIASES, Reply, optional, question_of, replies_of
+from cotdistill.data.fields import ALIASES, ParsedReply, optional, question_of, replies_of
 from cotdistill.data.rows import rows
 from cotdistill.errors import DataError
 from cotdistill.evaluation.grid import Scored
@@ -48,7 +48,7 @@ class Imported:
     """One completion of someone else's."""
 
     question: str
-    reply: Reply
+    reply: ParsedReply
     gold: str
     index: str
     sample_index: int

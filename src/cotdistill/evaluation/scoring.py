@@ -44,7 +44,7 @@ from cotdistill.prompting import ANSWER_SENTENCE
 from cotdistill.records import Answer, Question, Verdict
 from cotdistill.text.options import letter_of, split_options
 
-__all__ = ["Item", "Score", "score_rows", "summary", "type_of_task"]
+__all__ = ["Score", "ScoredCompletion", "score_rows", "summary", "type_of_task"]
 
 FIELDS = ("question", "completion", "answer_completion", "gold", "options", "index")
 _RULES: dict[str, PublishedRules | None] = {
@@ -63,7 +63,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ScoredCompletion:
     """One completion and what each set of rules makes of it."""
 
     index: Any
@@ -117,7 +117,7 @@ def score_rows(
     template: str | None = None,
     markers: tuple[str, ...] = (),
     answer_index: Literal[0, 1, "text"] | None = None,
-) -> Iterator[Item]:
+) -> Iterator[ScoredCompletion]:
     """Score every completion of a file under each of the rules: "ours", "kojima2022", "ho2023".
 
     Args:
@@ -165,7 +165,7 @@ def score_rows(
                 else _published(text, second or None, gold, evaluator)
                 for rule, evaluator in evaluators.items()
             }
-            yield Item(index, gold, second or text, scores)
+            yield ScoredCompletion(index, gold, second or text, scores)
 
 
 def _names(field: str, columns: Mapping[str, str]) -> tuple[str, ...]:
@@ -195,7 +195,7 @@ def _options(row: Row, columns: Mapping[str, str], wanted: bool) -> tuple[str, .
     return split_options(question_of(row, columns.get("question", "")))[1]
 
 
-def summary(items: Iterable[Item], rules: str) -> dict[str, Any]:
+def summary(items: Iterable[ScoredCompletion], rules: str) -> dict[str, Any]:
     """Return counts and accuracy under one set of rules; NO_ANSWER stays in the denominator.
     Wilson's interval, 95 %."""
     counts = dict.fromkeys(Verdict, 0)

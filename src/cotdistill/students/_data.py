@@ -21,7 +21,15 @@ from cotdistill.contracts import Objective, TrainSettings
 from cotdistill.errors import DataError
 from cotdistill.records import Example
 
-__all__ = ["Batches", "Collator", "Prepared", "Row", "Rows", "out_of_vocabulary", "prepare"]
+__all__ = [
+    "Collator",
+    "ExampleBatches",
+    "Prepared",
+    "TokenizedExample",
+    "TokenizedExamples",
+    "out_of_vocabulary",
+    "prepare",
+]
 
 IGNORED = -100
 """Label of a column that is not learnt from (the convention of torch's cross entropy)."""
@@ -31,7 +39,7 @@ randomness."""
 
 
 @dataclass(frozen=True)
-class Row:
+class TokenizedExample:
     """One example as token ids. `size` is what it adds to the loss's divisor.
 
     `reference` holds the negative log-likelihoods of its target tokens under the reference model.
@@ -57,7 +65,7 @@ class Row:
 class Prepared:
     """Tokenised examples and what had to be done to them."""
 
-    rows: list[Row]
+    rows: list[TokenizedExample]
     left_out: int = 0
     cut: int = 0
 
@@ -88,7 +96,7 @@ def prepare(
             "the student's tokenizer has no end token, so the student could never learn to stop: "
             "set `eos_token` in its tokenizer_config.json"
         )
-    rows: list[Row] = []
+    rows: list[TokenizedExample] = []
     cut = left_out = 0
     last: str | None = None
     prompt: list[int] = []
@@ -111,7 +119,7 @@ def prepare(
         cut += sum(len(target) > room for target in whole)
         targets = tuple(target[:room] for target in whole)
         size = objective.size([len(target) for target in targets])
-        rows.append(Row(example, tuple(prompt), targets, example.weight, size))
+        rows.append(TokenizedExample(example, tuple(prompt), targets, example.weight, size))
     if not rows:
         raise DataError(
             f"all {left_out} training examples have prompts over {settings.max_prompt_tokens} "
@@ -133,20 +141,20 @@ def out_of_vocabulary(texts: Iterable[str], codec: TextCodec) -> dict[str, int]:
     return dict(lost.most_common())
 
 
-class Rows(Dataset[Row]):
+class TokenizedExamples(Dataset[TokenizedExample]):
     """The rows by place; `~place` is the same row as a filler that nothing is learnt from."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[TokenizedExample]) -> None:
         self._rows = rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, place: int) -> Row:
+    def __getitem__(self, place: int) -> TokenizedExample:
         return self._rows[place] if place >= 0 else replace(self._rows[~place], weight=0.0, size=0)
 
 
-class Batches(Sampler[list[int]]):
+class ExampleBatches(Sampler[list[int]]):
     """The batches of an epoch as places in the rows, for process `rank` of `world`.
 
     A step is drawn as `accumulation` batches. Its examples are then spread over batches and
@@ -155,7 +163,7 @@ class Batches(Sampler[list[int]]):
 
     def __init__(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[TokenizedExample],
         batch_size: int,
         seed: int,
         *,
@@ -223,7 +231,7 @@ class Collator:
     slots: int = 0
     used: int = 0
 
-    def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[TokenizedExample]) -> dict[str, Any]:
         prompts: dict[Any, tuple[int, ...]] = {}
         keys: list[Any] = []
         targets = [target for row in rows for target in row.targets]

@@ -14,7 +14,7 @@ import torch
 from transformers import TrainerCallback
 
 from cotdistill.errors import UserError
-from cotdistill.students._data import Row
+from cotdistill.students._data import TokenizedExample
 from cotdistill.students._trainer import TargetTrainer
 
 __all__ = ["EpochKeeper"]
@@ -30,7 +30,7 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
         *,
         save_seconds: float,
         score: Callable[[], float] | None,
-        validation: Sequence[Row],
+        validation: Sequence[TokenizedExample],
         on_progress: Callable[[int, str], None],
     ) -> None:
         self._trainer, self._work, self._save_seconds = trainer, work, save_seconds

@@ -22,12 +22,12 @@ from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import BaseModelOutput
 
 from cotdistill.contracts import TargetBatch
-from cotdistill.students._data import IGNORED, Collator, Row
+from cotdistill.students._data import IGNORED, Collator, TokenizedExample
 
 __all__ = ["Scorer", "can_share"]
 
 _PROBED = 8
-"""Rows whose mean loss stands for what a model computes."""
+"""TokenizedExamples whose mean loss stands for what a model computes."""
 
 
 def can_share(model: Any) -> bool:
@@ -67,7 +67,7 @@ class Scorer:
         )
 
     @torch.no_grad()
-    def nll(self, model: Any, rows: Sequence[Row], collate: Collator) -> list[float]:
+    def nll(self, model: Any, rows: Sequence[TokenizedExample], collate: Collator) -> list[float]:
         """Return the negative log-likelihood of every target token, the model being at rest."""
         training = model.training
         model.eval()
@@ -80,11 +80,11 @@ class Scorer:
         return values
 
     def with_reference(
-        self, model: Any, rows: Sequence[Row], collate: Collator, batch_size: int
-    ) -> list[Row]:
+        self, model: Any, rows: Sequence[TokenizedExample], collate: Collator, batch_size: int
+    ) -> list[TokenizedExample]:
         """Return the rows with the model's own likelihoods as their reference."""
         order = sorted(range(len(rows)), key=lambda place: rows[place].length)  # little padding
-        scored = dict[int, Row]()
+        scored = dict[int, TokenizedExample]()
         for start in range(0, len(order), batch_size):
             places = order[start : start + batch_size]
             values = iter(self.nll(model, [rows[place] for place in places], collate))
@@ -93,7 +93,7 @@ class Scorer:
                 scored[place] = replace(rows[place], reference=own)
         return [scored[place] for place in range(len(rows))]
 
-    def probe(self, model: Any, rows: Sequence[Row], collate: Collator) -> float:
+    def probe(self, model: Any, rows: Sequence[TokenizedExample], collate: Collator) -> float:
         """Return the mean loss per token (nats) of the first rows: two copies of a model agree."""
         values = self.nll(model, rows[:_PROBED], collate)
         return sum(values) / len(values)

@@ -10,7 +10,7 @@ import transformers
 from torch.utils.data import DataLoader
 
 from cotdistill.contracts import Objective
-from cotdistill.students._data import Batches, Collator, Row, Rows
+from cotdistill.students._data import Collator, ExampleBatches, TokenizedExample, TokenizedExamples
 from cotdistill.students._scoring import Scorer
 
 __all__ = ["TargetTrainer"]
@@ -22,21 +22,21 @@ class TargetTrainer(transformers.Trainer):  # type: ignore[misc]
     def __init__(
         self,
         *,
-        rows: list[Row],
-        batches: Batches,
+        rows: list[TokenizedExample],
+        batches: ExampleBatches,
         collator: Collator,
         objective: Objective,
         inner: Any,
         **kwargs: Any,
     ) -> None:
-        super().__init__(train_dataset=Rows(rows), data_collator=collator, **kwargs)
+        super().__init__(train_dataset=TokenizedExamples(rows), data_collator=collator, **kwargs)
         self.batches, self.collator, self.objective = batches, collator, objective
         self._scorer, self._probed = Scorer(inner), rows
         self.model_accepts_loss_kwargs = True  # the loss is divided by the whole step's size
         self.loss_is_scaled_for_ga = True
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        # Not through accelerate: `Batches` gives every process its own, and their order must
+        # Not through accelerate: `ExampleBatches` gives every process its own, and their order must
         # survive a resumption.
         return DataLoader(self.train_dataset, batch_sampler=self.batches, collate_fn=self.collator)
 

@@ -30,10 +30,10 @@ from cotdistill.contracts import Engine, Objective, TrainResult, TrainSettings
 from cotdistill.errors import StoreError, UserError
 from cotdistill.records import Example
 from cotdistill.students._data import (
-    Batches,
     Collator,
+    ExampleBatches,
     Prepared,
-    Row,
+    TokenizedExample,
     out_of_vocabulary,
     prepare,
 )
@@ -109,7 +109,7 @@ def _train(
     lost = out_of_vocabulary(texts, codec)
     for line in _remarks(data, lost):
         log(line)
-    validation: list[Row] = []
+    validation: list[TokenizedExample] = []
     if job.validation is not None and settings.selection == "loss":
         held_out = read_records(job.validation, Example)
         validation = prepare(held_out, codec, objective, settings, limit).rows
@@ -189,7 +189,7 @@ def _dtype(job: TrainingJob) -> torch.dtype:
 
 
 def _trainer(
-    model: Any, inner: Any, rows: list[Row], objective: Objective, job: TrainingJob
+    model: Any, inner: Any, rows: list[TokenizedExample], objective: Objective, job: TrainingJob
 ) -> TargetTrainer:
     settings = job.settings
     rank, processes = world()
@@ -228,7 +228,7 @@ def _trainer(
         rows = Scorer(inner).with_reference(model, rows, collator, settings.batch_size)
     trainer = TargetTrainer(
         rows=rows,
-        batches=Batches(
+        batches=ExampleBatches(
             rows,
             settings.batch_size,
             job.seed,

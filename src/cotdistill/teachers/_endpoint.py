@@ -94,7 +94,7 @@ class Failure:
     wait_s: float = 0.0
 
 
-class _Reply(NamedTuple):
+class _HttpReply(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -329,7 +329,7 @@ class Endpoint:
 
     async def _exchange(
         self, method: str, path: str, body: bytes | None, upload: str | None = None
-    ) -> _Reply:
+    ) -> _HttpReply:
         """Send one request and return the whole reply, without the key. Redirects are not followed."""
         session = self._session or self._open()
         data: Any = body
@@ -352,7 +352,7 @@ class Endpoint:
                 reply = await response.read()
             else:
                 reply = await _read_capped(response)
-        return _Reply(response.status, response.headers, self._secret.cut(reply))
+        return _HttpReply(response.status, response.headers, self._secret.cut(reply))
 
     async def request(
         self, method: str, path: str, body: Any = None, *, upload: str | None = None

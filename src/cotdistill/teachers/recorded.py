@@ -30,7 +30,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from cotdistill.contracts import Model, Teacher
-from cotdistill.data.fields import Reply, question_of, replies_of, text_of
+from cotdistill.data.fields import ParsedReply, question_of, replies_of, text_of
 from cotdistill.data.rows import Row, rows
 from cotdistill.errors import DataError, QuestionFailed
 from cotdistill.records import Completion, Request
@@ -109,7 +109,7 @@ class _Recordings:
 
     def __init__(self, paths: Sequence[Path], questions: Path | None) -> None:
         self.logged: dict[str, dict[int, Completion]] = {}
-        self._replies: dict[str, list[Reply]] = {}
+        self._replies: dict[str, list[ParsedReply]] = {}
         self._lengths: dict[str, set[int]] = {}
         self._alone: dict[str, str | None] = {}
         self._by_id = _questions_by_id(questions) if questions else {}
@@ -220,7 +220,7 @@ def _held(rationale: str, after: str) -> int:
     return held if len(said.split()) >= _FEWEST or held >= len(rationale.rstrip()) else 0
 
 
-def _rest(reply: Reply, held: int) -> str:
+def _rest(reply: ParsedReply, held: int) -> str:
     """Return what stands behind the first `held` characters of the rationale: the answer alone
     where that is all of it."""
     answer, rest = reply.answer.strip(), reply.rationale[held:].strip()
