@@ -101,6 +101,7 @@ class Behaviour:
                 else {**finish, "text": own}
             )
         words, prompt_words = len(written) // 5, len(text) // 5 + 1
+        self.seen["tokens"] += prompt_words + words * count
         return json.dumps(
             {
                 "id": "sim-" + digest[:12],

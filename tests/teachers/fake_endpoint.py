@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -103,11 +104,14 @@ class OneCall(Method):
     """Asks for rationales in one call."""
 
     samples: int = 1
+    max_tokens: int = 20
 
     async def annotate(
         self, question: Question, ask: Ask, answer_type: AnswerType
     ) -> list[Rationale]:
-        completions = await ask(question.text, samples=self.samples, temperature=0.7, max_tokens=20)
+        completions = await ask(
+            question.text, samples=self.samples, temperature=0.7, max_tokens=self.max_tokens
+        )
         return [
             Rationale(question.id, one.rationale, "11", one.sample_index) for one in completions
         ]
@@ -157,3 +161,18 @@ def generate(
             return Outcome(fake, counts, rows, ask.ledger, error)
 
     return run_async(main())
+
+
+def ask_all(base_url: str, folder: Path, count: int, *, tokens: int) -> None:
+    """Ask about `count` questions with a budget, 512 at a time; exit status 1 where it is spent."""
+
+    async def main() -> None:
+        teacher = OpenAI(model="m", base_url=base_url, max_concurrency=512)
+        questions = (Question(f"q/{n}", f"number {n}") for n in range(count))
+        with CompletionLog(folder / "completions.sqlite") as log:
+            budget = Budget(tokens=tokens)
+            async with ModelClient({"teacher": teacher.open()}, log, budget=budget) as ask:
+                out = folder / f"{os.getpid()}.jsonl"
+                await generate_rationales(questions, OneCall(max_tokens=256), ask, Number(), out)
+
+    run_async(main())
