@@ -101,10 +101,7 @@ _ADD_COUNT = (
     "INSERT INTO counts VALUES (?, ?, ?, ?)"
     " ON CONFLICT (run, role, name) DO UPDATE SET value = value + excluded.value"
 )
-_GET = (
-    f"SELECT {_COLUMNS} FROM completions WHERE request = (SELECT id FROM requests WHERE key = ?)"
-    " AND sample >= ? AND sample < ?"
-)
+_GET = f"SELECT {_COLUMNS} FROM completions WHERE request = ? AND sample >= ? AND sample < ?"
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
@@ -201,8 +198,14 @@ class CompletionLog:
 
     def get(self, key: str, first_sample: int, samples: int) -> dict[int, Completion]:
         """Return the completions of a key among `samples` from `first_sample` on, by index."""
-        place = bytes.fromhex(key), first_sample, first_sample + samples
-        return {row[1]: _completion(row, key) for row in self._select(_GET, *place)}
+        try:
+            found = self._database.execute(_FIND_REQUEST, (bytes.fromhex(key),)).fetchone()
+        except sqlite3.Error as error:
+            self._refuse(error)
+        if found is None:  # what is asked for the first time costs one look
+            return {}
+        rows = self._select(_GET, found[0], first_sample, first_sample + samples)
+        return {row[1]: _completion(row, key) for row in rows}
 
     def knows(self, identity_json: str) -> bool:
         """Return whether a model of this identity has ever answered."""

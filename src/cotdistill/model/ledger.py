@@ -105,15 +105,24 @@ class Ledger(Sums):
 
     def __init__(self) -> None:
         super().__init__(defaultdict(float))
-        self.total = Sums(defaultdict(float))
+        self._before: Counts = defaultdict(float)
         self._log: CompletionLog | None = None
         self._began = time.time()
 
     def follow(self, log: CompletionLog) -> None:
         """Go on from the sums in a log, those of other processes included, and add to them."""
-        self._log, self.total = log, Sums(log.read_counts())
-        for place, value in log.counts.items():
-            self.total.counts[place] += value
+        self._log, self._before = log, log.read_counts()
+        for counts, sign in ((log.counts, 1), (self.counts, -1)):
+            for place, value in counts.items():
+                self._before[place] += sign * value
+
+    @property
+    def total(self) -> Sums:
+        """The sums of all calls of the run, this one included."""
+        total = self._before.copy()
+        for place, value in self.counts.items():
+            total[place] += value
+        return Sums(total)
 
     def add(self, role: str, **values: float) -> None:
         """Add to the sums of a role."""
@@ -169,7 +178,6 @@ class Ledger(Sums):
         if value or name == "money":
             place = role, name
             self.counts[place] += value
-            self.total.counts[place] += value
             if self._log is not None:
                 self._log.counts[place] += value
 
