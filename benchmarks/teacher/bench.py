@@ -312,7 +312,7 @@ def _kept(folder: Path) -> int:
 def growth(options: argparse.Namespace) -> dict[str, Any]:
     """+100 rows on a finished 5,000, then D from 4 to 8: exactly the new requests."""
     with endpoint("--latency", 0.01) as server, scratch() as folder:
-        asked = []
+        asked, before = [], (0, 0)
         for count, samples in ((5_000, 1), (5_000, 1), (5_100, 1), (5_100, 4), (5_100, 8)):
             settings = {
                 "base_url": server.base_url,
@@ -322,15 +322,10 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
             }
             result = run("ours", folder=str(folder), **settings)
             assert result is not None
-            ledger = result["ledger"]["roles"]["teacher"]
-            asked.append(
-                [
-                    count,
-                    samples,
-                    result["ledger"]["events"].get("requests", 0),
-                    ledger["completions"],
-                ]
-            )
+            ledger = result["ledger"]  # the sums of all calls on this folder
+            so_far = ledger["events"]["requests"], ledger["roles"]["teacher"]["completions"]
+            asked.append([count, samples, so_far[0] - before[0], so_far[1] - before[1]])
+            before = so_far
     return {"rows, samples, requests, completions": asked}
 
 
