@@ -302,7 +302,7 @@ def annotated(method: Method, task: Task, count: int, **recorded: object) -> lis
         ("svamp", "mcc-kd/svamp_train_10_rationales.json", 10, 283),
         ("svamp", "eit-nlp/SVAMP_llama_level1_ranked.json", 1, 44),
         ("strategy_qa", "mentor-kd/strategy_qa_3_train.json", 3, 174),
-        ("strategy_qa", "eit-nlp/stqa_llama_level6_ranked.json", 1, 50),
+        ("strategy_qa", "eit-nlp/stqa_llama_level6_ranked.json", 1, 49),
         ("gsm8k", "eit-nlp/gsm8k_gemini_level2_ranked.json", 1, 58),
     ],
 )
