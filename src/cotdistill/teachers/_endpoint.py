@@ -410,6 +410,8 @@ class Endpoint:
         if about_account and not self._proven:
             raise self._stop(f"{message}; {remedy}")
         self._note_failure(f"{message}; {remedy}")
+        if not self._proven:  # then it may be the settings after all
+            message = f"{message}; {remedy}"
         reason = f"HTTP {status}" if status else "error in the reply"
         raise Refused(f"{self.base_url}: {message}", reason, transient=about_account)
 
