@@ -17,7 +17,8 @@ from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.errors import DataError, StoreError, UserError
 from cotdistill.records import Example, Request
 from cotdistill.students import _training
-from cotdistill.students.transformers import LoraSettings, TransformersStudent
+from cotdistill.students._settings import LoraSettings
+from cotdistill.students.transformers import TransformersStudent
 from cotdistill.testing.tiny import Family, tiny_checkpoint, train_on
 
 FAMILIES: tuple[Family, ...] = ("gpt2", "llama", "qwen2", "t5")

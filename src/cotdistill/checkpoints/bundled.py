@@ -5,15 +5,11 @@ student: smollm2
 teacher: {name: local, model: smollm2}
 """
 
-from __future__ import annotations
-
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 from cotdistill.errors import UserError
-
-__all__ = ["BUNDLED", "Bundled", "locate", "remedy"]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ numbers that the `gguf` package gives for the file. Left out: keeping the weight
 architectures that transformers does not read.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import struct
@@ -24,8 +22,6 @@ from tokenizers import pre_tokenizers
 
 from cotdistill.checkpoints.hashes import file_hash, seal
 from cotdistill.errors import MissingExtra, StoreError, UserError
-
-__all__ = ["from_gguf"]
 
 _FORMAT = 1
 """Raise it when a file has to be converted again because the conversion changed."""

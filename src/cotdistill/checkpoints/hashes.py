@@ -3,15 +3,11 @@
 `SHA256SUMS` has the format of `sha256sum`, so that `sha256sum --check SHA256SUMS` works as well.
 """
 
-from __future__ import annotations
-
 import hashlib
 from functools import lru_cache
 from pathlib import Path
 
 from cotdistill.errors import UserError
-
-__all__ = ["check", "content_hash", "file_hash", "seal"]
 
 _SUMS = "SHA256SUMS"
 _CONTENT = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.txt")

@@ -2,8 +2,6 @@
 can be wrong.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,19 +14,6 @@ from safetensors import SafetensorError
 from cotdistill.checkpoints.bundled import locate, remedy
 from cotdistill.checkpoints.hashes import check, content_hash
 from cotdistill.errors import UserError
-
-__all__ = [
-    "checkpoint_fingerprint",
-    "context_limit",
-    "end_ids",
-    "load_checkpoint",
-    "load_config",
-    "load_model",
-    "load_tokenizer",
-    "pick_device",
-    "pick_dtype",
-    "resolve",
-]
 
 transformers.utils.logging.disable_progress_bar()  # a bar per load would cut into the run's own
 

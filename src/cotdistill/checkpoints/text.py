@@ -6,8 +6,6 @@ the same place), but with the prompt's last word as an anchor, because SentenceP
 write a leading space into the first token.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,8 +13,6 @@ from typing import Any
 
 from cotdistill.errors import FatalTeacherError, QuestionFailed
 from cotdistill.records import Prompt
-
-__all__ = ["GrowingText", "TextCodec"]
 
 _ANCHOR_TOKENS = 4
 """Prompt tokens shown to the decoder before a completion's tokens, so that its first space

@@ -1,15 +1,11 @@
 """The command line: every other file of this folder adds commands; heavy imports wait."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 
 import typer
 
 from cotdistill import __version__, cli
-
-__all__ = ["app"]
 
 app = typer.Typer(
     name="cotdistill",

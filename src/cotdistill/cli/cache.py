@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from cotdistill.model.completion_log import CompletionLog
     from cotdistill.records import Completion
 
-__all__ = ["register"]
-
 _LogPath = Annotated[
     Path, typer.Argument(help="A completion log, or the run folder it lies in.", show_default=False)
 ]

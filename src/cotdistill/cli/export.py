@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from cotdistill.records import Example, Rationale
     from cotdistill.runs.run import Run
 
-__all__ = ["curated_examples", "register"]
-
 _Run = Annotated[Path, typer.Argument(help="A run folder, or its recipe.", show_default=False)]
 _Out = Annotated[Path | None, typer.Option(help="Folder to write to; default: in the run folder.")]
 _Set = Annotated[

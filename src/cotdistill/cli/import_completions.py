@@ -1,16 +1,12 @@
 """`cotdistill import`: other people's completions become recordings for the teacher `recorded`, or
 rationales."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-__all__ = ["register"]
 
 _SOURCE = "B_…__C_…/D_<dataset>.json, a folder of them, or chats and completions in any form."
 _TASK = "The task the questions belong to: counts the right ones."

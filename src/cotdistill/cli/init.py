@@ -13,8 +13,6 @@ import typer
 if TYPE_CHECKING:
     from cotdistill.data.rows import Row
 
-__all__ = ["proposal", "recipe_text", "register"]
-
 _EXAMPLE_FILE = "questions.jsonl"
 _LOOKED_AT = 500
 """Rows whose values decide what is proposed."""

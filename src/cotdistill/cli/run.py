@@ -1,7 +1,5 @@
 """`cotdistill run` and its six stages one by one, `cotdistill demo`, and `cotdistill list`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -9,8 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-__all__ = ["register"]
 
 _RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
 _Set = Annotated[

@@ -1,13 +1,9 @@
 """`cotdistill score`: accuracy of a file of completions, by our rules or a published one's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-__all__ = ["register"]
 
 _COMPAT = "A published evaluator: kojima2022 or ho2023."
 _SHOW = "`differences`: items that our rules and the evaluator read differently."

@@ -1,14 +1,10 @@
 """`cotdistill tokens`: what a student will learn from, token by token, before any training."""
 
-from __future__ import annotations
-
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-__all__ = ["register"]
 
 _ENOUGH = 2_000
 """Examples that the totals are counted over."""

@@ -15,8 +15,6 @@ part of a question or an answer. The forms read:
     {"choices": [...], "answer": 2}                                       (MMLU)
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,24 +24,6 @@ from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row, check_unicode
 from cotdistill.errors import DataError
 from cotdistill.text.thinking import split_thinking
-
-__all__ = [
-    "ALIASES",
-    "Gold",
-    "ParsedReply",
-    "chat_column",
-    "chat_reply",
-    "gold_of",
-    "missing",
-    "optional",
-    "options_of",
-    "pick",
-    "question_of",
-    "replies_of",
-    "split_reply",
-    "text_of",
-    "texts_of",
-]
 
 ALIASES = {
     "question": (

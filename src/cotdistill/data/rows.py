@@ -6,8 +6,6 @@ The content decides between JSON Lines, one JSON list and one object that holds 
 writes an empty cell, is an empty cell.
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 import json
@@ -21,8 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cotdistill.errors import DataError, MissingExtra
-
-__all__ = ["Row", "check_unicode", "data_folder", "hub_rows", "is_hub_id", "local_file", "rows"]
 
 SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".json.gz")
 _HOLDERS = ("data", "samples")

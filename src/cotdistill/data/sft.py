@@ -8,8 +8,6 @@ One file for each model role that a method trains; the card's front matter names
 `datasets.load_dataset(FOLDER, ROLE)` reads one. A student's own prompt format is not in them.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -20,8 +18,6 @@ import yaml
 from cotdistill.errors import DataError
 from cotdistill.records import Example
 from cotdistill.util.files import write_jsonl, write_text
-
-__all__ = ["Format", "write_sft"]
 
 Format: TypeAlias = Literal["messages", "prompt-completion", "alpaca"]
 

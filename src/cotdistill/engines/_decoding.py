@@ -5,8 +5,6 @@ Rows wait sorted by prompt length, join as soon as a quarter of the places is fr
 model's cache allows it), and leave when they finish.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,8 +18,6 @@ from cotdistill.engines._running import Runner
 from cotdistill.engines._sampling import choose, random_numbers
 from cotdistill.errors import QuestionFailed
 from cotdistill.records import Completion, Request
-
-__all__ = ["Decoder", "DecodingRow"]
 
 _PATIENCE = 8
 """Steps for which a few waiting rows let others gather before they join a running batch."""

@@ -10,8 +10,6 @@ Shapes: B rows, N rows being admitted, U different prompts among them, W tokens 
 computed, S and C columns of the cache, V vocabulary.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
@@ -21,8 +19,6 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from cotdistill.engines._slots import SlotCache, fits
-
-__all__ = ["CausalRunner", "EncoderDecoderRunner", "PaddedRunner", "Runner", "runner_for"]
 
 _SHARED_PREFIX = 24
 """From this many common first tokens on, different prompts' common beginning is computed once."""

@@ -6,8 +6,6 @@ inverting the cumulative distribution at the row's next number. So sample i of a
 depend on what else is in the batch.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 
@@ -15,8 +13,6 @@ import numpy as np
 import torch
 
 from cotdistill.records import Request
-
-__all__ = ["choose", "random_numbers"]
 
 
 def random_numbers(request: Request, sample_index: int, count: int) -> list[float]:

@@ -9,8 +9,6 @@ there; the mask of a pass hides it.
 Shapes: R slots, H heads, C columns, D dimension, N rows of a pass, W tokens of each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +16,6 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
-
-__all__ = ["Pass", "SlotCache", "fits"]
 
 _STRIDE = 64
 

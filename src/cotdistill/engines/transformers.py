@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from cotdistill.checkpoints.text import TextCodec
     from cotdistill.engines._decoding import Decoder
 
-__all__ = ["ModelEngine", "TransformersEngine"]
-
 
 class ModelEngine:
     """A model in memory that completes batches; what `TransformersEngine.load` returns.

@@ -29,8 +29,6 @@ from cotdistill.records import Completion, Request
 if TYPE_CHECKING:
     from cotdistill.checkpoints.text import TextCodec
 
-__all__ = ["VllmEngine"]
-
 _DECIDED = {"model", "tokenizer", "trust_remote_code", "load_format", "seed"}
 
 

@@ -17,14 +17,10 @@ Kojima: a reply to the second call alone is read from its beginning; a few-shot 
 of the template's prefix, else the last.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
-
-__all__ = ["HO_PREFIXES", "TASKS", "PublishedEvaluator", "PublishedRules", "family"]
 
 PublishedRules: TypeAlias = Literal["kojima2022", "ho2023"]
 Family: TypeAlias = Literal["number", "choice", "yes_no", "text"]

@@ -9,16 +9,12 @@ reasoning: the published 70/30 split of MultiArith has a training twin for 180 o
 questions.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cotdistill.records import Question, Rationale, Record
 from cotdistill.text.templates import normalised, template
-
-__all__ = ["Contamination", "Overlap", "contamination_report"]
 
 QUOTED_WORDS = 13
 LEAST_WORDS = 8

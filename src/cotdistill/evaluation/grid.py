@@ -6,8 +6,6 @@ errors scoring stops. Correct answers are counted over all questions: NO_ANSWER,
 whose request failed stay in the denominator.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,19 +18,6 @@ from cotdistill.contracts import AnswerType
 from cotdistill.errors import CotdistillError, DataError
 from cotdistill.evaluation import statistics
 from cotdistill.records import NO_ANSWER, Answer, Question, Record, Verdict
-
-__all__ = [
-    "MAJORITY",
-    "ScoreRow",
-    "Scored",
-    "ScoredCell",
-    "Scores",
-    "evaluate_answers",
-    "grade",
-    "majority_cell",
-    "score_grid",
-    "slices",
-]
 
 _Key = tuple[str, str, str, str, str]
 """Task, split, student, method and strategy of a row."""

@@ -11,8 +11,6 @@ which `teacher: {name: recorded, files: [...]}` answers from, or `Rationale` rec
 an Inspect log.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter
@@ -31,16 +29,6 @@ from cotdistill.prompting import ANSWER_TRIGGER
 from cotdistill.records import Answer, Question, Rationale, Verdict
 from cotdistill.text.options import split_options
 from cotdistill.text.templates import normalised
-
-__all__ = [
-    "Imported",
-    "as_rationale",
-    "as_recording",
-    "inspect_log",
-    "question_ids",
-    "question_key",
-    "read_completions",
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ the primary source), "secondary source", "read off a plot", "recalled, not check
 a figure prints its label.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,8 +13,6 @@ from pathlib import Path
 
 from cotdistill.evaluation.grid import ScoreRow
 from cotdistill.records import Record
-
-__all__ = ["LABELS", "Configuration", "Published", "load_published", "matching"]
 
 LABELS = ("verified", "secondary source", "read off a plot", "recalled, not checked")
 

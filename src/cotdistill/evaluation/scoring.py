@@ -9,8 +9,6 @@ nothing else needs the question. One row of a file:
      "gold": "B"}
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +41,6 @@ from cotdistill.evaluation.statistics import wilson
 from cotdistill.prompting import ANSWER_SENTENCE
 from cotdistill.records import Answer, Question, Verdict
 from cotdistill.text.options import letter_of, split_options
-
-__all__ = ["Score", "ScoredCompletion", "score_rows", "summary", "type_of_task"]
 
 FIELDS = ("question", "completion", "answer_completion", "gold", "options", "index")
 _RULES: dict[str, PublishedRules | None] = {

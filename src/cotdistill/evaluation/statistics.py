@@ -7,8 +7,6 @@ model's answers, columns are clusters of one question's answers, and both enter 
 are in [0, 1], intervals hold 95 %, p values are two-sided.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -17,17 +15,6 @@ import numpy.typing as npt
 from scipy import stats
 
 from cotdistill.records import Record
-
-__all__ = [
-    "Comparison",
-    "accuracy_by",
-    "accuracy_interval",
-    "compare",
-    "holm",
-    "mcnemar_exact",
-    "paired_clusters",
-    "wilson",
-]
 
 Array = npt.NDArray[np.float64]
 

@@ -4,8 +4,6 @@ Shapes: M examples of a batch, N targets of them, U different prompts among them
 (left padding), T target columns.
 """
 
-from __future__ import annotations
-
 import math
 import random
 from collections import Counter
@@ -20,16 +18,6 @@ from cotdistill.checkpoints.text import TextCodec
 from cotdistill.contracts import Objective, TrainSettings
 from cotdistill.errors import DataError
 from cotdistill.records import Example
-
-__all__ = [
-    "Collator",
-    "ExampleBatches",
-    "Prepared",
-    "TokenizedExample",
-    "TokenizedExamples",
-    "out_of_vocabulary",
-    "prepare",
-]
 
 IGNORED = -100
 """Label of a column that is not learnt from (the convention of torch's cross entropy)."""

@@ -1,7 +1,5 @@
 """After every epoch: score the model, save a checkpoint to resume from, keep best and last."""
 
-from __future__ import annotations
-
 import json
 import math
 import shutil
@@ -16,8 +14,6 @@ from transformers import TrainerCallback
 from cotdistill.errors import UserError
 from cotdistill.students._data import TokenizedExample
 from cotdistill.students._trainer import TargetTrainer
-
-__all__ = ["EpochKeeper"]
 
 
 class EpochKeeper(TrainerCallback):  # type: ignore[misc]

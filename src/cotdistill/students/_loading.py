@@ -20,8 +20,6 @@ from cotdistill.students._settings import TransformersSettings
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["adapted", "build_base", "codec_for", "engine_over", "load_engine"]
-
 DECODER_FORMAT = (" ###", " ")
 """Prompt end and target begin of a decoder-only student (Ho et al. 2023, appendix)."""
 

@@ -1,7 +1,5 @@
 """What a student will learn from: each token of an example, and which ones are learnt."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +11,6 @@ from cotdistill.records import Example
 from cotdistill.students._data import Prepared, out_of_vocabulary, prepare
 from cotdistill.students._loading import build_base
 from cotdistill.students._settings import TransformersSettings
-
-__all__ = ["preview_examples"]
 
 
 def preview_examples(

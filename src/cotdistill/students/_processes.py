@@ -4,8 +4,6 @@ The examples are read from the same file, and `batch_size` counts over all proce
 number changes nothing of what is learnt. Process 0 reports in lines of JSON.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -18,8 +16,6 @@ from cotdistill.contracts import TrainResult
 from cotdistill.errors import CotdistillError, StoreError, UserError
 from cotdistill.students._training import TrainingJob, train, world
 from cotdistill.util.files import read_json, write_text
-
-__all__ = ["train_on_processes"]
 
 
 def train_on_processes(

@@ -9,8 +9,6 @@ targets.
 Shapes: N targets, U prompts, P prompt columns, T target columns, K target tokens, V vocabulary.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,8 +21,6 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from cotdistill.contracts import TargetBatch
 from cotdistill.students._data import IGNORED, Collator, TokenizedExample
-
-__all__ = ["Scorer", "can_share"]
 
 _PROBED = 8
 """TokenizedExamples whose mean loss stands for what a model computes."""

@@ -9,8 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cotdistill.contracts import Student
 
-__all__ = ["LoraSettings", "TransformersSettings"]
-
 
 class LoraSettings(BaseModel):
     """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685) in place of full tuning.

@@ -1,7 +1,5 @@
 """The transformers Trainer with batches and a loss of our own."""
 
-from __future__ import annotations
-
 from itertools import islice
 from typing import Any
 
@@ -12,8 +10,6 @@ from torch.utils.data import DataLoader
 from cotdistill.contracts import Objective
 from cotdistill.students._data import Collator, ExampleBatches, TokenizedExample, TokenizedExamples
 from cotdistill.students._scoring import Scorer
-
-__all__ = ["TargetTrainer"]
 
 
 class TargetTrainer(transformers.Trainer):  # type: ignore[misc]

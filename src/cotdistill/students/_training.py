@@ -6,8 +6,6 @@ After every epoch the model is scored and the best epoch is kept. The written ch
 once and must compute what the model in training did.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -43,8 +41,6 @@ from cotdistill.students._scoring import Scorer, can_share
 from cotdistill.students._settings import TransformersSettings
 from cotdistill.students._trainer import TargetTrainer
 from cotdistill.util.files import read_records
-
-__all__ = ["TrainingJob", "train", "world"]
 
 _SAMPLE = 2_000
 """Examples looked at for characters that the tokenizer loses."""

@@ -9,8 +9,6 @@ forward pass that computes equal prompts once (`_scoring`). Nothing here imports
 used.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,9 +22,7 @@ from cotdistill.contracts import (
     silent,
 )
 from cotdistill.records import Example
-from cotdistill.students._settings import LoraSettings, TransformersSettings
-
-__all__ = ["LoraSettings", "TransformersStudent"]
+from cotdistill.students._settings import TransformersSettings
 
 
 class TransformersStudent(TransformersSettings):

@@ -9,8 +9,6 @@ how one row becomes a question. Local files are looked for in `data_dir` (or COT
 `<name>/<index in the original order>`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -31,8 +29,6 @@ from cotdistill.tasks._splitting import (
     carve_validation,
 )
 from cotdistill.text.options import letter_of, split_options
-
-__all__ = ["OFFICIAL", "Benchmark", "Hub"]
 
 OFFICIAL = (("train", "train"), ("validation", "validation"), ("test", "test"))
 """A data set whose splits are called as ours are."""

@@ -1,7 +1,5 @@
 """Rows of BIG-bench multiple-choice tasks on the hub: inputs, options and their scores."""
 
-from __future__ import annotations
-
 import random
 from string import ascii_uppercase
 
@@ -11,8 +9,6 @@ from cotdistill.data.rows import Row
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark
-
-__all__ = ["BigBench"]
 
 
 class BigBench(Benchmark):

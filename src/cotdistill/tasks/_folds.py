@@ -1,8 +1,6 @@
 """Data sets published in five folds with numbers taken out of the text (Patel et al. 2021): they
 are put back in."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import ClassVar
@@ -16,8 +14,6 @@ from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark
 from cotdistill.tasks._splitting import Splits
-
-__all__ = ["FoldedBenchmark"]
 
 _SLOT = re.compile(r"\bnumber(\d+)\b")
 _OPERATIONS = {"+": "addition", "-": "subtraction", "*": "multiplication", "/": "division"}

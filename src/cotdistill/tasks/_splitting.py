@@ -1,8 +1,6 @@
 """How questions are dealt to splits: published index files, seeded shares, whole templates, and a
 validation share."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -11,8 +9,6 @@ from pathlib import Path
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.text.templates import template
-
-__all__ = ["by_index_file", "by_share", "by_template", "carve_validation"]
 
 Splits = dict[str, list[Question]]
 

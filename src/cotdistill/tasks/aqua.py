@@ -7,8 +7,6 @@ Local files: `aqua/train.jsonl`, `aqua/validation.jsonl`, `aqua/test.jsonl` with
 `aqua.json` in the layout of Ho et al., whose index file takes 10,000 questions for training.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 
@@ -17,8 +15,6 @@ from cotdistill.data.fields import options_of
 from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import OFFICIAL, Benchmark, Hub
-
-__all__ = ["Aqua"]
 
 # The letter that every option begins with: "A)21".
 _LETTER = re.compile(r"^\(?[A-E]\s?\)")

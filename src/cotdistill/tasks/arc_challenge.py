@@ -7,12 +7,8 @@ Local files: `arc_challenge/train.jsonl`, `validation`, `test` with these column
 letters or digits.
 """
 
-from __future__ import annotations
-
 from cotdistill.answers.choice import Choice
 from cotdistill.tasks._benchmark import OFFICIAL, Benchmark, Hub
-
-__all__ = ["ArcChallenge"]
 
 
 class ArcChallenge(Benchmark):

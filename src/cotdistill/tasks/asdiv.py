@@ -9,8 +9,6 @@ seed.
       <Solution-Type>...</Solution-Type><Answer>6 (pens)</Answer><Formula>4+2=6</Formula></Problem>
 """
 
-from __future__ import annotations
-
 import random
 import re
 import xml.etree.ElementTree as ElementTree
@@ -24,8 +22,6 @@ from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Hub
 from cotdistill.tasks._folds import FoldedBenchmark
 from cotdistill.tasks._splitting import Splits
-
-__all__ = ["ASDiv"]
 
 # One number, a fraction included, with its unit in parentheses: neither a ratio nor a list.
 _ONE_NUMBER = re.compile(r"\s*(-?[\d,]*\.?\d+(?:\s*/\s*\d+)?)\s*(?:\([^)]*\)|%)?\s*$")

@@ -1,14 +1,10 @@
 """The generated task `coin_flip`: `cotdistill.lab.coin_flip` has its language and an example."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from cotdistill.answers.yes_no import YesNo
 from cotdistill.contracts import AnswerType
 from cotdistill.lab.generated import GeneratedTask
-
-__all__ = ["CoinFlip"]
 
 
 class CoinFlip(GeneratedTask):

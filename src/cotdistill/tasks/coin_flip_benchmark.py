@@ -6,12 +6,8 @@ split 350/150.
 The lab's own generated task is `coin_flip`; this one is the published data set.
 """
 
-from __future__ import annotations
-
 from cotdistill.answers.yes_no import YesNo
 from cotdistill.tasks._benchmark import Benchmark, Hub
-
-__all__ = ["CoinFlipBenchmark"]
 
 
 class CoinFlipBenchmark(Benchmark):

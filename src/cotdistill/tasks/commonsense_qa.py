@@ -6,12 +6,8 @@ validation, as in Kojima et al. and Ho et al.
 "answer": "A"}
 """
 
-from __future__ import annotations
-
 from cotdistill.answers.choice import Choice
 from cotdistill.tasks._benchmark import Benchmark, Hub
-
-__all__ = ["CommonsenseQA"]
 
 
 class CommonsenseQA(Benchmark):

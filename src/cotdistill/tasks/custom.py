@@ -12,8 +12,6 @@ context, rationale, id. Options are a list, a JSON list in a cell, or the hub fo
 (`answer_index`). A column may hold a chat: its last question and its last reply are read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -40,8 +38,6 @@ from cotdistill.records import Question
 from cotdistill.tasks._splitting import Splits, by_share, by_template, carve_validation
 from cotdistill.text.options import letter_of
 from cotdistill.text.templates import normalised
-
-__all__ = ["Custom"]
 
 _FIELDS = ("question", "answer", "options", "context", "rationale", "id")
 _Name = Literal["train", "validation", "test", "ood"]

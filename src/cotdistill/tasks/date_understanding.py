@@ -5,12 +5,8 @@
 "answer": "A"}
 """
 
-from __future__ import annotations
-
 from cotdistill.tasks._benchmark import Hub
 from cotdistill.tasks._bigbench import BigBench
-
-__all__ = ["DateUnderstanding"]
 
 
 class DateUnderstanding(BigBench):

@@ -10,8 +10,6 @@ The Socratic form writes `sub-question ** solution` on each line. Local files: `
 0, test from 7,473, as in the index file of Ho et al.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,8 +19,6 @@ from cotdistill.data.fields import gold_of, optional, text_of
 from cotdistill.data.rows import Row, hub_rows, local_file, rows
 from cotdistill.records import Question, Step
 from cotdistill.tasks._benchmark import Benchmark, Hub
-
-__all__ = ["GSM8K"]
 
 # What the calculator wrote; bounded by its own brackets.
 _ANNOTATION = re.compile(r"<<[^<>]*>>")

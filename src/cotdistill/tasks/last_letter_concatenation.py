@@ -4,12 +4,8 @@ four names, split 350/150.
 {"question": "Which word do the last letters of the names Ina Olaf Peer make?", "answer": "afr"}
 """
 
-from __future__ import annotations
-
 from cotdistill.answers.text import Text
 from cotdistill.tasks._benchmark import Benchmark, Hub
-
-__all__ = ["LastLetterConcatenation"]
 
 
 class LastLetterConcatenation(Benchmark):

@@ -9,8 +9,6 @@ is the answer. On the hub there are 500 questions alone, so 300 train and 200 te
 unless local files or another hub id give a train split.
 """
 
-from __future__ import annotations
-
 from cotdistill.answers.math_expression import MathExpression
 from cotdistill.data.fields import optional, question_of
 from cotdistill.data.rows import Row
@@ -18,8 +16,6 @@ from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
 from cotdistill.text.markers import last_box
-
-__all__ = ["Math"]
 
 
 class Math(Benchmark):

@@ -5,12 +5,8 @@ MAWPS is another selection.
     Question: "Ina packs number0 boxes of number1 pens ...", Numbers: "6.0 4.0", Answer: "24.0"
 """
 
-from __future__ import annotations
-
 from cotdistill.tasks._benchmark import OFFICIAL, Hub
 from cotdistill.tasks._folds import FoldedBenchmark
-
-__all__ = ["Mawps"]
 
 
 class Mawps(FoldedBenchmark):

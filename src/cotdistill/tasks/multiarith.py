@@ -4,12 +4,8 @@ template-wise 413/187.
 {"question": "For Halloween Debby and her sister ...", "answer": "39"}
 """
 
-from __future__ import annotations
-
 from cotdistill.answers.number import Number
 from cotdistill.tasks._benchmark import Benchmark, Hub
-
-__all__ = ["MultiArith"]
 
 
 class MultiArith(Benchmark):

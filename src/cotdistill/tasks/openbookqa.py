@@ -6,8 +6,6 @@ On the hub: {"question_stem": "...", "choices": {"text": [...], "label": [...]},
 choices: A: ..., B: ...", "label": "B"}.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +14,6 @@ from cotdistill.data.fields import optional
 from cotdistill.data.rows import Row, local_file, rows
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import OFFICIAL, Benchmark, Hub
-
-__all__ = ["OpenBookQA"]
 
 
 class OpenBookQA(Benchmark):

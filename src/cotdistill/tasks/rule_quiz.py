@@ -1,14 +1,10 @@
 """The generated task `rule_quiz`: `cotdistill.lab.rule_quiz` has its language and an example."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerType
 from cotdistill.lab.generated import GeneratedTask
-
-__all__ = ["RuleQuiz"]
 
 
 class RuleQuiz(GeneratedTask):

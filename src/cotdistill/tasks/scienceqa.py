@@ -8,16 +8,12 @@ image are left out.
 rationale.
 """
 
-from __future__ import annotations
-
 from cotdistill.answers.choice import Choice
 from cotdistill.data.fields import optional, options_of, question_of, text_of
 from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import OFFICIAL, Benchmark, Hub
 from cotdistill.text.options import letter_of
-
-__all__ = ["ScienceQA"]
 
 
 class ScienceQA(Benchmark):

@@ -1,15 +1,11 @@
 """The generated task `shuffled_objects`: see `cotdistill.lab.shuffled_objects` for its language and
 an example."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerType
 from cotdistill.lab.generated import GeneratedTask
-
-__all__ = ["ShuffledObjects"]
 
 
 class ShuffledObjects(GeneratedTask):

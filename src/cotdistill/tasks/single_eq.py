@@ -4,12 +4,8 @@
 {"question": "Ina had 12 pens. She lent Olaf some of them. ...", "answer": "5.0"}   (the form)
 """
 
-from __future__ import annotations
-
 from cotdistill.answers.number import Number
 from cotdistill.tasks._benchmark import Benchmark, Hub
-
-__all__ = ["SingleEq"]
 
 
 class SingleEq(Benchmark):

@@ -3,14 +3,10 @@
 {"question": "Can a pen outweigh a whale?", "answer": "No", "rationale": "A pen weighs ..."}
 """
 
-from __future__ import annotations
-
 from cotdistill.answers.yes_no import YesNo
 from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
-
-__all__ = ["StrategyQA"]
 
 
 class StrategyQA(Benchmark):

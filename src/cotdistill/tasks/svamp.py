@@ -6,15 +6,11 @@
 On the hub: Body, Question, Answer, Type.
 """
 
-from __future__ import annotations
-
 from cotdistill.answers.number import Number
 from cotdistill.data.fields import optional, text_of
 from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark, Hub
-
-__all__ = ["SVAMP"]
 
 
 class SVAMP(Benchmark):

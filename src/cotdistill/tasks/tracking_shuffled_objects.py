@@ -4,12 +4,8 @@
 "answer": "C"}
 """
 
-from __future__ import annotations
-
 from cotdistill.tasks._benchmark import Hub
 from cotdistill.tasks._bigbench import BigBench
-
-__all__ = ["TrackingShuffledObjects"]
 
 
 class TrackingShuffledObjects(BigBench):

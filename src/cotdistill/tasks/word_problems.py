@@ -1,15 +1,11 @@
 """The generated task `word_problems`: see `cotdistill.lab.word_problems` for its language and an
 example."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from cotdistill.answers.number import Number
 from cotdistill.contracts import AnswerType
 from cotdistill.lab.generated import GeneratedTask
-
-__all__ = ["WordProblems"]
 
 
 class WordProblems(GeneratedTask):

@@ -7,8 +7,6 @@ token and has grouped heads, Qwen2 has neither begin token nor padding equal to 
 encoder-decoder whose tokenizer lacks newline, `<` and `{`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +20,6 @@ from cotdistill.contracts import Objective, Student, TrainResult, TrainSettings
 from cotdistill.objectives.cross_entropy import CrossEntropy
 from cotdistill.records import Example
 from cotdistill.util.files import write_jsonl
-
-__all__ = ["Family", "tiny_checkpoint", "train_on"]
 
 Family = Literal["gpt2", "llama", "qwen2", "t5"]
 
