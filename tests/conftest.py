@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Property tests draw the same examples every time, keep no database beside the code, and do not fail on a busy machine.
+# Property tests draw the same examples every time, keep no database beside the code, and do not
+# fail on a busy machine.
 settings.register_profile("cotdistill", deadline=None, derandomize=True, database=None)
 settings.load_profile("cotdistill")
 
@@ -15,14 +16,15 @@ settings.load_profile("cotdistill")
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(workers)))
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every process they start.
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every process
+# they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data outside the repository; tests that need it skip where it is absent."""
+    """The folder of real data outside the repository; where it is absent, tests of it skip."""
     folder = Path(
         os.environ.get("COTDISTILL_SHARED_DATA") or Path(__file__).parents[2] / "shared" / "data"
     )

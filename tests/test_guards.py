@@ -88,6 +88,33 @@ def test_no_underscore_module_is_imported_from_another_folder() -> None:
     assert wrong == []
 
 
+def test_a_class_name_means_one_thing() -> None:
+    homes: dict[str, set[str]] = {}
+    for module, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name.lstrip("_"), set()).add(module)
+    assert len(homes) > 150
+    assert {name: places for name, places in homes.items() if len(places) > 1} == {}
+
+
+def test_no_line_is_over_100_columns() -> None:
+    # Ruff (E501) holds it too, but lets lines pass that end in a pragma or are one long word.
+    files = [
+        path
+        for folder in ("src", "tests", "benchmarks", "recipes")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    ]
+    assert len(files) > 300
+    wide = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in files
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if len(line) > 100
+    ]
+    assert wide == []
+
+
 def test_imports_point_one_way() -> None:
     wrong = [
         f"{module} imports {other}"

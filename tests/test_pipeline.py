@@ -1,4 +1,4 @@
-"""Whole runs: grids to the report, kinds of students, plug-ins of another package, total failure."""
+"""Whole runs: grids to the report, kinds of students, plug-ins of others, total failure."""
 
 from __future__ import annotations
 

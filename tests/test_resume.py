@@ -1,4 +1,4 @@
-"""Kill -9 in every stage, run again: the same scores, and nothing asked, trained or answered twice."""
+"""Kill -9 in every stage, run again: the same scores, nothing asked, trained or answered twice."""
 
 from __future__ import annotations
 

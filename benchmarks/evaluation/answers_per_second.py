@@ -1,10 +1,12 @@
-"""Reads and compares a million answers (numbers and choices, as models write them) in one process; rate and memory.
+"""Reads and compares a million answers (numbers and choices, as models write them) in one process;
+rate and memory.
 
     python benchmarks/evaluation/answers_per_second.py            # 1,000,000 answers
     python benchmarks/evaluation/answers_per_second.py 100000
 
-Prints answers per second of wall clock and of processor time, and the growth of resident memory after the first tenth. A shared
-machine makes the wall clock slower than the processor time; the target of 50,000/s is meant for a core of one's own.
+Prints answers per second of wall clock and of processor time, and the growth of resident memory
+after the first tenth. A shared machine makes the wall clock slower than the processor time; the
+target of 50,000/s is meant for a core of one's own.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ from cotdistill.records import Answer, Question, Verdict
 
 _NUMBERS = (
     "She has {a} + {b} apples, which is {a} + {b} = {c}. She gives none away. --> {c}",
-    "There are {a} cups and {b} plates. Together these are {a} + {b} = {c} things. The answer is {c}.",
+    (
+        "There are {a} cups and {b} plates. Together these are {a} + {b} = {c} things. The answer "
+        "is {c}."
+    ),
     "First, {a} dollars are spent, then {b} more.\nSo the total is ${c:,}.00.\n#### {c}",
     " {c}.",
     "We add {a} to {b} and get \\boxed{{{c}}}.",
@@ -41,7 +46,8 @@ _WORDS = ("pond", "forest", "river", "rural area", "desk drawer")
 
 
 def answers(count: int) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Texts with their gold answer and options, half numbers and half choices, each drawn from its own seed."""
+    """Texts with their gold answer and options, half numbers and half choices, each drawn from its
+    own seed."""
     draw = random.Random(0)
     for index in range(count):
         if index % 2:

@@ -1,4 +1,5 @@
-"""What is run on the GPU, in order of value: a recipe of recipes/real with overrides, and processes."""
+"""What is run on the GPU, in order of value: a recipe of recipes/real with overrides, and
+processes."""
 
 from __future__ import annotations
 

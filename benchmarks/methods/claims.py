@@ -1,13 +1,15 @@
 """Puts the five papers' headline claims to the test on the lab and writes docs/claims.md.
 
-    .venv/bin/python benchmarks/methods/claims.py                 # all, into runs/claims; a second call goes on
+    .venv/bin/python benchmarks/methods/claims.py    # all, into runs/claims; a second call resumes
     .venv/bin/python benchmarks/methods/claims.py --only sci_cot
-    .venv/bin/python benchmarks/methods/claims.py --set limit.train=20 --set limit.test=8 --out /tmp/claims.md   # a rehearsal
 
-Every comparison is paired on the same test questions, seeds and questions as clusters, p corrected for all tests of the page
-(Holm). "holds": the difference has the claimed sign and p < 0.05. "does not hold": it does not, whatever the reason; the figures
-say which. "not testable here": both rows guess, or the claim is one of equality, where only the interval says something. The lab
-is generated tasks (four) and models of a million parameters: it tests methods, not the papers' numbers.
+A rehearsal: `--set limit.train=20 --set limit.test=8 --out /tmp/claims.md`.
+
+Every comparison is paired on the same test questions, seeds and questions as clusters, p corrected
+for all tests of the page (Holm). "holds": the difference has the claimed sign and p < 0.05. "does
+not hold": it does not, whatever the reason; the figures say which. "not testable here": both rows
+guess, or the claim is one of equality, where only the interval says something. The lab is generated
+tasks (four) and models of a million parameters: it tests methods, not the papers' numbers.
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the lab says to one claim: text, the paired differences it rests on, and whether all must be positive."""
+    """The lab's evidence for one claim: text and the paired differences it rests on."""
 
     text: str
     comparisons: tuple[statistics.Comparison, ...] = ()
@@ -166,15 +168,17 @@ def diversity(grid: Grid) -> Finding:
 
 
 def adaptive(grid: Grid) -> Finding:
-    """Equal accuracy cannot be shown by a test of difference: the interval says how unequal it may be."""
+    """Equal accuracy cannot be shown by a test of difference: the interval says how unequal it may
+    be."""
     task = "word_problems"
     asked, fixed = grid.samples_asked("adaptive", task), grid.samples_asked("D=16", task)
     found = statistics.compare(
         grid.correct("adaptive", "greedy", task), grid.correct("D=16", "greedy", task)
     )
     text = (
-        f"adaptive {grid.accuracy('adaptive', 'greedy', task)} with {asked:.1f} samples a question, D=16 "
-        f"{grid.accuracy('D=16', 'greedy', task)} with {fixed:.1f}: {1 - asked / fixed:.0%} fewer; difference {_points(found)}"
+        f"adaptive {grid.accuracy('adaptive', 'greedy', task)} with {asked:.1f} samples a question,"
+        f" D=16 {grid.accuracy('D=16', 'greedy', task)} with {fixed:.1f}:"
+        f" {1 - asked / fixed:.0%} fewer; difference {_points(found)}"
     )
     return Finding(text, testable=False)
 
@@ -197,7 +201,8 @@ def uncertain(grid: Grid) -> Finding:
         "self-consistency 3",
     ]
     shown = "; ".join(
-        f"{row} {grid.accuracy('student', row)} with {grid.guide_tokens(row, 'student'):.1f} guide tokens"
+        f"{row} {grid.accuracy('student', row)}"
+        f" with {grid.guide_tokens(row, 'student'):.1f} guide tokens"
         for row in rows
     )
     always, sometimes = grid.guide_tokens(rows[3], "student"), grid.guide_tokens(rows[2], "student")
@@ -235,31 +240,102 @@ TSLM, SOCRATIC, FTCOT = "Magister et al. 2023", "Shridhar et al. 2023", "Ho et a
 FIRST, SCICOT = "Jain et al. 2023", "Ma et al. 2023"
 
 CLAIMS = [
-    Claim("tslm", TSLM, "CoT tuning beats answer-only tuning", "8.11 → 21.99, 2.7×", row(("TSLM",), ("answer-only",))),
-    Claim("tslm", TSLM, "the hint makes more teacher rationales right", "59.98 → 79.37 % (recalled)", hint),
-    Claim("tslm", TSLM, "a calculator adds to it", "21.99 → 38.21 (recalled)", row(("TSLM", "calculator"), ("TSLM",))),
-    Claim("socratic", SOCRATIC, "Socratic CoT beats answer-only tuning", "4.62 (recalled) → 21.1",
-          row(("Socratic iterative, teacher",), ("answer-only",))),
-    Claim("socratic", SOCRATIC, "Socratic CoT beats CoT tuning", "14.1 → 21.1; > 70 % over baselines", socratic),
-    Claim("diversity", FTCOT, "diverse rationales help", "33.3 → 53.3 (MultiArith, 6.7B, D = 64)", diversity),
-    Claim("diversity", FTCOT, "students can pass their teacher (word_problems)", "–",
-          row(("D=16", "greedy", "word_problems"), ("teacher", "greedy", "word_problems"))),
-    Claim("fine_tune_cot", FTCOT, "students can pass their teacher (coin_flip)", "90.0 → 98.7 (coin flip)",
-          row(("D=8", "greedy", "coin_flip"), ("teacher", "greedy", "coin_flip"))),
-    Claim("fine_tune_cot", FTCOT, "students can pass their teacher (shuffled_objects)", "e.g. shuffled objects",
-          row(("D=8", "greedy", "shuffled_objects"), ("teacher", "greedy", "shuffled_objects"))),
+    Claim(
+        "tslm",
+        TSLM,
+        "CoT tuning beats answer-only tuning",
+        "8.11 → 21.99, 2.7×",
+        row(("TSLM",), ("answer-only",)),
+    ),
+    Claim(
+        "tslm",
+        TSLM,
+        "the hint makes more teacher rationales right",
+        "59.98 → 79.37 % (recalled)",
+        hint,
+    ),
+    Claim(
+        "tslm",
+        TSLM,
+        "a calculator adds to it",
+        "21.99 → 38.21 (recalled)",
+        row(("TSLM", "calculator"), ("TSLM",)),
+    ),
+    Claim(
+        "socratic",
+        SOCRATIC,
+        "Socratic CoT beats answer-only tuning",
+        "4.62 (recalled) → 21.1",
+        row(("Socratic iterative, teacher",), ("answer-only",)),
+    ),
+    Claim(
+        "socratic",
+        SOCRATIC,
+        "Socratic CoT beats CoT tuning",
+        "14.1 → 21.1; > 70 % over baselines",
+        socratic,
+    ),
+    Claim(
+        "diversity",
+        FTCOT,
+        "diverse rationales help",
+        "33.3 → 53.3 (MultiArith, 6.7B, D = 64)",
+        diversity,
+    ),
+    Claim(
+        "diversity",
+        FTCOT,
+        "students can pass their teacher (word_problems)",
+        "–",
+        row(("D=16", "greedy", "word_problems"), ("teacher", "greedy", "word_problems")),
+    ),
+    Claim(
+        "fine_tune_cot",
+        FTCOT,
+        "students can pass their teacher (coin_flip)",
+        "90.0 → 98.7 (coin flip)",
+        row(("D=8", "greedy", "coin_flip"), ("teacher", "greedy", "coin_flip")),
+    ),
+    Claim(
+        "fine_tune_cot",
+        FTCOT,
+        "students can pass their teacher (shuffled_objects)",
+        "e.g. shuffled objects",
+        row(("D=8", "greedy", "shuffled_objects"), ("teacher", "greedy", "shuffled_objects")),
+    ),
     Claim("diversity", "ours", "adaptive sampling saves samples at equal accuracy", "–", adaptive),
-    Claim("first_step", FIRST, "a right first step helps", "13.64 → 37.90, > 100 %",
-          row(("student", "gold step 1"), ("student", "greedy"))),
+    Claim(
+        "first_step",
+        FIRST,
+        "a right first step helps",
+        "13.64 → 37.90, > 100 %",
+        row(("student", "gold step 1"), ("student", "greedy")),
+    ),
     Claim("first_step", FIRST, "help is worth most at the first step", "–", timing),
-    Claim("first_step", FIRST, "a wrong first step hurts (control)", "–",
-          row(("student", "greedy"), ("student", "wrong step 1"))),
-    Claim("first_step", FIRST, "a leading sub-question helps (QuestCoT)", "13.6 → 19.4",
-          row(("student", "QuestCoT asked by the teacher"), ("student", "greedy"))),
+    Claim(
+        "first_step",
+        FIRST,
+        "a wrong first step hurts (control)",
+        "–",
+        row(("student", "greedy"), ("student", "wrong step 1")),
+    ),
+    Claim(
+        "first_step",
+        FIRST,
+        "a leading sub-question helps (QuestCoT)",
+        "13.6 → 19.4",
+        row(("student", "QuestCoT asked by the teacher"), ("student", "greedy")),
+    ),
     Claim("first_step", "ours", "asking the guide only where unsure helps too", "–", uncertain),
     Claim("sci_cot", SCICOT, "two stages beat one", "–", stages),
-    Claim("sci_cot", SCICOT, "a small student passes a far larger prompted model", "80M > 176B few-shot", passes_prompted),
-]  # fmt: skip
+    Claim(
+        "sci_cot",
+        SCICOT,
+        "a small student passes a far larger prompted model",
+        "80M > 176B few-shot",
+        passes_prompted,
+    ),
+]
 
 
 def main() -> None:
@@ -290,13 +366,22 @@ def page(claims: Sequence[Claim], grids: dict[str, Grid]) -> str:
         statistics.holm([one.p for finding in findings for one in finding.comparisons])
     )
     lines = [
-        "# The papers' claims on the lab", "",
-        "Written by `.venv/bin/python benchmarks/methods/claims.py`, which runs `recipes/claims/*.yaml`; do not edit.", "",
-        *(__doc__ or "").strip().split("\n\n")[-1].split("\n"), "",
-        "Accuracies with 95 % intervals; p is paired and corrected for all tests of this page. Published figures are of other tasks and "
-        "models; those marked so are recalled, not checked.", "",
-        "| claim | published | on the lab | difference, p | n | verdict | recipe |", "|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
+        "# The papers' claims on the lab",
+        "",
+        (
+            "Written by `.venv/bin/python benchmarks/methods/claims.py`, which runs "
+            "`recipes/claims/*.yaml`; do not edit."
+        ),
+        "",
+        *(__doc__ or "").strip().split("\n\n")[-1].split("\n"),
+        "",
+        "Accuracies with 95 % intervals; p is paired and corrected for all tests of this page. "
+        "Published figures are of other tasks and models; those marked so are recalled, not "
+        "checked.",
+        "",
+        ("| claim | published | on the lab | difference, p | n | verdict | recipe |"),
+        "|---|---|---|---|---|---|---|",
+    ]
     for claim, finding in zip(claims, findings, strict=True):
         p_values = [next(corrected) for _ in finding.comparisons]
         tests = "; ".join(
@@ -323,7 +408,10 @@ def page(claims: Sequence[Claim], grids: dict[str, Grid]) -> str:
             "",
             f"## {name}",
             "",
-            f"`cotdistill run recipes/claims/{name}.yaml`, {grid.minutes():.0f} minutes by the clock.",
+            (
+                f"`cotdistill run recipes/claims/{name}.yaml`, {grid.minutes():.0f} minutes by "
+                "the clock."
+            ),
             "",
         ]
         lines += [

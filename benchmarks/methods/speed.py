@@ -1,13 +1,16 @@
-"""Speed of the procedures at test time, on one student of the lab: what turns, a calculator and votes cost.
+"""Speed of the procedures at test time, on one student of the lab: what turns, a calculator and
+votes cost.
 
     .venv/bin/python benchmarks/methods/speed.py            # about 10 minutes; results in README.md
 
-Socratic CoT (two models in turn) against plain CoT of the same model, in milliseconds per generated token over all questions; the
-calculator's decode-time rule against decoding without it, at batch 32: the decoding loop alone (32 questions a pair, seconds of its
-thread), and the whole strategy with its check of what was written (256 questions a pair). Figures are medians, those of comparisons
-over pairs measured one right after the other in changing order. Times are processor seconds, so that a machine shared with others
-gives usable figures; single pairs still scatter widely there. Turns are also timed by the clock, which only a quiet machine makes
-worth reading: there the two models of Socratic CoT work side by side.
+Socratic CoT (two models in turn) against plain CoT of the same model, in milliseconds per generated
+token over all questions; the calculator's decode-time rule against decoding without it, at batch
+32: the decoding loop alone (32 questions a pair, seconds of its thread), and the whole strategy
+with its check of what was written (256 questions a pair). Figures are medians, those of comparisons
+over pairs measured one right after the other in changing order. Times are processor seconds, so
+that a machine shared with others gives usable figures; single pairs still scatter widely there.
+Turns are also timed by the clock, which only a quiet machine makes worth reading: there the two
+models of Socratic CoT work side by side.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ def train(
     settings = TrainSettings(epochs=2, batch_size=16, learning_rate=1.5e-3, selection="last")
     checkpoints = {}
     for role in method.rounds[0]:
-        examples = [e for q, one in pairs for e in method.examples(q, one) if e.role == role]  # type: ignore[arg-type]
+        examples = [e for q, one in pairs for e in method.examples(q, one) if e.role == role]
         checkpoints[role] = folder / role
         train_on(examples, student, settings, folder / role)
     return checkpoints
@@ -127,27 +130,32 @@ def main() -> None:
     for measure, measured in (("processor", costs), ("clock", clocks)):
         for name in ("plain CoT", "Socratic CoT"):
             print(
-                f"{measure}: {name:12} {median(measured, name):.4f} ms per generated token, {len(questions)} questions"
+                f"{measure}: {name:12} {median(measured, name):.4f} ms per generated token, "
+                f"{len(questions)} questions"
             )
         ratios = sorted(one["Socratic CoT"] / one["plain CoT"] for one in measured)
         middle = statistics.median(ratios)
         print(
-            f"{measure}: Socratic / plain {middle:.2f}× per token ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            f"{measure}: Socratic / plain {middle:.2f}× per token ({ratios[0]:.2f} to "
+            f"{ratios[-1]:.2f})"
         )
     print(
-        f"tokens/s at batch 32: {median(rates, 'without'):.0f} without, {median(rates, 'with'):.0f} with the calculator"
+        f"tokens/s at batch 32: {median(rates, 'without'):.0f} without, "
+        f"{median(rates, 'with'):.0f} with the calculator"
     )
     for name, measured in (("decoding loop", rates), ("with all around it", whole)):
         slower = sorted(100 * (1 - one["with"] / one["without"]) for one in measured)
         middle = statistics.median(slower)
         print(
-            f"calculator, {name}: {middle:.1f} % slower, {len(slower)} pairs ({slower[0]:.1f} to {slower[-1]:.1f})"
+            f"calculator, {name}: {middle:.1f} % slower, {len(slower)} pairs ({slower[0]:.1f} "
+            f"to {slower[-1]:.1f})"
         )
     print(f"equations completed: {len(equations)}, wrong: {sum(e.result_wrong for e in equations)}")
 
 
 def loop_rates(engine: Engine, questions: Sequence[Question], turn: int) -> list[dict[str, float]]:
-    """Tokens a second of the decoding loop alone with and without the calculator's rule, 32 questions at a time."""
+    """Tokens a second of the decoding loop alone with and without the calculator's rule, 32
+    questions at a time."""
     assert isinstance(engine, ModelEngine)
     rates = []
     for first in range(0, len(questions), 32):

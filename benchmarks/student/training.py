@@ -1,10 +1,12 @@
-"""Training throughput of a lab-size student: our trainer with and without shared prompts, the plain Trainer, trl.
+"""Training throughput of a lab-size student: our trainer with and without shared prompts, the plain
+Trainer, trl.
 
     OMP_NUM_THREADS=1 taskset -c 0 .venv/bin/python benchmarks/student/training.py
     pip install --target /tmp/trl --no-deps trl && PYTHONPATH=/tmp/trl ... training.py --trl
 
-All train the same random Llama (2.1M parameters, 160 wide, 5 layers) on the same 200 word problems × 8 rationales, one
-epoch, batch 16, float32. Seconds are processor seconds of one thread. `targets/s` are learnt tokens per second, the work that is equal for all.
+All train the same random Llama (2.1M parameters, 160 wide, 5 layers) on the same 200 word problems
+× 8 rationales, one epoch, batch 16, float32. Seconds are processor seconds of one thread.
+`targets/s` are learnt tokens per second, the work that is equal for all.
 """
 
 from __future__ import annotations
@@ -163,7 +165,8 @@ def main() -> None:
         targets = sum(sum(row["completion_mask"]) for row in rows(folder, data))
         tokens = sum(len(row["input_ids"]) for row in rows(folder, data))
         print(
-            f"{len(data)} examples, {tokens} tokens, {targets} of them learnt; {torch.get_num_threads()} threads"
+            f"{len(data)} examples, {tokens} tokens, {targets} of them learnt; "
+            f"{torch.get_num_threads()} threads"
         )
         runs = {
             "ours, every prompt anew": lambda: ours(folder, data, share_prompts=False),
@@ -183,7 +186,10 @@ def main() -> None:
                 run()
                 best = min(best, time.process_time() - began)
             print(
-                f"{name:26} {best:7.1f} s  {len(data) / best:7.1f} examples/s  {targets / best:8.0f} targets/s",
+                (
+                    f"{name:26} {best:7.1f} s  {len(data) / best:7.1f} examples/s  "
+                    f"{targets / best:8.0f} targets/s"
+                ),
                 flush=True,
             )
 

@@ -1,11 +1,13 @@
-"""Measures the teacher stage against the simulated endpoint, beside the bare client and, where installed, three peers.
+"""Measures the teacher stage against the simulated endpoint, beside the bare client and, where
+installed, three peers.
 
     python benchmarks/teacher/bench.py speed --repeat 3 --peers /tmp/peers
     python benchmarks/teacher/bench.py long | refused | faults | kill | growth | outage | memory
     python benchmarks/teacher/bench.py all --out results.json
 
-Tools run one after the other in turn, each in a process of its own, against a fresh endpoint; medians are reported. A peer
-runs with the interpreter FOLDER/NAME/bin/python and is left out where there is none: see README.md for the set-up.
+Tools run one after the other in turn, each in a process of its own, against a fresh endpoint;
+medians are reported. A peer runs with the interpreter FOLDER/NAME/bin/python and is left out where
+there is none: see README.md for the set-up.
 """
 
 from __future__ import annotations
@@ -100,7 +102,7 @@ def command(tool: str, settings: dict[str, Any], peers: Path | None) -> list[str
 def run(
     tool: str, peers: Path | None = None, timeout: float = 600, **settings: Any
 ) -> dict[str, Any] | None:
-    """One run of a tool; None where it is not installed, {"error": ...} where it did not end well."""
+    """Run a tool once; None where it is not installed, {"error": ...} where it failed."""
     line = command(tool, settings, peers)
     if line is None:
         return None
@@ -222,7 +224,8 @@ FAULTS = (*FAULTS, "--share-empty", 0.01, "--share-wrong-type", 0.005)
 
 
 def faults(options: argparse.Namespace) -> dict[str, Any]:
-    """6.5 % of requests fail in six ways: time against a run without faults, at 0.5 s with a time-out of 3 s."""
+    """6.5 % of requests fail in six ways: time against a run without faults, at 0.5 s with a
+    time-out of 3 s."""
     seconds: dict[str, float] = {}
     report: dict[str, Any] = {}
     for label, flags in (("without faults", ()), ("with faults", FAULTS)):
@@ -249,7 +252,8 @@ def faults(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def kill(options: argparse.Namespace) -> dict[str, Any]:
-    """20 × kill -9 at random moments, then to the end: what was lost, what was asked again, whether the file is the same."""
+    """20 × kill -9 at random moments, then to the end: what was lost, what was asked again, whether
+    the file is the same."""
     rng, count, max_concurrency = random.Random(1), 30_000, 64
     with endpoint("--latency", 0.05, "--count-prompts") as server, scratch() as folder:
         undisturbed, killed = folder / "a", folder / "b"
@@ -340,7 +344,7 @@ def outage(options: argparse.Namespace) -> dict[str, Any]:
         answered_before = server.stats()["seen"]["answered"]
         server.stop()
         time.sleep(60)
-        server.__init__("--latency", 0.05, "--count-prompts", port=server.port)  # type: ignore[misc]
+        server.__init__("--latency", 0.05, "--count-prompts", port=server.port)
 
     thread = threading.Thread(target=break_down)
     with scratch() as folder:

@@ -1,11 +1,12 @@
-"""An OpenAI-compatible endpoint on loopback that thinks for a set time and fails as often as it is told to.
+"""An OpenAI-compatible endpoint on loopback that thinks for a set time and fails as often as it is
+told to.
 
     python benchmarks/teacher/simulated_endpoint.py --latency 0.05 --share-429 0.05 --retry-after 1
 
-prints its port on the first line and serves /v1/chat/completions, /v1/completions, /v1/models, /v1/files and /v1/batches
-until it is ended. `GET /stats` tells what it has seen. Replies are a pure function of the prompt. One asyncio.Protocol per
-connection, no framework: about 30 microseconds of processor time a request, so that it is not what is measured.
-Needs the standard library only.
+prints its port on the first line and serves /v1/chat/completions, /v1/completions, /v1/models,
+/v1/files and /v1/batches until it is ended. `GET /stats` tells what it has seen. Replies are a pure
+function of the prompt. One asyncio.Protocol per connection, no framework: about 30 microseconds of
+processor time a request, so that it is not what is measured. Needs the standard library only.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from collections import Counter, deque
 from typing import Any
 
 FILLER = (
-    " First write down what is known and what is asked. Then take one quantity after the other, in the order of the"
-    " story, and keep the running result in sight. Each step uses the result of the step before it, and every number"
-    " that is used stands in the question or was worked out already. Check the units at the end and the sign as well."
+    " First write down what is known and what is asked. Then take one quantity after the other, in"
+    " the order of the story, and keep the running result in sight. Each step uses the result of"
+    " the step before it, and every number that is used stands in the question or was worked out"
+    " already. Check the units at the end and the sign as well."
 ) * 2
 REASONS = {
     200: "OK",
@@ -84,7 +86,8 @@ class Behaviour:
         return ""
 
     def reply(self, body: dict[str, Any], chat: bool) -> bytes:
-        """The response body for a request: as many choices as asked for, usage with the prompt counted once."""
+        """The response body for a request: as many choices as asked for, usage with the prompt
+        counted once."""
         text = prompt_of(body)
         digest = hashlib.md5(text.encode("utf-8", "surrogatepass")).hexdigest()
         count = min(int(body.get("n") or 1), self.options.most_choices)
@@ -259,7 +262,8 @@ class Connection(asyncio.Protocol):
             self.behaviour.seen["client gone"] += 1
             return
         self.transport.write(
-            f"HTTP/1.1 {status} {REASONS.get(status, 'Error')}\r\nContent-Type: application/json\r\n{headers}"
+            f"HTTP/1.1 {status} {REASONS.get(status, 'Error')}\r\n"
+            f"Content-Type: application/json\r\n{headers}"
             f"Content-Length: {len(body)}\r\n\r\n".encode()
             + body
         )

@@ -1,7 +1,8 @@
-"""All behaviours on one page. A plug-in is a frozen object whose fields are its settings; its defaults are vetted.
+"""All behaviours on one page.
 
-A new plug-in is one file in the folder of its kind (or a package's entry point) and one test: see `plugins`.
-Nothing here imports torch, a client library or any plug-in.
+A plug-in is a frozen object whose fields are its settings; its defaults are the vetted ones. A new
+plug-in is one file in the folder of its kind (or a package's entry point) and one test: see
+`plugins`. Nothing here imports torch, a client library or any plug-in.
 """
 
 from __future__ import annotations
@@ -75,9 +76,9 @@ Split: TypeAlias = Literal["train", "validation", "test", "ood"]
 
 
 class Plugin(BaseModel):
-    """Base of every plug-in: frozen settings, unknown settings refused, a bare name is a valid entry.
+    """Base of every plug-in: frozen settings, unknown ones refused; a bare name is a valid entry.
 
-    The plug-in's name is its file's name. The first line of its docstring is what `cotdistill list` prints.
+    The plug-in's name is its file's name. `cotdistill list` prints the first line of its docstring.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -94,7 +95,10 @@ class Operational:
 
 
 class Ask(Protocol):
-    """The only way to a model, teacher or student alike. Batching, retries, limits, caching and prices live behind it."""
+    """The only way to a model, teacher or student alike.
+
+    Batching, retries, limits, caching and prices live behind it.
+    """
 
     async def __call__(
         self,
@@ -109,13 +113,16 @@ class Ask(Protocol):
         stop: Sequence[str] = (),
         prefill: str = "",
     ) -> list[Completion]:
-        """Completions `first_sample` to `first_sample + samples - 1` of the prompt, in order.
+        """Return completions `first_sample` to `first_sample + samples - 1` of the prompt, in
+        order.
 
-        Roles every run has: "teacher"; "base" (the student before any training). A method's own `roles` are there
-        once trained. `begin` is text the completion must start with; it is part of the returned text.
+        Every run has the roles "teacher" and "base" (the student before any training); a method's
+        own `roles` exist once trained. `prefill` is text the completion must start with; it is part
+        of the returned text.
 
         Raises:
-            QuestionFailed: this request failed for good; the question is listed as failed and the run goes on.
+            QuestionFailed: this request failed for good; the question is listed as failed and the
+                run continues.
             FatalTeacherError: asking again cannot help.
             BudgetSpent: the recipe's budget is used up.
         """
@@ -123,25 +130,29 @@ class Ask(Protocol):
 
 
 class Solve(Protocol):
-    """A method's `solve` with its settings and answer kind filled in."""
+    """A method's `solve` with its settings and answer type filled in."""
 
     def __call__(self, question: Question, ask: Ask) -> Awaitable[Answer]: ...
 
 
 class AnswerType(Plugin):
-    """One kind of answer: how it is read out of a text and when two are the same."""
+    """One answer type: how an answer is read out of a text and when two are the same."""
 
     def extract(
         self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
     ) -> str | None:
-        """The answer `text` concludes with, in canonical form, or NO_ANSWER. Never raises on any text.
+        """Return the answer `text` concludes with, in canonical form, or NO_ANSWER.
 
-        Precedence: after the last of `markers` that occurs; else in the last box; else the last candidate.
+        Never raises, whatever the text. Precedence: after the last of `markers` that occurs; else
+        in the last box; else the last candidate.
         """
         raise NotImplementedError
 
     def same(self, answer: str | None, gold: str | None) -> bool:
-        """Whether two answers in any usual writing are the same; NO_ANSWER equals nothing, not even itself."""
+        """Return whether two answers in any usual writing are the same.
+
+        NO_ANSWER equals nothing, not even itself.
+        """
         raise NotImplementedError
 
     def gold(self, text: str) -> str | None:
@@ -154,10 +165,11 @@ class AnswerType(Plugin):
 
 
 class Task(Plugin):
-    """One data set: its questions by split and its kind of answer; nothing else knows a data set."""
+    """One data set: its questions by split and its answer type; nothing else knows a data set."""
 
     def questions(self, split: Split) -> Iterator[Question]:
-        """The questions of a split in a fixed order. An absent optional split ("ood") yields nothing.
+        """Yield the questions of a split in a fixed order; none for an absent optional split
+        ("ood").
 
         Raises:
             DataError: malformed data, naming file, line and field.
@@ -173,11 +185,17 @@ class Model(Protocol):
     """Something that completes requests: a teacher, or an engine with a batcher in front."""
 
     def identity(self) -> Mapping[str, Any]:
-        """What determines a completion besides the request (model, endpoint, revision, system prompt); never a key."""
+        """Return what determines a completion besides the request; never a key.
+
+        Model, endpoint, revision and system prompt, for instance.
+        """
         ...
 
     async def complete(self, request: Request, sample_indices: Sequence[int]) -> list[Completion]:
-        """One completion per index. Sample i of a request does not depend on which others are asked with it."""
+        """Return one completion per index.
+
+        Sample i of a request does not depend on which others are asked with it.
+        """
         ...
 
     async def close(self) -> None: ...
@@ -213,11 +231,11 @@ class Price:
 
 
 class Meter(Protocol):
-    """What a run gives to a model that is charged for its calls."""
+    """The run's ledger, as a model that is charged for its calls sees it."""
 
     @property
     def answered_before(self) -> bool:
-        """Whether a model of this identity has answered in this run or an earlier one."""
+        """Return whether a model of this identity has answered in this run or an earlier one."""
         ...
 
     async def reserve(self, most: Usage) -> int:
@@ -229,7 +247,7 @@ class Meter(Protocol):
         ...
 
     def settle(self, reservation: int, usage: Usage | None) -> None:
-        """Book what the call really used; None where it was not charged."""
+        """Book the usage of the call; None where it was not charged."""
         ...
 
     def count(self, event: str) -> None:
@@ -254,7 +272,7 @@ class MeteredModel(Protocol):
 
     @property
     def price(self) -> Price | None:
-        """None where it is not known."""
+        """Return its price; None where it is not known."""
         ...
 
     def attach(self, meter: Meter) -> None: ...
@@ -265,46 +283,67 @@ class MeteredModel(Protocol):
 
 
 class Teacher(Plugin):
-    """Who is asked. The plug-in holds settings only; `open` makes the live model, inside the running event loop."""
+    """The model that is asked for rationales.
+
+    The plug-in holds settings only; `open` makes the live model, inside the running event loop.
+    """
 
     def open(self) -> Model:
         raise NotImplementedError
 
 
 class Method(Plugin):
-    """One published way to distil: how the teacher is asked, what the student learns from, how it then answers."""
+    """One published way to distil.
+
+    It says how the teacher is asked, what the student learns from, and how the student then
+    answers.
+    """
 
     roles: ClassVar[tuple[str, ...]] = ("student",)
-    """The models it trains with its default settings; () for prompting. `rounds` is the truth for any setting."""
+    """The models it trains with its default settings; () for prompting. `rounds` holds for any
+    setting."""
 
     @property
     def rounds(self) -> tuple[tuple[str, ...], ...]:
-        """Roles trained in each round. Before round r ≥ 1 `revise` may ask the roles trained before it."""
+        """Return the roles trained in each round.
+
+        Before round r ≥ 1 `revise` may ask the roles trained before it.
+        """
         return (self.roles,) if self.roles else ()
 
     @property
     def prompted_role(self) -> str | None:
-        """The untrained model `solve` asks: "teacher" or "base"; None for a method that asks roles it trains."""
+        """Return the untrained model `solve` asks, "teacher" or "base".
+
+        None for a method that asks roles it trains.
+        """
         return None
 
     @property
     def exemplar_count(self) -> int:
-        """How many worked exemplars its prompts show; the run draws them from the training split only."""
+        """Return the number of worked exemplars in its prompts.
+
+        The run draws them from the training split only.
+        """
         return 0
 
     @property
     def exemplar_draw(self) -> int:
-        """Seed of the draw of exemplars: another number, other exemplars."""
+        """Return the seed of the draw of exemplars."""
         return 0
 
     def with_exemplars(self, exemplars: Sequence[Question]) -> Self:
-        """This method with the exemplars (training questions that have a rationale) in its prompts."""
+        """Return this method with the exemplars in its prompts: training questions that have a
+        rationale."""
         return self
 
     async def annotate(
         self, question: Question, ask: Ask, answer_type: AnswerType
     ) -> list[Rationale]:
-        """Candidate rationales of one training question. The default needs no teacher: one empty rationale, gold answer."""
+        """Return candidate rationales of one training question.
+
+        The default needs no teacher: one empty rationale with the gold answer.
+        """
         return [Rationale(question.id, "", question.answer, source="none")]
 
     async def revise(
@@ -315,11 +354,17 @@ class Method(Plugin):
         answer_type: AnswerType,
         round: int,
     ) -> list[Rationale]:
-        """The candidates to train round `round` ≥ 1 on; they are filtered again. The default keeps those there are."""
+        """Return the candidates to train round `round` ≥ 1 on; they are filtered again.
+
+        By default the previous ones are kept.
+        """
         return list(rationales)
 
     def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
-        """Training examples of one kept rationale, each with its role. Prompts are plain: the student adds its format."""
+        """Return training examples of one kept rationale, each with its role.
+
+        Prompts are plain: the student adds its format.
+        """
         return ()
 
     def objective(self, round: int) -> str | dict[str, Any]:
@@ -331,7 +376,10 @@ class Method(Plugin):
         raise NotImplementedError
 
     def measures(self, answered: Iterable[tuple[Question, Answer]]) -> dict[str, float]:
-        """Figures of its own besides accuracy (the quality of sub-questions, say), for the scores. The default has none."""
+        """Return the method's own figures for the scores, such as the quality of sub-questions.
+
+        By default there are none besides accuracy.
+        """
         return {}
 
 
@@ -341,17 +389,23 @@ class Strategy(Plugin):
     async def run(
         self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
     ) -> Answer:
-        """One answer, calling `solve` as often and with whatever `ask` the strategy needs."""
+        """Return one answer; `solve` may be called several times and with another `ask`."""
         return await solve(question, ask)
 
     @property
     def rules(self) -> tuple[TokenRule, ...]:
-        """What local engines apply to every completion while they decode it; a model elsewhere knows nothing of them."""
+        """Return the rules that local engines apply to every completion while they decode it.
+
+        A model behind an endpoint does not see them.
+        """
         return ()
 
 
 class Filter(Plugin):
-    """What is kept. Streams; every candidate comes out again, with a short reason when it is dropped."""
+    """Decides which rationales are kept; streams.
+
+    Every candidate comes out again, with a short reason when it is dropped.
+    """
 
     def apply(
         self, candidates: Iterable[tuple[Question, Rationale]], answer_type: AnswerType
@@ -360,34 +414,37 @@ class Filter(Plugin):
 
 
 class TokenRule(Protocol):
-    """What must come next in a completion, decided while it is written (a calculator, a form to fill in)."""
+    """Forced continuation of a completion while it is decoded (a calculator, a form to fill in)."""
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """What a text ends with where the rule may have something to say: engines look nowhere else. () is everywhere."""
+        """Return the endings of a text that trigger the rule; () triggers it after every token."""
         ...
 
     def forced(self, text: str) -> str | None:
-        """Text that must come next after `text` (the completion so far, `begin` included), or None to let the model go on.
+        """Return the text that must come next after `text`, or None to let the model continue.
 
-        Called after every token the model chose and once after a forced text is complete, where the text has one of `ends`.
+        `text` is the completion so far, `prefill` included. Called after every token the model
+        chose and once after a forced text is complete, where the text has one of `ends`.
         """
         ...
 
 
 class Engine(Protocol):
-    """What answers fast: a loaded checkpoint that completes a batch at once. Synchronous; a batcher feeds it."""
+    """A loaded checkpoint that completes a batch at once. Synchronous; a batcher feeds it."""
 
     def identity(self) -> Mapping[str, Any]:
-        """What determines a completion besides the request: checkpoint, number format, prompt format."""
+        """Return what determines a completion besides the request: checkpoint, number format,
+        prompt format."""
         ...
 
     def generate(
         self, batch: Sequence[tuple[Request, int]]
     ) -> Sequence[Completion | QuestionFailed]:
-        """Return one completion per (request, sample index), in order, or why that request cannot have one.
+        """Return one completion per (request, sample index), in order, or why it cannot have one.
 
-        A row's result never depends on its neighbours. What stops every row (no memory, no chat template) is raised.
+        A row's result never depends on its neighbours. An error that stops every row (no memory, no
+        chat template) is raised.
         """
         ...
 
@@ -397,7 +454,7 @@ class Decoding(Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether any row is not finished."""
+        """Return whether any row is not finished."""
         ...
 
     def add(self, batch: Sequence[tuple[int, Request, int]]) -> None:
@@ -405,7 +462,7 @@ class Decoding(Protocol):
         ...
 
     def step(self) -> Sequence[tuple[int, Completion | QuestionFailed]]:
-        """Go on for a moment and return what finished, by the caller's numbers."""
+        """Decode one step and return the rows that finished, by the caller's numbers."""
         ...
 
 
@@ -429,7 +486,9 @@ class EnginePlugin(Plugin):
         target_begin: str = "",
         chat: bool = False,
     ) -> Engine:
-        """Load a checkpoint folder, GGUF file, hub id or short name (see `checkpoints.loading.resolve`).
+        """Load a checkpoint folder, GGUF file, hub id or short name.
+
+        `checkpoints.loading.resolve` says what a name stands for.
 
         Args:
             prompt_end: added after every prompt: the student's own format, as is `target_begin`.
@@ -451,14 +510,14 @@ class Job(Protocol):
 
     @property
     def key(self) -> str:
-        """What tells it from the other jobs of its stage."""
+        """Return its name, unique among the jobs of its stage."""
         ...
 
     def __call__(self) -> None: ...
 
 
 class Executor(Plugin):
-    """Where the jobs of a stage run."""
+    """Decides where the jobs of a stage run."""
 
     def run(self, jobs: Iterable[Job]) -> None:
         """Do all jobs of one stage, in any order, and return when all are done.
@@ -488,7 +547,7 @@ class TargetBatch:
     tokens: Tensor
     """(K,) token ids."""
     logits: Tensor
-    """(K, V) what the model says of each token, in its own precision."""
+    """(K, V) the model's logits of each token, in its own precision."""
     nll: Tensor
     """(K,) negative log-likelihood of each token in nats, float32."""
     reference_nll: Tensor
@@ -500,7 +559,7 @@ class TargetBatch:
 
 
 class Objective(Plugin):
-    """What is learnt from an example: the loss of a batch. Its own data travels in `Example.extra`.
+    """The loss of a batch of examples. Its own data travels in `Example.extra`.
 
     The loss of a training step is `loss` summed over its examples, divided by their `size`.
     """
@@ -520,7 +579,7 @@ class Objective(Plugin):
         return (example.target,)
 
     def size(self, lengths: Sequence[int]) -> int:
-        """Return what an example adds to the divisor, from the token counts of its targets."""
+        """Return an example's share of the divisor, from the token counts of its targets."""
         raise NotImplementedError
 
     def loss(self, batch: TargetBatch) -> Tensor:
@@ -537,7 +596,7 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     objective: str | dict[str, Any] | None = None
-    """What is learnt from an example, a plug-in's entry; by default what the method says."""
+    """Entry of an objective plug-in; by default the method's own."""
     epochs: int = Field(20, ge=1)
     max_steps: int | None = Field(None, ge=1)
     """Stop after this many optimizer steps, whatever `epochs` says."""
@@ -594,7 +653,7 @@ class TrainSettings(BaseModel):
 
 @dataclass(frozen=True)
 class TrainResult(Record):
-    """What a training did; `training.json` beside the checkpoint holds it.
+    """Figures of a training; `training.json` beside the checkpoint holds it.
 
     `epoch` is the one kept. `history` has one entry per epoch ("step", "epoch", and "accuracy" or
     "validation_loss") and the training losses between ("step", "loss").
@@ -619,11 +678,11 @@ def silent(*_: Any) -> None:
 
 
 class Student(Plugin):
-    """What learns: a model with its prompt format in one training framework."""
+    """A model that learns, with its prompt format, in one training framework."""
 
     @property
     def checkpoint(self) -> str | Path | None:
-        """The checkpoint it starts from; None for one that has none yet."""
+        """Return the checkpoint it starts from; None for one that has none yet."""
         return None
 
     def train(

@@ -1,15 +1,15 @@
 """The exceptions a user of the library can catch.
 
 CotdistillError
-├── UserError            the input is wrong and the message says which file, line, field, and what to do
+├── UserError            wrong input; the message names file, line, field and remedy
 │   ├── RecipeError      the recipe
 │   ├── DataError        a data file
 │   ├── PluginError      an unknown plug-in name, or settings it does not have
 │   └── MissingExtra     an optional package is not installed; the message has the pip command
 ├── TeacherError         an endpoint or model could not answer
 │   ├── FatalTeacherError    asking again cannot help (bad key, bad request): the run stops at once
-│   └── QuestionFailed       this request failed for good after its retries; the run goes on without it
-├── BudgetSpent          the recipe's budget of money or tokens is used up: results are kept, a later run goes on
+│   └── QuestionFailed       one request failed for good after its retries; the run continues
+├── BudgetSpent          the recipe's budget is used up: results are kept, a later run continues
 └── StoreError           a run folder or completion log cannot be read or written
 """
 
@@ -49,9 +49,11 @@ class FatalTeacherError(TeacherError):
 
 
 class QuestionFailed(TeacherError):
-    """One request failed for good; `reason` is a short class of failure for the counts in the report.
+    """One request failed for good; `reason` is a short class of failure for the counts in the
+    report.
 
-    `passing` says that another day may bring the answer (an outage, a limit): a later call of the same run asks again.
+    `transient` marks a failure that may pass (an outage, a limit): a later call of the same run
+    asks again.
     """
 
     def __init__(self, message: str, reason: str, *, transient: bool = False) -> None:

@@ -195,7 +195,7 @@ def test_answer_tags_are_read_in_every_answer_type() -> None:
     found = list(rows(CASES / "answer_tags.jsonl"))
     assert len(found) == 16
     for row in found:
-        kind = plugins.build("answers", row.fields["answer_type"], AnswerType)  # type: ignore[type-abstract]
+        kind = plugins.build("answers", row.fields["answer_type"], AnswerType)
         options = tuple(row.fields.get("options", ()))
         (text,) = texts_of(row)
         for markers in ((), ("The answer is",), ("-->",)):
@@ -248,7 +248,10 @@ def test_what_is_no_text_is_refused_with_its_place(value: object, tmp_path: Path
 
 def test_instruction_and_input_are_joined(tmp_path: Path) -> None:
     path = CASES / "alpaca_input.json"
-    joined = "Solve the following problem step by step.\nCem has 5 shells and finds 12 more. How many has Cem now?"
+    joined = (
+        "Solve the following problem step by step.\n"
+        "Cem has 5 shells and finds 12 more. How many has Cem now?"
+    )
     assert [one.question for one in read_completions(path)][2] == joined
     model = Recorded(files=(path,)).open()
     (reply,) = asyncio.run(model.complete(Request(f"Q: {joined}\nA:"), [0]))

@@ -17,7 +17,10 @@ PROMPTS = (
     "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?",
     "Q: Is the coin heads up?",
     "A",
-    "Q: A coin is heads up. Ben flips the coin. Cleo does not flip the coin. Is the coin still heads up? "
+    (
+        "Q: A coin is heads up. Ben flips the coin. Cleo does not flip the coin. Is the coin "
+        "still heads up? "
+    )
     * 2,
     "Q: Ana has 3 apples and buys 9 more. How many apples does she have now?",
     "Q: Ana has 3 apples and buys 8 more. How many now?",

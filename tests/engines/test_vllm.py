@@ -28,8 +28,14 @@ from cotdistill.students.transformers import TransformersStudent
 from cotdistill.teachers.local import LocalTeacher
 from cotdistill.testing.tiny import Family, tiny_checkpoint
 
-PROMPT = "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?\nA: Let's think step by step."
-TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+PROMPT = (
+    "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?\n"
+    "A: Let's think step by step."
+)
+TEMPLATE = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if "
+    "add_generation_prompt %}<assistant>{% endif %}"
+)
 
 
 @dataclass

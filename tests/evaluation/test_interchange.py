@@ -145,7 +145,8 @@ def test_chats(tmp_path: Path, reply: dict[str, str], rationale: str, answer: st
 def test_sharegpt_names_are_read(tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
     path.write_text(
-        '{"conversations": [{"from": "human", "value": "3+8?"}, {"from": "gpt", "value": "The answer is 11"}]}'
+        '{"conversations": [{"from": "human", "value": "3+8?"}, {"from": "gpt", "value": "The '
+        'answer is 11"}]}'
     )
     (one,) = read_completions(path)
     assert (one.question, one.reply.answer) == ("3+8?", " 11")

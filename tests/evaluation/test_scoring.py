@@ -113,7 +113,8 @@ def test_no_answer_is_counted_apart(tmp_path: Path) -> None:
 def test_published_rules(
     name: str, task: str, kind: str, completion: str, second: str | None, expected: str | None
 ) -> None:
-    assert PublishedEvaluator(name, task, kind).predict(completion, second) == expected  # type: ignore[arg-type]
+    evaluator = PublishedEvaluator(name, task, kind)  # type: ignore[arg-type]
+    assert evaluator.predict(completion, second) == expected
 
 
 def test_published_comparison_keeps_its_faults() -> None:

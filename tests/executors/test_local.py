@@ -1,4 +1,4 @@
-"""Where jobs run changes nothing: in this process, or each in a process that knows only its pickle."""
+"""Where jobs run changes nothing: in this process, or each in one that has only its pickle."""
 
 from __future__ import annotations
 

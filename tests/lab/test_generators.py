@@ -1,4 +1,5 @@
-"""The generators: exact answers by independent solvers that read the text, disjoint splits, items from their own seeds."""
+"""The generators: exact answers by independent solvers that read the text, disjoint splits, items
+from their own seeds."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ PROMPT = "Q: Ana has 3 apples and buys 8 more. How many?\nA: Let's think step by
 
 
 class Recorder:
-    """A teacher whose samples of a rationale are given; the second call concludes with the rationale's last number."""
+    """A teacher whose samples of a rationale are given; the second call concludes with the
+    rationale's last number."""
 
     def __init__(self, *samples: str) -> None:
         self.samples, self.requests = samples, list[tuple[Request, int]]()

@@ -9,7 +9,10 @@ from cotdistill.model.client import ModelClient
 from cotdistill.records import Completion, Prompt, Question, Rationale
 from cotdistill.teachers.scripted import Scripted
 
-BLOCK = "Question: Which of these flies?\nContext: Birds have wings.\nOptions: (A) stone (B) bird (C) fish"
+BLOCK = (
+    "Question: Which of these flies?\nContext: Birds have wings.\n"
+    "Options: (A) stone (B) bird (C) fish"
+)
 TAUGHT = Rationale("q3", "Birds have wings, so (B), not (A).", "B")
 
 

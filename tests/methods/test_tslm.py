@@ -14,12 +14,14 @@ from cotdistill.teachers.scripted import Scripted
     [
         (
             True,
-            "Q: Bo has 2 pens and loses 1. How many?\nAnswer: 1\nA: Bo has 2 pens. 2 - 1 = 1. The answer is 1.\n\n"
+            "Q: Bo has 2 pens and loses 1. How many?\nAnswer: 1\n"
+            "A: Bo has 2 pens. 2 - 1 = 1. The answer is 1.\n\n"
             "Q: Ana has 3 apples and buys 8 more. How many?\nAnswer: 11\nA:",
         ),
         (
             False,
-            "Q: Bo has 2 pens and loses 1. How many?\nA: Bo has 2 pens. 2 - 1 = 1. The answer is 1.\n\n"
+            "Q: Bo has 2 pens and loses 1. How many?\n"
+            "A: Bo has 2 pens. 2 - 1 = 1. The answer is 1.\n\n"
             "Q: Ana has 3 apples and buys 8 more. How many?\nA:",
         ),
     ],

@@ -1,4 +1,5 @@
-"""The completion log: keys, durability, several writers, and what happens when the file cannot be used."""
+"""The completion log: keys, durability, several writers, and what happens when the file cannot be
+used."""
 
 from __future__ import annotations
 
@@ -116,7 +117,9 @@ async def main():
     log = CompletionLog(Path(sys.argv[1]))
     for number in range(int(sys.argv[2]), int(sys.argv[3])):
         request = Request(str(number))
-        await log.put(request_key('{"m":1}', request_json(request)), canonical_json({"m": 1}), canonical_json(request.to_json()), [Completion("x" * 200)])
+        key = request_key('{"m":1}', request_json(request))
+        model, asked = canonical_json({"m": 1}), canonical_json(request.to_json())
+        await log.put(key, model, asked, [Completion("x" * 200)])
         print(number, flush=True)
 asyncio.run(main())
 """

@@ -1,4 +1,5 @@
-"""Measuring a lab model: the shipped base knows the language it was trained on, and a right conclusion is told from a wrong one."""
+"""Measuring a lab model: the shipped base knows the language it was trained on, and a right
+conclusion is told from a wrong one."""
 
 from __future__ import annotations
 

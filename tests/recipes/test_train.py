@@ -1,4 +1,5 @@
-"""The training loop: targets stand where they belong, and a stopped training goes on to the same weights."""
+"""The training loop: targets stand where they belong, and a stopped training goes on to the same
+weights."""
 
 from __future__ import annotations
 

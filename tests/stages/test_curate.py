@@ -1,4 +1,4 @@
-"""Curation streams candidates through filters; all come out again, kept or dropped with a reason."""
+"""Curation streams candidates through filters; each comes out, kept or dropped with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The report of a small real run in its three forms: what it says, and that hostile text stays text."""
+"""The report of a small real run in its three forms: what it says, and that hostile text stays
+text."""
 
 from __future__ import annotations
 

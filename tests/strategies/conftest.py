@@ -1,4 +1,5 @@
-"""What the tests of strategies share: a question with a gold solution, and a way to run a strategy on scripted models."""
+"""What the tests of strategies share: a question with a gold solution, and a way to run a strategy
+on scripted models."""
 
 import asyncio
 from collections.abc import Callable
@@ -32,7 +33,8 @@ def apples() -> Question:
 
 @pytest.fixture
 def run(apples: Question) -> Run:
-    """`run(strategy, method=…, student=replies, …)`: the strategy's answer, each role answering by its script."""
+    """`run(strategy, method=…, student=replies, …)`: the strategy's answer, each role answering by
+    its script."""
 
     def run_strategy(
         strategy: Strategy,

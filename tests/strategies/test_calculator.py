@@ -23,7 +23,8 @@ from tests.text.test_arithmetic import HOSTILE
 Run = Callable[..., Answer]
 
 WRONG = " She buys 8, so 3 + 8 = 12. She eats 4, so 12 - 4 = 9. --> 9"
-"""Two wrong results, the second on top of the first; the answer is 8 by its own lights, 7 in truth."""
+"""Two wrong results, the second on top of the first; the answer is 8 by its own lights, 7 in truth.
+"""
 
 
 def continues(request: Request, index: int) -> str:
@@ -97,7 +98,8 @@ def test_engines_get_the_rule_only_for_decoding() -> None:
 
 @pytest.mark.parametrize("family", ["qwen2", "t5"])
 def test_a_real_student_calculates_while_it_writes(run: Run, tmp_path: Path, family: Any) -> None:
-    """A student that has learnt one wrong sum by heart: the engine writes the right result into its sentence."""
+    """A student that has learnt one wrong sum by heart: the engine writes the right result into its
+    sentence."""
     student = TransformersStudent(model=str(tiny_checkpoint(tmp_path / "base", family)))
     examples = [Example("student", "Ana", "3 + 8 = 99. --> 99", group=str(i)) for i in range(32)]
     settings = TrainSettings(epochs=48, learning_rate=5e-3, selection="last")

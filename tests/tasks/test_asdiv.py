@@ -33,8 +33,14 @@ def test_all_of_it_leaves_out_what_is_not_one_number(shared_data: Path) -> None:
 def test_rows_of_the_hub(tmp_path: Path) -> None:
     (tmp_path / "asdiv").mkdir()
     rows = (
-        '{"body": "Ana has 3 pens.", "question": "How many?", "answer": "3 (pens)", "solution_type": "Addition", "formula": "3"}',
-        '{"body": "A ratio.", "question": "Which?", "answer": "6:7", "solution_type": "Ratio", "formula": ""}',
+        (
+            '{"body": "Ana has 3 pens.", "question": "How many?", "answer": "3 (pens)", '
+            '"solution_type": "Addition", "formula": "3"}'
+        ),
+        (
+            '{"body": "A ratio.", "question": "Which?", "answer": "6:7", "solution_type": '
+            '"Ratio", "formula": ""}'
+        ),
     )
     (tmp_path / "asdiv" / "test.jsonl").write_text("\n".join(rows))
     (question,) = ASDiv(data_dir=str(tmp_path)).questions("test")

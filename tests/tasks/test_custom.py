@@ -282,7 +282,10 @@ def test_half_a_character_is_refused_where_it_stands(tmp_path: Path, file: str, 
 
 
 def test_half_a_character_in_a_list_is_refused(tmp_path: Path) -> None:
-    line = '{"question": "Which?", "answer": "A", "choices": {"text": ["x", "\\udc00"], "label": ["1", "2"]}}'
+    line = (
+        '{"question": "Which?", "answer": "A", "choices": {"text": ["x", "\\udc00"], '
+        '"label": ["1", "2"]}}'
+    )
     columns = {"options": "choices"}
     with pytest.raises(DataError, match=r"q\.jsonl:1: choices: holds \\udc00"):
         Custom(

@@ -13,7 +13,10 @@ def test_published_split(shared_data: Path) -> None:
 
 def test_rows_of_the_hub(tmp_path: Path) -> None:
     (tmp_path / "svamp").mkdir()
-    row = '{"Body": "Ana has 3 pens.", "Question": "How many are 2 more?", "Answer": "5.0", "Type": "Addition"}'
+    row = (
+        '{"Body": "Ana has 3 pens.", "Question": "How many are 2 more?", "Answer": "5.0", '
+        '"Type": "Addition"}'
+    )
     (tmp_path / "svamp" / "test.jsonl").write_text(row)
     (question,) = SVAMP(data_dir=str(tmp_path)).questions("test")
     assert question.text == "Ana has 3 pens. How many are 2 more?"

@@ -14,7 +14,10 @@ def test_published_split(shared_data: Path) -> None:
 
 def test_rows_of_the_hub(tmp_path: Path) -> None:
     (tmp_path / "tracking_shuffled_objects").mkdir()
-    row = '{"inputs": "Q: Which?\\n  choice: x\\nA:", "multiple_choice_targets": ["x", "y", "z"], "multiple_choice_scores": [1, 0, 0]}'
+    row = (
+        '{"inputs": "Q: Which?\\n  choice: x\\nA:", "multiple_choice_targets": ["x", "y", '
+        '"z"], "multiple_choice_scores": [1, 0, 0]}'
+    )
     (tmp_path / "tracking_shuffled_objects" / "test.jsonl").write_text("\n".join([row] * 20))
     questions = list(TrackingShuffledObjects(data_dir=str(tmp_path)).questions("test"))
     assert all(

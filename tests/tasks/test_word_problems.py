@@ -1,4 +1,4 @@
-"""The task `word_problems`: sizes, ids, answers of its kind, nothing drawn that is not asked for."""
+"""The task `word_problems`: sizes, ids, answers of its type, no needless drawing."""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ class Simulated:
 
 @pytest.fixture
 def simulated() -> Iterator[Callable[..., Simulated]]:
-    """A function that starts an endpoint with the given command-line options; all end with the test."""
+    """A function that starts an endpoint with the given command-line options; all end with the
+    test."""
     started: list[Simulated] = []
 
     def start(*options: str) -> Simulated:

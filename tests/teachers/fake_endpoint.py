@@ -1,4 +1,4 @@
-"""A fake endpoint inside the test's own event loop: what it replies is a function of the request."""
+"""A fake endpoint inside the test's own event loop: its reply is a function of the request."""
 
 from __future__ import annotations
 

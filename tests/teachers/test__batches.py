@@ -1,4 +1,5 @@
-"""Batch mode against the simulated Batch API: partial failures, and a process that is killed while a batch runs."""
+"""Batch mode against the simulated Batch API: partial failures, and a process that is killed while
+a batch runs."""
 
 from __future__ import annotations
 

@@ -12,7 +12,10 @@ from cotdistill.errors import UserError
 from cotdistill.records import Completion, Request
 from cotdistill.teachers.lab import LabTeacher
 
-PROMPT = "Q: Ana has 3 apples. Ana buys 8 more apples. How many apples does Ana have now?\nA: Let's think step by step."
+PROMPT = (
+    "Q: Ana has 3 apples. Ana buys 8 more apples. How many apples does Ana have now?\n"
+    "A: Let's think step by step."
+)
 
 
 def test_it_writes_a_rationale_and_ends_it() -> None:

@@ -13,7 +13,10 @@ from cotdistill.records import Completion, Request
 from cotdistill.teachers.local import LocalTeacher
 from cotdistill.testing.tiny import Family, tiny_checkpoint
 
-PROMPT = "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?\nA: Let's think step by step."
+PROMPT = (
+    "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?\n"
+    "A: Let's think step by step."
+)
 
 
 def ask(teacher: Teacher, request: Request, samples: int) -> list[Completion]:

@@ -1,4 +1,5 @@
-"""The client for OpenAI-compatible endpoints against the simulated endpoint: replies, limits, faults, outages, secrets."""
+"""The client for OpenAI-compatible endpoints against the simulated endpoint: replies, limits,
+faults, outages, secrets."""
 
 from __future__ import annotations
 
@@ -418,7 +419,8 @@ import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_openai import generate, OpenAI
-generate(OpenAI(model="m", base_url=sys.argv[2], max_concurrency=16), Path(sys.argv[3]), int(sys.argv[4]))
+teacher = OpenAI(model="m", base_url=sys.argv[2], max_concurrency=16)
+generate(teacher, Path(sys.argv[3]), int(sys.argv[4]))
 """
 
 

@@ -1,4 +1,5 @@
-"""The `openai` teacher against a real server that is not ours: `transformers serve` with a model on loopback."""
+"""The `openai` teacher against a real server that is not ours: `transformers serve` with a model on
+loopback."""
 
 from __future__ import annotations
 
@@ -30,8 +31,14 @@ from cotdistill.stages.generate import generate_rationales
 from cotdistill.teachers.openai import OpenAI
 
 PROMPTS = [
-    "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?\nA: Let's think step by step.",
-    "Q: A coin is heads up. Ben flips the coin. Is the coin still heads up?\nA: Let's think step by step.",
+    (
+        "Q: Ana has 3 apples and buys 8 more. How many apples does she have now?\n"
+        "A: Let's think step by step."
+    ),
+    (
+        "Q: A coin is heads up. Ben flips the coin. Is the coin still heads up?\n"
+        "A: Let's think step by step."
+    ),
 ]
 
 

@@ -35,7 +35,10 @@ ONE_REPLY = {
 }
 TWO_CALLS = {
     "question": "Is the coin heads up?",
-    "completion": "Let's think step by step. \n\nBo flips it.\nSo it is tails up.\nTherefore, the answer (Yes or No) is No.",
+    "completion": (
+        "Let's think step by step. \n\nBo flips it.\nSo it is tails up.\n"
+        "Therefore, the answer (Yes or No) is No."
+    ),
     "answer_completion": " No.",
 }
 OPTIONS = {
@@ -107,7 +110,10 @@ def test_samples_come_from_lists_and_from_several_files(tmp_path: Path) -> None:
 
 def test_the_last_question_of_a_few_shot_prompt_counts(tmp_path: Path) -> None:
     path = file(tmp_path, TWO_CALLS, ONE_REPLY)
-    prompt = "Q: Is the coin heads up?\nA: Bo flips it. The answer is no.\n\nQ: Ana has 3 apples and finds 8. How many?\nA:"
+    prompt = (
+        "Q: Is the coin heads up?\nA: Bo flips it. The answer is no.\n\n"
+        "Q: Ana has 3 apples and finds 8. How many?\nA:"
+    )
     assert ask(path, prompt) == [" 3 + 8 = 11. The answer is 11."]
 
 
@@ -195,7 +201,10 @@ def test_a_guide_gets_the_next_sentence_of_a_recorded_solution(tmp_path: Path) -
 
 
 def test_questions_are_joined_by_id_and_decompositions_become_steps(tmp_path: Path) -> None:
-    said = "Q1. How many has she?\nShe has 3.\nFinal Answer: How many then?\n3 + 8 = 11. The answer is 11."
+    said = (
+        "Q1. How many has she?\nShe has 3.\nFinal Answer: How many then?\n"
+        "3 + 8 = 11. The answer is 11."
+    )
     path = file(tmp_path, {"id": 7, "answer": "[invalid]", "completion": said})
     questions = file(tmp_path, {"id": 7, "question": "How many pens has Ana?"}, name="q.jsonl")
     teacher = Recorded(files=(path,), questions=questions)

@@ -142,7 +142,8 @@ def test_deep_and_huge_expressions_are_no_equations(text: str) -> None:
 
 
 def test_the_gold_solutions_of_gsm8k_are_almost_all_right(shared_data: Path) -> None:
-    """What is called wrong there was read: slips of the data, and writing that means something else."""
+    """What is called wrong there was read: slips of the data, and writing that means something
+    else."""
     lines = (shared_data / "benchmarks" / "gsm8k" / "test.jsonl").read_text("utf-8").splitlines()
     equations = [
         equation for line in lines for equation in find_equations(json.loads(line)["answer"])

@@ -1,4 +1,5 @@
-"""The bare HTTP client, nothing kept: what aiohttp alone does with the same requests on the same event loop. Prints one line of JSON."""
+"""The bare HTTP client, nothing kept: what aiohttp alone does with the same requests on the same
+event loop. Prints one line of JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +23,10 @@ async def main(options: dict[str, Any]) -> dict[str, Any]:
     async def work(session: aiohttp.ClientSession) -> None:
         nonlocal answered
         for number in numbers:
-            text = f"Q: Number {number}: how many apples are in the basket of the third girl?\nA: Let's think step by step."
+            text = (
+                f"Q: Number {number}: how many apples are in the basket of the third "
+                "girl?\nA: Let's think step by step."
+            )
             body = {
                 "model": "m",
                 "messages": [{"role": "user", "content": text}],

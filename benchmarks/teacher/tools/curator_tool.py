@@ -1,6 +1,8 @@
-"""bespokelabs-curator 0.1.31 with its limits lifted. Prints one line of JSON. Runs in its own environment.
+"""bespokelabs-curator 0.1.31 with its limits lifted. Prints one line of JSON. Runs in its own
+environment.
 
-It counts tokens with tiktoken, which downloads its table at start; a stand-in replaces it so that it starts offline.
+It counts tokens with tiktoken, which downloads its table at start; a stand-in replaces it so that
+it starts offline.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ def main(options: dict) -> dict:
     rows = Dataset.from_list(
         [
             {
-                "text": f"Q: Number {n}: how many apples are in the basket of the third girl?\nA: Let's think step by step."
+                "text": (
+                    f"Q: Number {n}: how many apples are in the basket of the third "
+                    "girl?\nA: Let's think step by step."
+                )
             }
             for n in range(options["count"])
         ]

@@ -1,4 +1,5 @@
-"""data-designer 0.9: one LLM text column over seed rows. Prints one line of JSON. Runs in its own environment."""
+"""data-designer 0.9: one LLM text column over seed rows. Prints one line of JSON. Runs in its own
+environment."""
 
 from __future__ import annotations
 
@@ -36,7 +37,10 @@ def main(options: dict) -> dict:
     builder.add_column(
         dd.LLMTextColumnConfig(
             name="response",
-            prompt="Q: Number {{ number }}: how many apples are in the basket of the third girl?\nA: Let's think step by step.",
+            prompt=(
+                "Q: Number {{ number }}: how many apples are in the basket of the third "
+                "girl?\nA: Let's think step by step."
+            ),
             model_alias="m",
         )
     )

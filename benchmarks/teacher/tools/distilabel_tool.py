@@ -1,4 +1,5 @@
-"""distilabel 1.5.3: a pipeline of one TextGeneration step. Prints one line of JSON. Runs in its own environment."""
+"""distilabel 1.5.3: a pipeline of one TextGeneration step. Prints one line of JSON. Runs in its own
+environment."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ def main(options: dict) -> dict:
 
     rows = [
         {
-            "instruction": f"Q: Number {n}: how many apples are in the basket of the third girl?\nA: Let's think step by step."
+            "instruction": (
+                f"Q: Number {n}: how many apples are in the basket of the third "
+                "girl?\nA: Let's think step by step."
+            )
         }
         for n in range(options["count"])
     ]

@@ -80,7 +80,7 @@ async def main(options: dict[str, Any]) -> dict[str, Any]:
                     ask,
                     AnswerType(),
                     folder / "rationales.jsonl",
-                    max_concurrency=512,  # questions at a time, the recipe's default; requests are limited by the teacher
+                    max_concurrency=512,  # questions at a time: the recipe's default
                 )
                 report = {"answered": counts.rationales, "failed": dict(counts.failures.counts)}
             except CotdistillError as error:

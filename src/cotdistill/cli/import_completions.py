@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
         answer_type = type_of_task(task)[1] if task is not None else None
         ids: dict[str, str] = {}
         if task is not None and data_dir is not None:
-            whole = plugins.build("tasks", {"name": task, "data_dir": data_dir}, Task)  # type: ignore[type-abstract, unused-ignore]
+            whole = plugins.build("tasks", {"name": task, "data_dir": data_dir}, Task)
             for split in ("train", "validation", "test"):
                 ids |= interchange.question_ids(whole.questions(split))
         counts: Counter[str] = Counter()

@@ -140,7 +140,7 @@ def _answer_type(values: list[str]) -> str:
     from cotdistill.contracts import AnswerType
 
     for name in _TYPES:
-        answer_type = plugins.build("answers", name, AnswerType)  # type: ignore[type-abstract, unused-ignore]
+        answer_type = plugins.build("answers", name, AnswerType)
         if _most(answer_type.gold(value) is not None for value in values):
             return name
     return "math_expression" if _most("\\" in value or "^" in value for value in values) else "text"

@@ -1,9 +1,14 @@
 """`cotdistill score`: accuracy of a file of completions, by our rules or a published one's."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from cotdistill.evaluation.scoring import ScoredCompletion
 
 _COMPAT = "A published evaluator: kojima2022 or ho2023."
 _SHOW = "`differences`: items that our rules and the evaluator read differently."
@@ -49,15 +54,18 @@ def register(app: typer.Typer) -> None:
         rules = [compat or "ours"]
         if show == "differences":
             rules = ["ours", compat or "kojima2022"]
-        index = {None: None, "0": 0, "1": 1, "text": "text"}[answer_index]
-        marks = tuple(marker or ())
-        items = list(score_rows(file, task, rules, columns, template, marks, index))  # type: ignore[arg-type]
+        indices: dict[str | None, Literal[0, 1, "text"] | None]
+        indices = {None: None, "0": 0, "1": 1, "text": "text"}
+        marks, index = tuple(marker or ()), indices[answer_index]
+        items = list(score_rows(file, task, rules, columns, template, marks, index))
         if out is not None:
             write_jsonl(out, (item.to_json() for item in items))
         _print(items, summary(items, compat or "ours"), rules, json)
 
 
-def _print(items: list, result: dict, rules: list[str], as_json: bool) -> None:  # type: ignore[type-arg]
+def _print(
+    items: list[ScoredCompletion], result: dict[str, Any], rules: list[str], as_json: bool
+) -> None:
     import json
 
     from cotdistill.util.terminal import printable

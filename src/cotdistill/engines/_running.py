@@ -65,7 +65,7 @@ def _unique(prompts: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], 
 
 
 def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
-    """Return how many first tokens all prompts have in common, leaving at least one token of each."""
+    """Return the length of the prompts' common prefix, leaving at least one token of each."""
     first, last = min(prompts), max(prompts)
     limit = min(len(prompt) for prompt in prompts) - 1
     length = 0

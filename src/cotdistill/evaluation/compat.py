@@ -7,7 +7,7 @@ trigger:
 
 | data set | candidates | comparison (Kojima) | comparison (Ho) |
 |---|---|---|---|
-| numbers | commas dropped, signed digits | string equality | string equality; within 1e-6 for AddSub, SVAMP, SingleEq |
+| numbers | commas dropped, signed digits | string equality | string equality; three within 1e-6 |
 | choices | every capital letter A–E, A–F or A–C, also inside words | equality | equality |
 | yes/no | lower case, marks become spaces, words yes and no | equality | equality |
 | last letters | quotes, periods and white space removed, all the rest | equality | equality |

@@ -31,8 +31,8 @@ class Scored(Record):
     """One answered question with its verdict.
 
     `note` is the grader's own failure, or the words of the endpoint where the question's request
-    failed for the reason `failed`. `leaks`: a guide gave the answer away. `truncated`: a reply ended
-    at its length limit and no answer was read.
+    failed for the reason `failed`. `leaks`: a guide gave the answer away. `truncated`: a reply
+    ended at its length limit and no answer was read.
     """
 
     question_id: str
@@ -172,11 +172,12 @@ def majority_cell(
 class ScoreRow(Record):
     """One row of the grid, its seeds combined: the record from scoring to report.
 
-    `no_answer`, `errors`, `leaks` and `by_seed` are shares in [0, 1]; `failed` and `truncated` count
-    questions over all seeds, and `failures` counts those that failed by reason and first message.
-    Tokens are completion tokens a question. `difference`, its interval, `p` and `p_corrected`
-    (Holm, over the whole grid) compare with the baseline on the same questions, `over_majority` and
-    `p_over_majority` (Holm too) with the majority answer; None where there is nothing to compare.
+    `no_answer`, `errors`, `leaks` and `by_seed` are shares in [0, 1]; `failed` and `truncated`
+    count questions over all seeds, and `failures` counts those that failed by reason and first
+    message. Tokens are completion tokens a question. `difference`, its interval, `p` and
+    `p_corrected` (Holm, over the whole grid) compare with the baseline on the same questions,
+    `over_majority` and `p_over_majority` (Holm too) with the majority answer; None where there is
+    nothing to compare.
     """
 
     task: str

@@ -75,7 +75,7 @@ class ScoredCompletion:
                 second.prediction
             )
         return first.prediction != second.prediction and not any(
-            plugins.build("answers", name, AnswerType).same(first.prediction, second.prediction)  # type: ignore[type-abstract, unused-ignore]
+            plugins.build("answers", name, AnswerType).same(first.prediction, second.prediction)
             for name in ("number", "choice", "yes_no", "text")
         )
 
@@ -94,10 +94,10 @@ def type_of_task(name: str) -> tuple[str, AnswerType]:
     chosen = "coin_flip_benchmark" if name == "coin_flip" else name
     chosen = chosen if chosen in known else TASKS.get(chosen, chosen)
     if chosen in known and chosen != "custom":
-        answer_type = plugins.build("tasks", chosen, Task).answer_type  # type: ignore[type-abstract, unused-ignore]
+        answer_type = plugins.build("tasks", chosen, Task).answer_type
         return type(answer_type).__module__.rpartition(".")[2], answer_type
     if name in plugins.names("answers"):
-        return name, plugins.build("answers", name, AnswerType)  # type: ignore[type-abstract, unused-ignore]
+        return name, plugins.build("answers", name, AnswerType)
     plugins.find("tasks", chosen)
     raise PluginError(
         f"--task {name}: give a published task, or an answer type: "

@@ -1,8 +1,8 @@
 """Drops rationales that the teacher's length limit cut off (finish reason "length").
 
 A student that learns from such texts learns to stop in the middle of a sentence. Where many are
-dropped, raise the method's `max_tokens`; the papers' limits suit terse teachers (128 tokens in
-Ho et al. 2023, who keep a truncated rationale that leads to the right answer: `filters` without it).
+dropped, raise the method's `max_tokens`; the papers' limits suit terse teachers (128 tokens in Ho
+et al. 2023, who keep a truncated rationale that leads to the right answer: `filters` without it).
 """
 
 from __future__ import annotations

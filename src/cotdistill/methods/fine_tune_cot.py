@@ -1,8 +1,8 @@
 """Fine-tune-CoT: Ho, Schmid, Yun, "Large Language Models Are Reasoning Teachers" (ACL 2023,
 arXiv 2212.10071).
 
-The teacher is asked by zero-shot CoT in two calls (section 3, step 1); a rationale is kept where the
-second call's answer is gold (step 2: the filter `answer_match`); the student learns
+The teacher is asked by zero-shot CoT in two calls (section 3, step 1); a rationale is kept where
+the second call's answer is gold (step 2: the filter `answer_match`); the student learns
 `{rationale} --> {gold}` (step 3). With `samples` above one this is diverse reasoning (section 3.2):
 several distinct rationales a question, at temperature 0.7.
 

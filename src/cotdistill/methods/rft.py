@@ -22,7 +22,7 @@ __all__ = ["Rft"]
 
 
 class Rft(FineTuneCot):
-    """Student that adds its own right solutions, one of each list of equations (Yuan et al. 2023)."""
+    """Student that adds its own right solutions, one per list of equations (Yuan et al. 2023)."""
 
     own_samples: int = Field(default=8, ge=1, description="solutions the student samples (k)")
     own_temperature: float = Field(default=0.7, ge=0, description="temperature of these")

@@ -29,7 +29,7 @@ __all__ = ["Star"]
 
 
 class Star(FineTuneCot):
-    """Student that annotates itself, with the answer as a hint where it failed (Zelikman et al.)."""
+    """Student that annotates itself, with the answer as a hint if it failed (Zelikman et al.)."""
 
     iterations: int = Field(default=2, ge=1, description="self-annotation rounds after round 0")
     hint: bool = Field(default=True, description="explain the gold answer where the student failed")

@@ -1,8 +1,8 @@
 """Distilling step-by-step: Hsieh et al. (Findings of ACL 2023, arXiv 2305.02301).
 
 One student, two tasks told apart by a prefix (section 3.2): `predict:` question → label, `explain:`
-question → rationale; loss = label + λ · rationale, each the mean over its own tokens: a label of two
-tokens counts for as much as a rationale of forty. At test time only the label is asked for, so
+question → rationale; loss = label + λ · rationale, each the mean over its own tokens: a label of
+two tokens counts for as much as a rationale of forty. At test time only the label is asked for, so
 reasoning costs nothing then. Rationales come from few-shot CoT prompting. The label is always gold
 here (the paper also uses the teacher's for unlabelled data).
 
@@ -32,7 +32,7 @@ __all__ = ["StepByStep"]
 
 
 class StepByStep(FewShotMethod):
-    """Student tuned on label and rationale as two tasks, answers with the label (Hsieh et al. 2023)."""
+    """Student tuned on label and rationale as two tasks (Hsieh et al. 2023)."""
 
     rationale_weight: float = Field(
         default=1.0, ge=0, description="λ, the weight of the rationale task's loss"

@@ -1,6 +1,7 @@
 """What a model's tokens cost by the offline price list of the optional package genai-prices.
 
-Nothing is fetched: genai-prices ships its list inside the package, and its updater is never started.
+Nothing is fetched: genai-prices ships its list inside the package, and its updater is never
+started.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 @dataclass
 class Transcript:
-    """Everything asked for one question; its answer has all asks in its trace, all tokens summed."""
+    """All asks for one question; its answer has them all in its trace and their tokens summed."""
 
     question: Question
     asker: Ask
@@ -159,7 +159,7 @@ async def single(ask: Ask, prompt: Prompt, **settings: Any) -> Completion:
 
 
 async def gather_partial(samples: Iterable[Awaitable[_T]]) -> list[_T | QuestionFailed]:
-    """Return the results of several samples in order, a failed one as its failure: the rest is paid.
+    """Return the results of several samples in order, a failed one as its failure.
 
     Raises:
         QuestionFailed: every sample failed; the first failure.

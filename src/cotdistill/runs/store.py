@@ -9,7 +9,8 @@
 
 A folder made by a stage holds `done.json`, written last, with the fingerprint of its inputs. A
 stage whose marker has today's fingerprint is skipped. Where the inputs changed, the successor is
-made in `<folder>~partial` and takes the old one's place when it is whole. No secret reaches this module.
+made in `<folder>~partial` and takes the old one's place when it is whole. No secret reaches this
+module.
 """
 
 from __future__ import annotations

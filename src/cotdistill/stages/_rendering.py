@@ -116,7 +116,7 @@ def _md(text: str) -> str:
 
 
 def _fenced(text: str) -> str:
-    """Fence text with more backticks than any run of them inside, so that it cannot end the fence."""
+    """Fence text with more backticks than any run inside, so that it cannot end the fence."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"

@@ -241,7 +241,7 @@ def _share(figure: Mapping[str, float]) -> str:
 
 
 def _published(run: Run, rows: Sequence[ScoreRow]) -> Section:
-    """Published accuracies and ours, where task, split, student, method and samples are the same."""
+    """Published accuracies and ours of the same task, split, student, method and samples."""
     tasks = {task.label: task for task in run.recipe.tasks}
     students = {student.label: student for student in run.recipe.students}
     methods = {method.label: method for method in run.recipe.methods}

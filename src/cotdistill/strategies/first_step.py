@@ -1,5 +1,5 @@
-"""First-step guidance: Jain et al., "First-Step Advantage" (arXiv 2311.07945). A guide writes one step,
-the student continues from it.
+"""First-step guidance: Jain et al., "First-Step Advantage" (arXiv 2311.07945). A guide writes one
+step, the student continues from it.
 
 The guide is gold or a model; its step stands at the start of the student's answer (section 3). Ours
 beyond the paper: step k behind the student's own first k - 1 (accuracy as a function of k shows
@@ -12,8 +12,9 @@ step has a mean token probability below `confidence`; `control: wrong` gives a w
     Steps so far: none
     Next step: Ana has 3 apples.
 
-The answer's trace begins with the guide's step and whether it `leaks` the answer, or with the reason
-why there was none. `guide_tokens` counts what the guide wrote: tokens of a model, words of gold.
+The answer's trace begins with the guide's step and whether it `leaks` the answer, or with the
+reason why there was none. `guide_tokens` counts what the guide wrote: tokens of a model, words of
+gold.
 """
 
 from __future__ import annotations
@@ -170,7 +171,7 @@ _RESULT = re.compile(rf"(?:=|>>)\s*[$£€]?\s*({_NUMBER.pattern})")
 
 
 def wrong_step(step: str) -> str:
-    """Return the step with its last result, or else its last number, one too high; "" without any."""
+    """Return the step with its last result, else its last number, one too high; "" without any."""
     results = list(_RESULT.finditer(step))
     number = results[-1][1] if results else next(reversed(_NUMBER.findall(step)), "")
     if not number:

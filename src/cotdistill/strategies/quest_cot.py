@@ -1,5 +1,5 @@
-"""QuestCoT: Jain et al., "First-Step Advantage" (arXiv 2311.07945, section 4). The student asks itself
-one leading question first.
+"""QuestCoT: Jain et al., "First-Step Advantage" (arXiv 2311.07945, section 4). The student asks
+itself one leading question first.
 
 The sub-question stands at the start of the answer; the student answers it and continues with its
 chain of thought.

@@ -1,8 +1,8 @@
 """Self-consistency: Wang et al. (ICLR 2023, arXiv 2203.11171). Several sampled solutions vote.
 
 `plain` counts one vote each; `weighted` counts each by the mean probability of its tokens (section
-2, normalised). A solution without an answer has no vote; of answers with equal votes the one reached
-first wins.
+2, normalised). A solution without an answer has no vote; of answers with equal votes the one
+reached first wins.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class SelfConsistency(Strategy):
         return answer_of(chains, self._winner(chains, answer_type))
 
     def _winner(self, chains: list[Chain], answer_type: AnswerType) -> int:
-        """Return the first chain of the answer with most votes; the first of all without answers."""
+        """Return the first chain of the answer with most votes; the very first without answers."""
         votes: dict[int, float] = {}
         for place, chain in enumerate(chains):
             answer = chain.answer.answer

@@ -1,4 +1,4 @@
-"""A sub-question before every step: the baseline of QuestCoT (Jain et al., arXiv 2311.07945, section 4).
+"""A sub-question before every step: QuestCoT's baseline (Jain et al., arXiv 2311.07945, section 4).
 
 The model writes a step behind each sub-question; when what it writes concludes, that is the answer.
 

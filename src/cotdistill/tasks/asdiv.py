@@ -5,7 +5,7 @@
 the problems whose answer is not one number (ratios, pairs, lists), and deals five folds by the
 seed.
 
-    <Problem ID="..." Grade="2"><Body>Ina has 4 pens and ...</Body><Question>How many ...?</Question>
+    <Problem ID="..." Grade="2"><Body>Ina has 4 pens.</Body><Question>How many ...?</Question>
       <Solution-Type>...</Solution-Type><Answer>6 (pens)</Answer><Formula>4+2=6</Formula></Problem>
 """
 

@@ -98,7 +98,7 @@ class Custom(Task):
 
     @cached_property
     def _answer_type(self) -> AnswerType:
-        return plugins.build("answers", self.answer, AnswerType)  # type: ignore[type-abstract, unused-ignore]
+        return plugins.build("answers", self.answer, AnswerType)
 
     @property
     def answer_type(self) -> AnswerType:

@@ -1,8 +1,7 @@
 """MATH (Hendrycks et al. 2021) with the 500 test questions of MATH-500 (Lightman et al. 2024);
 answers in LaTeX.
 
-{"problem": "...", "solution": "...", "answer": "\\\\left( 3, \\\\frac{\\\\pi}{2} \\\\right)", "level": 2,
-"subject": "..."}
+{"problem": "...", "solution": "...", "answer": "\\\\frac{\\\\pi}{2}", "level": 2, "subject": "..."}
 
 Local files: `math/train.jsonl`, `math/test.jsonl`. Without an `answer` the last box of the solution
 is the answer. On the hub there are 500 questions alone, so 300 train and 200 test by the seed,

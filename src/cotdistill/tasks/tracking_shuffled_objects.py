@@ -1,6 +1,6 @@
 """Tracking shuffled objects (BIG-bench, three objects): 750 questions; Ho et al. deal 525/225.
 
-{"question": "Three people hold a pen, a cup and a hat and swap them ... Answer choices: (A) pen, ..",
+{"question": "Three people hold a pen, a cup and a hat ... Answer choices: (A) pen, ...",
 "answer": "C"}
 """
 

@@ -330,7 +330,7 @@ class Endpoint:
     async def _exchange(
         self, method: str, path: str, body: bytes | None, upload: str | None = None
     ) -> _HttpReply:
-        """Send one request and return the whole reply, without the key. Redirects are not followed."""
+        """Send one request; return the reply without the key. Redirects are not followed."""
         session = self._session or self._open()
         data: Any = body
         headers = None

@@ -1,4 +1,4 @@
-"""How much may be sent and when: a concurrency limiter, a rate limiter, and waits before a retry."""
+"""Limits of an endpoint: a concurrency limiter, a rate limiter, and waits before a retry."""
 
 from __future__ import annotations
 

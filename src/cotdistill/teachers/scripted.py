@@ -1,8 +1,9 @@
-"""The public fake: a teacher whose replies, delays and faults are written down. No test needs monkeypatching.
+"""The public fake: a teacher whose replies, delays and faults are written down.
 
-    {"name": "scripted", "replies": {"How many apples": [" Ana has 3 + 8 = 11 apples.", " 3 + 8 is 11."]}}
+    {"name": "scripted", "replies": {"How many apples": [" 3 + 8 = 11 apples.", " 3 + 8 is 11."]}}
 
-Sample i gets reply i, round and round. A mapping gives the replies of the first of its keys that occurs in the prompt.
+Sample i gets reply i, round and round. A mapping gives the replies of the first of its keys that
+occurs in the prompt.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ Fault = Literal["question failed", "fatal"]
 class Scripted(Teacher):
     """Fixed replies from the recipe or a Python function: the fake for tests and dry runs.
 
-    `replies` is a text, a list of texts, a mapping from a part of the prompt to those, or (from Python) a function of
-    request and sample index. `faults` maps a part of the prompt to what happens instead of a reply.
+    `replies` is a text, a list of texts, a mapping from a part of the prompt to those, or (from
+    Python) a function of request and sample index. `faults` maps a part of the prompt to what
+    happens instead of a reply.
     """
 
     replies: Replies | Mapping[str, Replies] | Callable[[Request, int], str] = " The answer is 1."
