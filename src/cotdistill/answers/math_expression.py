@@ -46,7 +46,8 @@ _EXPLOSIVE = re.compile(
 )
 # Spacing, sizes and units.
 _DROPPED = re.compile(
-    r"\\(?:left|right|displaystyle|[,;:! ])|\\(?:quad|qquad)\b|~|\s+|[$]|\\%|%|\^\s*\{?\s*\\circ\s*\}?"
+    r"\\(?:left|right|displaystyle|[,;:! ])|\\(?:quad|qquad)\b|~|\s+|[$]|\\%|%"
+    r"|\^\s*\{?\s*\\circ\s*\}?"
 )
 # Text commands.
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}")

@@ -33,7 +33,8 @@ _ANNOTATION = re.compile(r"<<([^<>\n]*)>>")
 # behind an operator that is not, as in 25 / 1/3, is one number.
 _TOKEN = re.compile(
     rf"""(?P<stop> \n | -+> | [<>]+ | \*\*(?!\d) )
-    | (?P<number> (?!\d+:\d\d) (?: [$£€]\s? )? (?: (?<=[/÷×*]\ ) \d+/\d+ (?![\d/]) | (?:{NUMBER}) (?:\s?%)? ) )
+    | (?P<number> (?!\d+:\d\d) (?: [$£€]\s? )?
+        (?: (?<=[/÷×*]\ ) \d+/\d+ (?![\d/]) | (?:{NUMBER}) (?:\s?%)? ) )
     | (?P<times> (?<=[\d%)]) (?=\() )
     | (?P<operator> [-+/×÷−–·] | \*(?!\*) | (?<![^\W\d_]) [xX] (?=\ ?[$£€]?\.?[\d(])
         | (?: (?<=%\ ) | (?<=/\d\ ) | (?<=/\d\d\ ) ) of (?=\ [$£€.\d(]) )
@@ -188,7 +189,7 @@ class _Sum:
 
 
 class _Reader:
-    """Reads tokens from left to right. Open brackets stand on a stack, so that depth costs nothing."""
+    """Reads tokens from left to right; open brackets stand on a stack, so depth costs nothing."""
 
     def __init__(self, text: str, *, readable: bool = True) -> None:
         self.text, self.stack, self.opened = text, [_Sum(readable=readable)], list[int]()

@@ -41,7 +41,7 @@ WINDOW = 2000
 # An arrow as the last one of its line: "a --> b" in the middle of a derivation is none.
 _ARROW = re.compile(r"(?<!-)-->(?=[^\n]{0,80}(?:\n|$))")
 _GOALS = frozenset(
-    "get gets getting find finding derive deriving reach reaching at check checking "  # noqa: SIM905
+    "get gets getting find finding derive deriving reach reaching at check checking "
     "double-check verify calculate calculating confirm for out explain justify".split()
 )
 """Words before "answer" that make it the goal of what follows ("Here is how to get the answer:
@@ -89,8 +89,8 @@ _TAG, _TAG_END = "<answer>", "</answer>"
 _NEGATION = re.compile(
     r"(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\bcannot|\brather\s+than|\binstead\s+of|"
     r"\bexcept(?:\s+for)?|\brule[sd]?\s+out|\beliminat(?:e|es|ed|ing)|\bexclud(?:e|es|ed|ing))"
-    r"(?:\s+(?:be|is|are|the|an?|option|choice|answer|equal|to|exactly|necessarily|just|only|simply|"
-    r"say)){0,6}[\s\"'(\[$:]*$",
+    r"(?:\s+(?:be|is|are|the|an?|option|choice|answer|equal|to|exactly|necessarily|just|only|"
+    r"simply|say)){0,6}[\s\"'(\[$:]*$",
     re.IGNORECASE,
 )
 # Where a sentence ends; a decimal point is no end.
