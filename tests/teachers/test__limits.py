@@ -105,6 +105,8 @@ def test_a_reply_that_cost_less_than_was_thought_gives_the_rest_back() -> None:
         ({"retry-after": "0"}, 0),
         ({"retry-after": "-5"}, 0),
         ({"retry-after": "nan"}, 0),
+        ({"retry-after": "inf"}, 0),
+        ({"retry-after": "Fri, 31 Dec 99999 23:59:59 GMT"}, 0),
         ({"retry-after": "soon"}, 0),
         ({"retry-after": formatdate(time.time() - 90, usegmt=True)}, 0),
         ({"x-ratelimit-reset-requests": "1m2s", "x-ratelimit-remaining-requests": "0"}, 62),

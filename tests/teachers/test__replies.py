@@ -229,7 +229,8 @@ def test_other_contents_are_refused_and_shown(content: Any) -> None:
         ({"error": {"message": "m", "code": "rate_limited"}}, 0),
         ({"error": {"message": "m", "code": 7}}, 0),
         ({"error": "plain"}, 0),
-        ({"error": {"code": 500}, "choices": [1]}, None),
+        ({"error": {"code": 500}, "choices": [1]}, 500),
+        ({"error": {}, "choices": [1]}, None),
     ],
 )
 def test_an_error_in_a_body_has_the_class_of_its_code(data: Any, status: int | None) -> None:

@@ -50,14 +50,20 @@ PASSING: dict[str, Callable[[Call], Reply]] = {
     "429": lambda call: status(429),
     "429 at once": lambda call: status(429, **{"Retry-After": "0"}),
     "429 nan": lambda call: status(429, **{"Retry-After": "nan"}),
-    "500": lambda call: status(500),
+    "429 far ahead": lambda call: status(429, **{"Retry-After": "Fri, 31 Dec 99999 23:59:59 GMT"}),
+    "429 of tokens": lambda call: status(429, "Too many tokens, please wait before trying again."),
+    "500": lambda call: status(500, "generation took too long"),
     "502 page": lambda call: web.Response(status=502, text="<html>Bad gateway</html>"),
-    "503": lambda call: status(503),
+    "503": lambda call: status(503, "upstream took too long to respond"),
     "429 in 200": lambda call: {"choices": None, "error": {"message": "slow down", "code": 429}},
     "broken": lambda call: Broken(),
     "finish error": lambda call: reply(choice(FRAGMENT, finish_reason="error")),
     "finish unknown": lambda call: reply(choice(FRAGMENT, finish_reason="gone_fishing")),
     "error beside text": lambda call: reply({**choice(FRAGMENT), "error": {"code": 502}}),
+    "error beside choices": lambda call: reply(
+        choice(FRAGMENT, finish_reason=""), error={"message": "upstream died", "code": 500}
+    ),
+    "error in words": lambda call: {"error": {"message": "slow down", "code": "rate_limit"}},
     "no choices": lambda call: reply(),
     "odd content": lambda call: reply(choice({"odd": 1})),
     "no JSON": lambda call: web.Response(text='{"choices": [{"mess'),
@@ -72,7 +78,7 @@ LASTING: dict[str, tuple[str, Callable[[Call], Reply]]] = {
     "403": ("refused by the endpoint", lambda call: status(403, "flagged by the moderation")),
     "413": ("prompt too long", lambda call: status(413, "payload too large")),
     "418": ("HTTP 418", lambda call: status(418, "short and stout")),
-    "error in 200": ("error in the reply", lambda call: {"error": "no, not this one"}),
+    "400 in 200": ("HTTP 400", lambda call: {"error": {"message": "not this one", "code": 400}}),
 }
 
 
@@ -182,6 +188,67 @@ def test_a_third_of_refused_questions_stops_nothing(tmp_path: Path) -> None:
     assert (outcome.counts.rationales, outcome.counts.failures.counts) == (200, {"HTTP 400": 100})
 
 
+def test_what_is_left_of_a_run_stops_no_later_call(tmp_path: Path) -> None:
+    """The later call asks only what failed before: that all of it fails again is no news."""
+
+    def behave(call: Call) -> Reply:
+        number = int(call.prompt.split()[1].strip(":"))
+        if number % 8 == 1:
+            return status(400, "no")
+        return status(500, "not now") if number == 10 else None
+
+    first = generate(behave, tmp_path, count=400, retries=0)
+    again = generate(behave, tmp_path, count=400, retries=0, port=first.fake.port)
+    for outcome in (first, again):
+        assert outcome.error is None
+        assert outcome.counts.failures.counts == {"HTTP 400": 50, "server error": 1}
+    assert len(again.fake.calls) == 51
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        status(400, "the maximum context length is 4096 tokens, max_tokens 5000"),
+        status(403, "your account was flagged"),
+    ],
+)
+def test_the_first_requests_all_refused_stop_the_run_whatever_the_words(
+    fault: web.Response, tmp_path: Path
+) -> None:
+    body = fault.body
+    outcome = generate(
+        lambda call: web.Response(status=fault.status, body=body), tmp_path, count=200
+    )
+    assert isinstance(outcome.error, FatalTeacherError)
+    assert len(outcome.fake.calls) <= 10
+
+
+def test_a_reply_with_another_status_of_success_or_a_broken_letter_is_a_reply(
+    tmp_path: Path,
+) -> None:
+    def behave(call: Call) -> Reply:
+        return web.Response(status=201, body=json.dumps(good(call)).encode() + b" ")
+
+    assert generate(behave, tmp_path / "201").counts.rationales == 12
+    broken = json.dumps(reply(choice("caf? 11"))).encode().replace(b"?", b"\xe9")
+    outcome = generate(lambda call: web.Response(body=broken), tmp_path / "latin")
+    assert outcome.rows[0]["rationales"][0]["text"] == "caf\ufffd 11"
+    assert len(outcome.fake.calls) == 12
+
+
+@pytest.mark.parametrize("code", [400, 500])
+def test_what_an_error_says_it_cost_is_booked(code: int, tmp_path: Path) -> None:
+    def behave(call: Call) -> Reply:
+        if "SENSITIVE" in call.prompt:
+            text = json.dumps({"error": {"message": "no"}, "usage": USAGE})
+            return web.Response(status=code, text=text)
+        return None
+
+    outcome = generate(behave, tmp_path, retries=1)
+    tries = len(outcome.fake.calls) - 11
+    assert outcome.ledger.tokens == (11 + tries) * USAGE["total_tokens"]
+
+
 def test_a_wait_beyond_the_time_limit_is_told_at_once(tmp_path: Path) -> None:
     began = time.monotonic()
     slow = {"Retry-After": "100"}
@@ -230,6 +297,7 @@ def test_a_reply_has_a_largest_size(tmp_path: Path) -> None:
     )
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert "the reply is larger than 16 MiB" in outcome.rows[0]["message"]
+    assert outcome.ledger.tokens > 0  # whatever it was, it was paid for
     assert grown < 200_000  # KiB
 
 
@@ -283,6 +351,7 @@ ECHOES: list[Callable[[str], Reply]] = [
     lambda key: reply(choice({"odd": key})),
     lambda key: reply(choice("3 + 8", finish_reason=key)),
     lambda key: web.Response(text=json.dumps(reply(choice(key))).replace("Zq7", r"\u005aq7")),
+    lambda key: web.Response(body=json.dumps(reply(choice(key))).encode("utf-16")),
 ]
 LAST: list[Callable[[str], Reply]] = [
     lambda key: reply(choice(f"3 + 8 = 11 {key} The answer is 11.", reasoning_content=key)),
@@ -290,6 +359,12 @@ LAST: list[Callable[[str], Reply]] = [
     lambda key: status(400, f"no {key}"),
     lambda key: reply(choice(None, refusal=f"I will not say {key}")),
     lambda key: status(500, key * 3),
+    # Python's JSON reads NaN and escapes, other readers do not.
+    lambda key: web.Response(
+        text=json.dumps(reply(choice(f"11 {key}"), x=float("nan"))).replace(
+            key, "".join(f"\\u{ord(letter):04x}" for letter in key)
+        )
+    ),
 ]
 
 

@@ -96,17 +96,16 @@ class Batches:
                     data = parse_json(reply)
                     usage = read_usage(data, body, reply)
                     if (status := error_in(data)) is not None:
-                        failure = self._endpoint.judge(status, reply)
+                        failure = self._endpoint.judge(status, reply, request=body)
                     else:
                         made = read(data, usage)
-                        self._endpoint.answered()
                         return made
             except BadReply as error:
                 failure = Failure("malformed reply", str(error))
             finally:
                 self._endpoint.meter.settle(reservation, usage)
             self._endpoint.meter.count(f"retried: {failure.kind}")
-        raise self._endpoint.failed(failure, f"{tries} batches")
+        raise self._endpoint.failed(failure, f"{tries} batches", body)
 
     async def _replied(self, item: _Item) -> bytes | Failure:
         async with self._resuming:
@@ -179,25 +178,21 @@ class Batches:
             for name in ("output_file_id", "error_file_id"):
                 if file_id := state.get(name):
                     reply = await self._endpoint.request("GET", f"/files/{file_id}/content")
-                    for line in reply.splitlines():
-                        self._hand_out(batch, line)
+                    rows = [row for line in reply.splitlines() if (row := _row(line)) is not None]
+                    # Answers first: a refusal is judged by whether others were answered.
+                    for row in sorted(rows, key=lambda row: row[1] != 200):
+                        self._hand_out(batch, *row)
             batch.finished = True
             failure = Failure("no reply", f"batch {state['status']}: it holds no reply to this")
             for item in batch.waiting.values():
                 if not item.replied.done():
                     item.replied.set_result(failure)
 
-    def _hand_out(self, batch: _Batch, line: bytes) -> None:
-        """Give one row of a result to who waits for it; a row of another shape answers nobody."""
-        try:
-            row = parse_json(line)
-        except BadReply:
-            return
-        id, response = str(row.get("custom_id")), row.get("response")
-        if not isinstance(response, dict):
-            response = {"body": {"error": row.get("error") or "a row without a response"}}
-        status, body = response.get("status_code"), json.dumps(response.get("body")).encode()
+    def _hand_out(self, batch: _Batch, id: str, status: int, body: bytes) -> None:
+        """Give one row of a result to who waits for it."""
         item = batch.waiting.get(id)
+        if status == 200:
+            self._endpoint.answered()
         if item is None:
             if status == 200:
                 batch.early[id] = body
@@ -206,8 +201,8 @@ class Batches:
                 item.replied.set_result(body)
                 return
             try:
-                code = status if isinstance(status, int) else 500
-                item.replied.set_result(self._endpoint.judge(code, body))
+                request = json.dumps(item.body).encode()
+                item.replied.set_result(self._endpoint.judge(status, body, request=request))
             except TeacherError as error:
                 item.replied.set_exception(error)
 
@@ -278,6 +273,19 @@ class _Failing:
             if not item.replied.done():
                 item.replied.set_exception(error)
         return True
+
+
+def _row(line: bytes) -> tuple[str, int, bytes] | None:
+    """Id, status and body of one row of a result; None where it is none."""
+    try:
+        row = parse_json(line)
+    except BadReply:
+        return None
+    response = row.get("response")
+    if not isinstance(response, dict):
+        response = {"body": {"error": row.get("error") or "a row without a response"}}
+    status, body = response.get("status_code"), json.dumps(response.get("body")).encode()
+    return str(row.get("custom_id")), status if isinstance(status, int) else 500, body
 
 
 def _id_of(reply: dict[str, Any]) -> str:

@@ -1,12 +1,13 @@
 """Sends one JSON request to an endpoint until it is answered, or until it is certain that not.
 
 What becomes of a reply is decided by its status, or by the code of an `error` in its body, and by
-what became of other requests. The endpoint's words refine the reason; they do not decide.
+what became of other requests. The endpoint's words refine the reason; they do not decide, except
+that a context of llama.cpp which is too small is a 500.
 
 - 429, 529: wait as long as the endpoint asks, but at least as a back-off would and never beyond
   `total_timeout_s`; not counted as the request's fault.
-- 500 and other 5xx, time-out, broken connection, reply without a completion: tried again
-  `retries` times, then the question fails for now.
+- 500 and other 5xx, time-out, broken connection, reply without a completion, error without a code
+  after others were answered: tried again `retries` times, then the question fails for now.
 - 502, 503, 504, no connection, or a time-out while nothing at all was answered: the endpoint is
   down. It is waited for up to `patience_s` (`connect_patience_s` where it never answered). Tries
   during which it answered others count as the request's own.
@@ -14,8 +15,9 @@ what became of other requests. The endpoint's words refine the reason; they do n
 
 The run stops (FatalTeacherError) where the fault cannot be the questions': no connection within
 the patience; a wrong key, account or path before the first answer; the first `FIRST_FAILURES`
-requests all failed; more than half of the last `WINDOW` failed. Prompts that are too long or
-refused for their content are no such failures.
+requests all failed; more than half of the last `WINDOW` failed. A request that failed in an earlier
+call as well is no news and counts for neither: what is left of a run is what failed before. Prompts
+that are too long or refused for their content count for the first requests only.
 
 The key is held by what sends the requests alone. `_Secret` cuts it, and every piece of it of eight
 characters, out of everything that comes back before anything else sees it.
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import json
 import logging
 import random
@@ -33,11 +36,10 @@ import urllib.parse
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
-import orjson
 from pydantic import SecretStr
 
 from cotdistill.contracts import Meter, Usage
@@ -56,6 +58,7 @@ from cotdistill.teachers._replies import (
     error_message,
     parse_json,
     read_usage,
+    reported_usage,
 )
 from cotdistill.teachers._settings import EndpointSettings
 from cotdistill.util.terminal import shortened
@@ -113,9 +116,10 @@ _SETTINGS = (
     " this model refuses)"
 )
 # Words by which a refusal is known to be about this one prompt.
+_CONTEXT = ("context_length_exceeded", "context length", "context size", "exceed_context_size")
 _TOO_LONG = (
-    *("context_length_exceeded", "context length", "context size", "exceed_context_size"),
-    *("too long", "string_above_max_length", "max_new_tokens` must be", "too many tokens"),
+    *(*_CONTEXT, "too long", "string_above_max_length", "max_new_tokens` must be"),
+    "too many tokens",
 )
 _CONTENT = (
     *("content_policy", "content_filter", "content management policy", "content exists risk"),
@@ -171,8 +175,8 @@ class _Secret:
 def _unescaped(text: bytes) -> bytes:
     """JSON without needless escapes; anything else as it is."""
     try:
-        return orjson.dumps(orjson.loads(text))
-    except ValueError:
+        return json.dumps(parse_json(text), ensure_ascii=False).encode("utf-8", "replace")
+    except (BadReply, RecursionError):
         return text
 
 
@@ -234,17 +238,18 @@ class Endpoint:
                 # Others were answered since the last try: the fault is this request's own.
                 tries += 0 < tried_at < self._answered_at
                 wait = max(outcome.wait_s, random.uniform(0.2, 2.0))
-                self._check_health(outcome, now)
+                self._check_health(outcome, now, body)
                 began = max(began, sent_at)
             else:
                 tries += 1
             tried_at = now
             if tries > limits.retries:
-                raise self.failed(outcome, f"{tries} tries")
+                raise self.failed(outcome, f"{tries} tries", body)
             left = began + limits.total_timeout_s - now
             if wait > left:
                 asks = f"asks to wait {outcome.wait_s:,.0f} s; " if outcome.wait_s > left else ""
-                raise self.failed(outcome, f"{asks}total_timeout_s is {limits.total_timeout_s:g}")
+                why = f"{asks}total_timeout_s is {limits.total_timeout_s:g}"
+                raise self.failed(outcome, why, body)
             await asyncio.sleep(wait)
 
     async def _try(
@@ -267,14 +272,15 @@ class Endpoint:
             self.meter.count("requests")
             reply = await self._exchange("POST", path, body)
             self._heard_at = time.monotonic()
-            if reply.status != 200:
-                outcome = self.judge(reply.status, reply.body, reply.headers)
+            if not 200 <= reply.status < 300:
+                usage = reported_usage(reply.body)
+                outcome = self.judge(reply.status, reply.body, reply.headers, body)
                 return outcome
             usage = Usage(len(body) // 4, len(reply.body) // 4, estimated=True)
             data = parse_json(reply.body)
             if (status := error_in(data)) is not None:
-                usage = read_usage(data, b"", b"") if data.get("usage") else None
-                outcome = self.judge(status, reply.body, reply.headers)
+                usage = reported_usage(reply.body)
+                outcome = self.judge(status, reply.body, reply.headers, body)
                 return outcome
             usage = read_usage(data, body, reply.body)
             outcome = read(data, usage)
@@ -283,6 +289,7 @@ class Endpoint:
             cancelled = True  # it may be answered and charged all the same: it stays reserved
             raise
         except BadReply as error:
+            usage = usage or replace(most, estimated=True)  # larger than what is read
             outcome = Failure("malformed reply", str(error))
             return outcome
         except aiohttp.ConnectionTimeoutError:
@@ -367,7 +374,7 @@ class Endpoint:
         for tries in range(1, self._settings.retries + 2):
             try:
                 reply = await self._exchange(method, path, data, upload)
-                if reply.status == 200:
+                if 200 <= reply.status < 300:
                     return reply.body
                 failure = self.judge(reply.status, reply.body, reply.headers)
             except BadReply as error:
@@ -381,7 +388,13 @@ class Endpoint:
         count = self._settings.retries + 1
         raise FatalTeacherError(f"{self.base_url}{path}: {failure.message} ({count} tries)")
 
-    def judge(self, status: int, reply: bytes, headers: Mapping[str, str] = _NO_HEADERS) -> Failure:
+    def judge(
+        self,
+        status: int,
+        reply: bytes,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        request: bytes = b"",
+    ) -> Failure:
         """Return the class of an error reply; raise where asking again cannot help.
 
         Raises:
@@ -391,42 +404,52 @@ class Endpoint:
         message = f"HTTP {status}: {text}" if status else text
         known = f"{text} {code}".lower()
         broke = status == 402 or "insufficient_quota" in known
+        if status in (429, 529) and not broke:
+            return Failure("rate limit", message, requested_wait(headers))
+        if status in (502, 503, 504):
+            return Failure("down", message, requested_wait(headers))
+        small_context = any(sign in known for sign in _CONTEXT)
+        if status in (408, 409, 425) or (status >= 500 and not small_context):
+            return Failure("server error", message, requested_wait(headers))
+        if not status and self._proven:  # its meaning is not known, and others were answered
+            return Failure("error in the reply", message)
         if 300 <= status < 400:
             to = self._secret.cut_text(headers.get("location", ""))
             host = urllib.parse.urlsplit(to).netloc
             message = f"HTTP {status}: redirects to {shortened(host) or 'nowhere'}"
-        elif status == 413 or any(sign in known for sign in _TOO_LONG):
-            raise Refused(f"{self.base_url}: {message}", "prompt too long")
-        elif any(sign in known for sign in _CONTENT) and status < 500:
-            raise Refused(f"{self.base_url}: {message}", "refused by the endpoint")
-        elif status in (429, 529) and not broke:
-            return Failure("rate limit", message, requested_wait(headers))
-        elif status in (502, 503, 504):
-            return Failure("down", message, requested_wait(headers))
-        elif status >= 500 or status in (408, 409, 425):
-            return Failure("server error", message, requested_wait(headers))
         remedy = _REMEDY[402] if broke else _REMEDY.get(status, _SETTINGS)
         about_account = broke or status in (401, 404) or 300 <= status < 400
         if about_account and not self._proven:
             raise self._stop(f"{message}; {remedy}")
-        self._note_failure(f"{message}; {remedy}")
+        reason, about_prompt = f"HTTP {status}" if status else "error in the reply", True
+        if status == 413 or any(sign in known for sign in _TOO_LONG):
+            reason = "prompt too long"
+        elif any(sign in known for sign in _CONTENT):
+            reason = "refused by the endpoint"
+        else:
+            about_prompt = False
+        if not (about_prompt and self._proven):
+            self._note_failure(f"{message}; {remedy}", request)
         if not self._proven:  # then it may be the settings after all
             message = f"{message}; {remedy}"
-        reason = f"HTTP {status}" if status else "error in the reply"
         raise Refused(f"{self.base_url}: {message}", reason, transient=about_account)
 
     @property
     def _proven(self) -> bool:
         return self._answered or self.meter.answered_before
 
-    def failed(self, failure: Failure, why: str) -> QuestionFailed:
+    def failed(self, failure: Failure, why: str, request: bytes) -> QuestionFailed:
         """Return the failure of one question for now; stop the run where too many fail."""
-        self._note_failure(failure.message)
+        self._note_failure(failure.message, request)
         kind = {"down": "endpoint down", "unreachable": "endpoint down"}.get(failure.kind)
         message = f"{self.base_url}: {failure.message} ({why})"
         return QuestionFailed(message, kind or failure.kind, transient=True)
 
-    def _note_failure(self, message: str) -> None:
+    def _note_failure(self, message: str, request: bytes) -> None:
+        name = f"failed/{hashlib.sha256(request).hexdigest()[:32]}"
+        if self.meter.notes(name):  # an earlier call's; this one's come last in the log
+            return
+        self.meter.note(name, True)
         outcomes = self._outcomes
         outcomes.append(False)
         failures = len(outcomes) - sum(outcomes)
@@ -446,7 +469,7 @@ class Endpoint:
                 _log.warning("%s answers again after %.0f s", self.base_url, down)
             self._down_since, self._down_said = None, False
 
-    def _check_health(self, failure: Failure, now: float) -> None:
+    def _check_health(self, failure: Failure, now: float, request: bytes) -> None:
         """Say once that the endpoint is down, and end what waits for it after the patience."""
         limits = self._settings
         patience = limits.patience_s if self._answered else limits.connect_patience_s
@@ -455,7 +478,7 @@ class Endpoint:
         if down > patience:
             message = f"not reachable for {patience:g} s ({failure.message})"
             if failure.kind != "unreachable":  # it is there, and gives this request no answer
-                raise self.failed(Failure("down", message), "given up")
+                raise self.failed(Failure("down", message), "given up", request)
             remedy = "run again when it is back; all that arrived is kept"
             if not self._answered:
                 remedy = "start the server, or correct `base_url` in the recipe"

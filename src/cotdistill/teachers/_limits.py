@@ -116,7 +116,10 @@ def requested_wait(headers: Mapping[str, str]) -> float:
         date = email.utils.parsedate_tz(after)
         if date is None or after.strip()[:1].isdigit():
             return _number(after)
-        return max(0.0, email.utils.mktime_tz(date) - time.time())
+        try:
+            return max(0.0, email.utils.mktime_tz(date) - time.time())
+        except (ValueError, OverflowError):  # the year 99999
+            return 0.0
     waits = [
         sum(
             float(number) * _SECONDS[unit]
@@ -133,4 +136,4 @@ def _number(text: str) -> float:
         number = float(text)
     except ValueError:
         return 0.0
-    return number if number > 0 and not math.isnan(number) else 0.0
+    return number if number > 0 and math.isfinite(number) else 0.0

@@ -26,6 +26,7 @@ __all__ = [
     "parse_json",
     "read_completions",
     "read_usage",
+    "reported_usage",
 ]
 
 # Ends of a whole text, of a cut one and of a refused one, as OpenAI, TGI, Anthropic, Cohere, Google
@@ -50,7 +51,7 @@ def parse_json(body: bytes) -> dict[str, Any]:
     except ValueError:
         # What orjson refuses and some servers write: NaN as a log-probability, half surrogates.
         try:
-            data = json.loads(body)
+            data = json.loads(body.decode("utf-8-sig", "replace"))
         except (ValueError, RecursionError) as error:
             raise BadReply(f"the reply is no whole JSON ({_shown(body)})") from error
     if not isinstance(data, dict):
@@ -64,7 +65,7 @@ def error_in(data: Mapping[str, Any]) -> int | None:
     0 is an error without a code: what it means shows in what became of other requests.
     """
     error = data.get("error")
-    if not error or data.get("choices"):
+    if not error:
         return None
     code = error.get("code") if isinstance(error, dict) else None
     try:
@@ -206,6 +207,15 @@ def read_usage(data: Mapping[str, Any], request: bytes, reply: bytes) -> Usage:
     return Usage(len(request) // 4, len(reply) // 4, estimated=True)
 
 
+def reported_usage(reply: bytes) -> Usage | None:
+    """Return what an error reply says it cost; None where it says nothing."""
+    try:
+        usage = read_usage(parse_json(reply), b"", b"")
+    except BadReply:
+        return None
+    return None if usage.estimated else usage
+
+
 def _count(value: Any) -> int | None:
     """A number of tokens; None for what is none (SQLite holds 63 bits)."""
     if isinstance(value, float) and value.is_integer():
@@ -250,7 +260,7 @@ def error_message(body: bytes) -> tuple[str, str]:
     """Return message and code of an error reply in any usual shape, on one short line."""
     code = ""
     try:
-        data = json.loads(body)
+        data = json.loads(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         data = body.decode("utf-8", "replace")
     if isinstance(data, dict):
