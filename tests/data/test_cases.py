@@ -18,7 +18,7 @@ from cotdistill.answers.number import Number
 from cotdistill.cli.app import app
 from cotdistill.contracts import AnswerType
 from cotdistill.data.fields import gold_of, question_of, replies_of, split_reply, texts_of
-from cotdistill.data.rows import rows
+from cotdistill.data.rows import Row, rows
 from cotdistill.errors import DataError
 from cotdistill.evaluation.interchange import as_rationale, read_completions
 from cotdistill.evaluation.scoring import score_rows, summary
@@ -327,3 +327,31 @@ def test_replies_are_taken_apart_in_linear_time(text: str) -> None:
     for one in (text, text + "\nThe answer is 7."):
         split_reply(one)
     assert time.thread_time() - began < 0.2
+
+
+def test_a_chat_named_as_the_column_has_one_reply_in_both_forms() -> None:
+    rows = [
+        Row(
+            "f:1",
+            dict(
+                conversations=[
+                    {"from": "system", "value": "s"},
+                    {"from": "human", "value": "3+8?"},
+                    {"from": "gpt", "value": "The answer is 11."},
+                ]
+            ),
+        ),
+        Row(
+            "f:1",
+            dict(
+                messages=[
+                    {"role": "user", "content": "3+8?"},
+                    {"role": "assistant", "content": "The answer is 11."},
+                ]
+            ),
+        ),
+    ]
+    for one in rows:
+        (column,) = one.fields
+        assert texts_of(one, column) == texts_of(one) == ["The answer is 11."]
+        assert [reply.text for reply in replies_of(one, column)] == ["The answer is 11."]

@@ -278,8 +278,8 @@ def replies_of(row: Row, column: str = "") -> list[ParsedReply]:
                 chain.strip(), " " + answer, f"{chain.strip()} The answer is {answer}", finish
             )
         ]
-    chat, names = chat_column(row), (column,) if column else ALIASES["completion"]
-    if chat and column in ("", chat) and all(missing(row.fields.get(name)) for name in names):
+    chat, names = _reply_fields(row, column)
+    if chat:
         return [_chat_reply(row, chat)]
     second = row.fields.get("answer_completion")
     texts = _samples(_given(row, names), row.place)
@@ -295,10 +295,19 @@ def texts_of(row: Row, column: str = "") -> list[str]:
     Raises:
         DataError: the row has none, or one of them is no text.
     """
-    chat, names = chat_column(row), (column,) if column else ALIASES["completion"]
-    if chat and column in ("", chat) and all(missing(row.fields.get(name)) for name in names):
+    chat, names = _reply_fields(row, column)
+    if chat:
         return [text_of(_last_reply(row, chat), ("content", "value"), "reply")]
     return list(_samples(_given(row, names), row.place))
+
+
+def _reply_fields(row: Row, column: str) -> tuple[str, Sequence[str]]:
+    """The chat whose last message is the reply, "" where a field of another form holds it, and
+    those fields."""
+    names = (column,) if column else ALIASES["completion"]
+    if column:
+        return column if _is_chat(row.fields.get(column)) else "", names
+    return chat_column(row) if all(missing(row.fields.get(name)) for name in names) else "", names
 
 
 def _given(row: Row, names: Sequence[str]) -> Any:

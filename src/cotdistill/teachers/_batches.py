@@ -98,8 +98,7 @@ class Batches:
                     if (status := error_in(data)) is not None:
                         failure = self._endpoint.judge(status, reply, request=body)
                     else:
-                        made = read(data, usage)
-                        return made
+                        return read(data, usage)
             except BadReply as error:
                 failure = Failure("malformed reply", str(error))
             finally:
