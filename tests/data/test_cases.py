@@ -333,25 +333,37 @@ def test_a_chat_named_as_the_column_has_one_reply_in_both_forms() -> None:
     rows = [
         Row(
             "f:1",
-            dict(
-                conversations=[
+            {
+                "conversations": [
                     {"from": "system", "value": "s"},
                     {"from": "human", "value": "3+8?"},
                     {"from": "gpt", "value": "The answer is 11."},
                 ]
-            ),
+            },
         ),
         Row(
             "f:1",
-            dict(
-                messages=[
+            {
+                "messages": [
                     {"role": "user", "content": "3+8?"},
                     {"role": "assistant", "content": "The answer is 11."},
                 ]
-            ),
+            },
         ),
     ]
     for one in rows:
         (column,) = one.fields
         assert texts_of(one, column) == texts_of(one) == ["The answer is 11."]
         assert [reply.text for reply in replies_of(one, column)] == ["The answer is 11."]
+
+
+def test_a_parquet_file_with_broken_letters_is_one_line(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "broken.parquet"
+    table = pyarrow.Table.from_pylist([{"question": "Wie groß?"}])
+    pyarrow.parquet.write_table(table, path, compression="none", use_dictionary=False)
+    path.write_bytes(path.read_bytes().replace("ß".encode(), b"\xbe\xbe"))
+    with pytest.raises(DataError, match=r"broken\.parquet: cannot be read as Parquet: .*fetch it"):
+        list(rows(path))

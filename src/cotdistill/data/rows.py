@@ -237,7 +237,7 @@ def _parquet(path: Path) -> Iterator[Row]:
             for fields in batch.to_pylist():
                 yield Row(f"{path}: row {index}", fields)
                 index += 1
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         wrong = f"{path}: cannot be read as Parquet: {reason}; fetch it again"
         raise DataError(wrong) from error
