@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,19 @@ def test_a_class_name_means_one_thing() -> None:
                 homes.setdefault(node.name.lstrip("_"), set()).add(module)
     assert len(homes) > 150
     assert {name: places for name, places in homes.items() if len(places) > 1} == {}
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
+    # "Return whether …", "The artifact …": a clause ("Whether …", "What …") hides what it names.
+    clause = re.compile(r"(What|Whether|How|Who|Where|Which|When|Why)\b")
+    found = [
+        (module, ast.get_docstring(node) or "")
+        for module, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert sum(bool(docstring) for _, docstring in found) > 600
+    assert [(module, text) for module, text in found if clause.match(text)] == []
 
 
 def test_no_line_is_over_100_columns() -> None:

@@ -384,7 +384,7 @@ class Method(Plugin):
 
 
 class Strategy(Plugin):
-    """How a model is asked at test time: wraps `solve` or `ask`, works on every method."""
+    """Decides how a model is asked at test time: wraps `solve` or `ask`, for any method."""
 
     async def run(
         self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
@@ -565,7 +565,7 @@ class Objective(Plugin):
     """
 
     uses_reference: ClassVar[bool] = False
-    """Whether the loss compares with a frozen model: the student as it is before this training.
+    """True where the loss compares with a frozen model: the student as it is before this training.
 
     A role trained in an earlier round is then trained further instead of anew from the base.
     """
@@ -588,7 +588,7 @@ class Objective(Plugin):
 
 
 class TrainSettings(BaseModel):
-    """How a student is trained: the recipe's `train`.
+    """Settings of a training: the recipe's `train`.
 
     The defaults are those of Fine-tune-CoT (Ho et al. 2023) for pretrained checkpoints.
     """
@@ -616,7 +616,8 @@ class TrainSettings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """bfloat16 is mixed precision; auto takes it on accelerators that have it."""
     selection: Literal["accuracy", "loss", "last", "oracle_test"] = "accuracy"
-    """Which epoch is kept: by validation accuracy, by the loss on validation examples, or the last.
+    """The epoch that is kept: by validation accuracy, by the loss on validation examples, or the
+    last.
 
     "oracle_test" selects on the test split, as published tables did; every table names it, and no
     other use is honest.

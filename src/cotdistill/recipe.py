@@ -102,13 +102,13 @@ class MethodEntry(Entry):
 
     @property
     def objectives(self) -> list[Objective]:
-        """What each round learns: the recipe's objective, or else the method's own."""
+        """Return the objective of each round: the recipe's, or else the method's own."""
         own = [self.plugin.objective(round) for round in range(len(self.plugin.rounds))]
         return [plugins.build("objectives", self.train.objective or one, Objective) for one in own]
 
 
 class Limits(_Strict):
-    """How many questions of each split to use, from the front; null uses all."""
+    """Number of questions of each split to use, from the front; null uses all."""
 
     train: int | None = Field(None, ge=1)
     validation: int | None = Field(None, ge=0)
@@ -122,7 +122,7 @@ class Limits(_Strict):
 
 
 class BudgetSettings(_Strict):
-    """What the teacher may cost in this run; the run stops cleanly and a later one continues."""
+    """Limits of this run's spending; the run stops cleanly and a later one continues."""
 
     usd: float | None = Field(None, gt=0)
     tokens: int | None = Field(None, gt=0)

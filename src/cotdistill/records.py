@@ -43,7 +43,7 @@ __all__ = [
 
 
 NO_ANSWER: None = None
-"""What `extract` returns when a text holds no answer. It is never equal to any gold answer."""
+"""The result of `extract` for a text without an answer. It never equals a gold answer."""
 
 BARE_WORDS = 6
 """A reply of at most so many words beside reasoning is an answer alone."""
@@ -102,7 +102,7 @@ def _plain(value: Any) -> Any:
 
 
 def _restore(value: Any, kind: Any) -> Any:
-    """A JSON value as a field's type has it: lists become tuples, mappings records."""
+    """Return a JSON value in the type of a field: lists become tuples, mappings records."""
     if isinstance(value, list):
         options = (kind, *typing.get_args(kind))  # of a union too
         tuples = [typing.get_args(one) for one in options if typing.get_origin(one) is tuple]
@@ -159,7 +159,7 @@ class Question(Record):
 
     @property
     def same_text(self) -> str:
-        """What two questions share that read the same: text and context in lower case."""
+        """Return text and context in lower case: the same for questions that read the same."""
         return " ".join(f"{self.text}\n{self.context}".casefold().split())
 
 
@@ -209,7 +209,7 @@ class Request(Record):
 
 @dataclass(frozen=True, slots=True)
 class Completion(Record):
-    """What a model wrote for one sample of one request, kept for good.
+    """A model's text for one sample of one request, kept for good.
 
     `text` includes the prefill. `reasoning` is what a thinking model wrote apart from its reply.
     `finish_reason` is "stop", "length", or the endpoint's own word. `key` is the fingerprint of
@@ -229,12 +229,12 @@ class Completion(Record):
 
     @property
     def is_bare(self) -> bool:
-        """Whether the text is an answer alone and the rationale is the reasoning beside it."""
+        """Return whether the text is the answer alone, with the rationale in the reasoning."""
         return bool(self.reasoning) and 0 < len(self.text.split()) <= BARE_WORDS
 
     @property
     def rationale(self) -> str:
-        """What was reasoned: the text, or the reasoning beside a text that is the answer alone."""
+        """Return the text, or the reasoning beside a text that is the answer alone."""
         return self.reasoning if self.is_bare else self.text
 
 

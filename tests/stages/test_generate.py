@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cotdistill.answers.number import Number
 from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.errors import BudgetSpent, DataError, FatalTeacherError
+from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.model.client import ModelClient
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.model.ledger import Budget
-from cotdistill.records import Question, Rationale, Request
+from cotdistill.records import Completion, Question, Rationale, Request
 from cotdistill.stages import generate
-from cotdistill.stages.generate import GenerateCounts, generate_rationales
+from cotdistill.stages.generate import (
+    CUT_AFTER,
+    GenerateCounts,
+    TooManyCutError,
+    generate_rationales,
+)
 from cotdistill.teachers.scripted import Scripted
 
 
@@ -229,3 +236,37 @@ def test_an_error_of_the_program_itself_is_not_swallowed(tmp_path: Path) -> None
 
     with pytest.raises(ZeroDivisionError):
         run(Scripted(replies=broken), tmp_path / "r.jsonl", 5)
+
+
+class Verbose:
+    """A teacher that the length limit stops in one of `every` rationales."""
+
+    def __init__(self, every: int) -> None:
+        self.every, self.asked = every, 0
+
+    def identity(self) -> dict[str, Any]:
+        return {"teacher": "verbose"}
+
+    async def complete(self, request: Request, sample_indices: Sequence[int]) -> list[Completion]:
+        self.asked += 1
+        cut = "answer" not in str(request.prompt) and self.asked % self.every == 0
+        reason = "length" if cut else "stop"
+        return [Completion("1", index, finish_reason=reason) for index in sample_indices]
+
+    async def close(self) -> None: ...
+
+
+def test_a_limit_that_cuts_most_rationales_stops_the_run_early(tmp_path: Path) -> None:
+    def annotate(teacher: Verbose) -> GenerateCounts:
+        ask, out = ModelClient({"teacher": teacher}), tmp_path / "r.jsonl"
+        work = generate_rationales(
+            questions(400), FineTuneCot(), ask, Number(), out, max_concurrency=4
+        )
+        return asyncio.run(work)
+
+    always = Verbose(every=1)
+    with pytest.raises(TooManyCutError, match="cut off at `max_tokens`; raise it in the method's"):
+        annotate(always)
+    assert always.asked <= 2 * (CUT_AFTER + 4)
+    assert not (tmp_path / "r.jsonl").exists()
+    assert annotate(Verbose(every=7)).questions == 400

@@ -94,8 +94,10 @@ class Choice(AnswerType):
 
 
 def _committed(tail: str, letters: str, options: Sequence[str]) -> str | None:
-    """What the conclusion commits to: its first sentence that names an option decides; after a
-    denial only letters count."""
+    """Return the option the conclusion commits to.
+
+    Its first sentence that names an option decides; after a denial only letters count.
+    """
     lone = _LONE.match(tail)
     if lone is not None and (answer := _known(lone[1], letters)) is not None:
         return answer
@@ -147,7 +149,7 @@ def _named(
 
 
 def _inside_words(text: str, position: int, letter: str, options: Sequence[str]) -> bool:
-    """Whether the letter at `position` belongs to the words of an option ("vitamin C")."""
+    """Return whether the letter at `position` belongs to the words of an option ("vitamin C")."""
     for option in options:
         offset = option.find(letter) if len(option) > 1 else -1
         while offset >= 0:
@@ -196,8 +198,8 @@ def _whole(text: str, start: int, end: int) -> bool:
 
 
 def _denied(text: str, candidate: _Candidate, options: Sequence[str]) -> bool:
-    """Whether the words before or after an option deny it; its own words may stand between ("(E),
-    "dark," is not ...")."""
+    """Return whether the words before or after an option deny it; its own words may stand between
+    ("(E), "dark," is not ...")."""
     if negated(text, candidate.start):
         return True
     end = candidate.end
@@ -213,8 +215,8 @@ def _denied(text: str, candidate: _Candidate, options: Sequence[str]) -> bool:
 
 
 def _enumerated(text: str, named: Sequence[_Candidate], options: Sequence[str]) -> bool:
-    """Whether two different options stand side by side, joined by nothing but commas, "or", "and"
-    and their own words."""
+    """Return whether two different options stand side by side, joined by nothing but commas, "or",
+    "and" and their own words."""
     if len(named) < 2 or named[0].letter == named[1].letter:
         return False
     between = text[named[0].end : named[1].start]

@@ -136,7 +136,7 @@ class _TimeUp(BaseException):
 
 @lru_cache(maxsize=4096)
 def _equal(answer: str, gold: str) -> bool:
-    """Whether math-verify finds the two equal; False for what is too long or takes too long."""
+    """Return whether math-verify finds the two equal; False where it takes too long."""
     if any(len(text) > _LONGEST or _EXPLOSIVE.search(text) for text in (answer, gold)):
         return False
     math_verify = _library()
@@ -157,7 +157,7 @@ def _equal(answer: str, gold: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _library() -> Any:
-    """math-verify, loaded and warm: its first call builds a parser, which must not count as
+    """Return math-verify, loaded and warm: its first call builds a parser, which must not count as
     computing time."""
     try:
         import math_verify

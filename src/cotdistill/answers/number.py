@@ -32,8 +32,7 @@ __all__ = ["Number"]
 _WINDOWS = (40, 128, 512)
 """Characters read from the end before the whole text is; answers stand at the end."""
 _REACH = 16
-"""What belongs to a number may begin so many characters before its first digit, or before a window
-that cuts it."""
+"""Characters before its first digit, or before a window that cuts it, where a number may begin."""
 
 # Where the first number may be.
 _DIGIT = re.compile(r"\d")
@@ -102,8 +101,8 @@ class Number(AnswerType):
 
 
 def close(one: str, other: str) -> bool:
-    """Whether two canonical numbers differ by rounding only: six decimals, where at least one of
-    them is no integer."""
+    """Return whether two canonical numbers differ by rounding only: six decimals, where at least
+    one of them is no integer."""
     if one.lstrip("-").isdigit() and other.lstrip("-").isdigit():
         return False
     first, second = value(one), value(other)
@@ -165,7 +164,7 @@ def _first(tail: str) -> str | None:
 
 
 def _solved(algebra: str) -> str | None:
-    """What a letter is said to equal at the end of some algebra ("2x = 12, x = 6")."""
+    """Return the value of a letter at the end of some algebra ("2x = 12, x = 6")."""
     ends = [found.end() for found in _SOLVED.finditer(algebra)]
     last = NUMERAL.match(algebra, ends[-1]) if ends else None
     return canonical(last) if last else NO_ANSWER

@@ -19,7 +19,7 @@ _ANCHOR_TOKENS = 4
 survives.
 """
 _UNFINISHED = "�"
-"""What a byte-level decoder writes for a character whose last bytes are still to come."""
+"""A byte-level decoder's mark for a character whose last bytes are still to come."""
 
 
 @dataclass(frozen=True)

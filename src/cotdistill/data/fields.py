@@ -75,7 +75,7 @@ class ParsedReply(NamedTuple):
     text: str
     finish_reason: str = "stop"
     apart: bool = True
-    """Whether the answer stands behind the rationale, and not at its end."""
+    """True where the answer stands behind the rationale, and not at its end."""
 
 
 def missing(value: Any) -> bool:

@@ -49,9 +49,7 @@ class DecodingRow:
     growing: GrowingText | None = None
     done: bool = False
     given: int = 0
-    """How many of its first tokens are the beginning the caller gave; they are not counted as
-    generated.
-    """
+    """Number of its first tokens that are the caller's prefill; they do not count as generated."""
 
     @property
     def made(self) -> int:
@@ -89,7 +87,7 @@ class Decoder:
 
     @property
     def busy(self) -> bool:
-        """Whether any row waits or runs."""
+        """Return whether any row waits or runs."""
         return bool(self._waiting or self._running or self._refused)
 
     def add(self, batch: Sequence[tuple[int, Request, int]]) -> None:

@@ -29,7 +29,7 @@ class Runner(Protocol):
 
     @property
     def joins(self) -> bool:
-        """Whether rows can join others; if not, they come in when all others are gone."""
+        """Return whether rows can join others; if not, they come in when all others are gone."""
         ...
 
     def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:

@@ -22,7 +22,7 @@ _STRIDE = 64
 
 @dataclass
 class Pass:
-    """Where the next forward pass reads and writes: the slots `first` to `last`, columns before
+    """Place of the next forward pass: the slots `first` to `last`, columns before
     `width`.
     """
 

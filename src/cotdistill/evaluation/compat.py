@@ -56,7 +56,7 @@ _MARKS_AND_COMMAS = re.compile(r"[\"'.\s:,]")
 
 
 def family(kind: str) -> Family:
-    """Which of the four published ways of picking candidates fits an answer kind of ours."""
+    """Return the published way of picking candidates that fits an answer type of ours."""
     families: dict[str, Family] = {"number": "number", "choice": "choice", "yes_no": "yes_no"}
     return families.get(kind, "text")
 
@@ -76,15 +76,15 @@ class PublishedEvaluator:
     template: str | None = None
 
     def predict(self, completion: str, answer_completion: str | None = None) -> str | None:
-        """What the evaluator extracts: a string ("" in Kojima's, None in Ho's where there is no
-        candidate)."""
+        """Return the evaluator's prediction: a string ("" in Kojima's, None in Ho's where there is
+        no candidate)."""
         if self.name == "kojima2022":
             return self._kojima(completion, answer_completion)
         return self._ho(completion, answer_completion)
 
     def correct(self, prediction: str | None, gold: str) -> bool:
-        """Whether the evaluator counts the prediction as right; `gold` as the authors' data files
-        write it."""
+        """Return whether the evaluator counts the prediction as right; `gold` as the authors' data
+        files write it."""
         if self.name == "kojima2022":
             return prediction == _kojima_gold(gold, self.kind)
         if prediction is None:

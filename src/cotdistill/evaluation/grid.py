@@ -144,7 +144,7 @@ class ScoredCell:
 
     @property
     def row(self) -> _Key:
-        """What the seeds of one row have in common."""
+        """Return the key that the seeds of one row share."""
         return self.task, self.split, self.student, self.method, self.strategy
 
 

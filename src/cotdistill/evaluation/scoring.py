@@ -52,7 +52,7 @@ _RULES: dict[str, PublishedRules | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one set of rules makes of one item."""
+    """The reading and verdict of one set of rules."""
 
     prediction: str | None
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""What the four generators share: templates, a solved problem, a seed per item, and splits.
+"""Parts of the four generators: templates, a solved problem, a seed per item, and splits.
 
 A generator is a function `draw(rng, split) -> Problem`; its sentences stand in
 `templates/<task>.yaml`. A `Problem` holds the question together with its solution in every wording

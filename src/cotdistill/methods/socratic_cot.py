@@ -46,7 +46,7 @@ from cotdistill.records import Answer, Completion, Example, Question, Rationale,
 __all__ = ["SocraticCot", "SocraticMethod", "teacher_prompt"]
 
 DONE = "done"
-"""What the decomposer says when nothing is left to ask."""
+"""The decomposer's reply when no sub-question is left."""
 
 
 def teacher_prompt(question: Question) -> str:

@@ -39,8 +39,7 @@ class BatchedModel:
     """A `Model` over an engine.
 
     `rules` are applied to every completion (see `contracts.TokenRule`) where the engine is a
-    `StreamingEngine`; other engines know no rules, and a strategy that brings some has to put right
-    what they write.
+    `StreamingEngine`; other engines know no rules, and the strategy has to correct their output.
     """
 
     def __init__(self, engine: Engine, *, rules: Sequence[TokenRule] = ()) -> None:

@@ -147,7 +147,7 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """What the requests under way of one run may cost at most, and how many there are."""
+    """The largest cost of one run's requests under way, and their number."""
 
     requests: int
     tokens: int
@@ -179,7 +179,7 @@ class CompletionLog:
         self.run = run
         self.counts: Counts = defaultdict(float)
         self.changes = 0
-        """How often another process has changed the file, as far as it was noticed."""
+        """Number of noticed changes of the file by other processes."""
         self._lock_patience_s = lock_patience_s
         self._pending: list[tuple[Callable[[], Any], asyncio.Future[Any] | None]] = []
         self._scheduled = False

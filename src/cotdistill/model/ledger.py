@@ -1,4 +1,5 @@
-"""What a run spent, over all its calls and processes: tokens, money, events, failures by reason.
+"""The spending of a run over all its calls and processes: tokens, money, events, failures by
+reason.
 
 The sums lie in the completion log, added up in the transactions that keep what was paid for, so
 that a killed call is counted too. `ledger.json` in the run folder is `Ledger.to_json`. With n
@@ -26,7 +27,7 @@ __all__ = ["Budget", "Ledger", "RoleMeter", "Spent", "Sums"]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a run may spend at most: US dollars and/or tokens (prompt and completion together)."""
+    """Limits of a run's spending: US dollars and/or tokens (prompt and completion together)."""
 
     money: float | None = None
     tokens: int | None = None
@@ -69,7 +70,7 @@ class Sums:
 
     @property
     def roles(self) -> dict[str, Spent]:
-        """What each role spent."""
+        """Return the spending of each role."""
         found: dict[str, dict[str, Any]] = {}
         for (role, name), value in sorted(self.counts.items()):
             if role not in (_EVENTS, _FAILED):
@@ -93,7 +94,7 @@ class Sums:
 
     @property
     def money(self) -> float:
-        """US dollars, as far as prices are known."""
+        """Return US dollars, as far as prices are known."""
         return sum(spent.money or 0.0 for spent in self.roles.values())
 
     def _named(self, kind: str) -> Counter[str]:
@@ -101,7 +102,7 @@ class Sums:
 
 
 class Ledger(Sums):
-    """What this process spent (the properties), and what the run has in all its calls (`total`)."""
+    """The spending of this process (the properties) and of the whole run (`total`)."""
 
     def __init__(self) -> None:
         super().__init__(defaultdict(float))

@@ -1,4 +1,4 @@
-"""What a model's tokens cost by the offline price list of the optional package genai-prices.
+"""Prices of a model's tokens from the offline price list of the optional package genai-prices.
 
 Nothing is fetched: genai-prices ships its list inside the package, and its updater is never
 started.

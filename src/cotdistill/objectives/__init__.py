@@ -1,1 +1,1 @@
-"""What a student learns from an example: one objective per file."""
+"""Objectives, one per file: the loss that a student learns from."""

@@ -35,7 +35,7 @@ class Dpo(Objective):
     uses_reference: ClassVar[bool] = True
 
     beta: float = Field(0.1, gt=0)
-    """How dearly the student's distance from the reference model is paid."""
+    """Weight of the student's distance from the reference model (β of the paper)."""
     alpha: float = Field(0.0, ge=0)
     """Weight of the preferred target's own negative log-likelihood; 0 is plain DPO."""
 

@@ -1,4 +1,4 @@
-"""What methods and strategies share, under one name to import it from.
+"""Parts that methods and strategies share, under one name.
 
 `base` has what most of them use; `socratic` the form that the Socratic methods share.
 """

@@ -1,4 +1,4 @@
-"""What methods and strategies share: how a reply is read, one question's transcript, small bases.
+"""Parts of methods and strategies: reading a reply, one question's transcript, small bases.
 
 A method's prompts stand in the method's own file; `Question.block` and `Question.gold` write the
 question and its answer the same way in all of them. Prompts are exact text and key the completion
@@ -246,7 +246,7 @@ def required(value: _T, question: Question, what: str) -> _T:
 
 
 def concludes(text: str) -> bool:
-    """Whether a reply states an answer in any usual writing: a marker, or a box."""
+    """Return whether a reply states an answer in any usual writing: a marker, or a box."""
     said = markers.reply(text)
     return markers.conclusion(said) is not None or markers.last_box(said) is not None
 

@@ -1,4 +1,4 @@
-"""What a plug-in is made of: settings that can change its results, and the source of its prompts.
+"""Fingerprints of a plug-in: settings that can change its results and the source of its prompts.
 
 Left out: settings marked `contracts.Operational`, comments, and this package's infrastructure
 (client, engines, files). Prompts that a plug-in reads from a data file are not seen: put their text

@@ -1,4 +1,4 @@
-"""Where each stage's work lies in the run folder, and what it is made from."""
+"""The artifacts of a run: their places in its folder and their inputs."""
 
 from __future__ import annotations
 

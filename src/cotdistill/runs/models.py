@@ -1,4 +1,4 @@
-"""Who answers an `ask`: trained roles, teacher, guide, and the student before any training."""
+"""The models behind `ask`: trained roles, teacher, guide, and the student before any training."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Artifact:
 
     @property
     def metadata(self) -> dict[str, Any] | None:
-        """What the stage noted when it finished.
+        """Return the metadata that the stage wrote when it finished.
 
         None where it has not finished from these very inputs, or where its marker or one of its
         files is damaged or gone: then it is made again.
@@ -80,7 +80,7 @@ class Artifact:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do; a question with a transient failure is asked again."""
+        """Return whether nothing is left to do; a transient failure is asked again."""
         return self.metadata is not None and not self.metadata.get("transient")
 
     def require(self, stage: str) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _started_from(folder: Path) -> str | None:
 
 
 def _noted(marker: Path) -> dict[str, Any]:
-    """A marker's content; nothing where there is none or it is damaged."""
+    """Return a marker's content; nothing where there is none or it is damaged."""
     try:
         noted = json.loads(marker.read_text("utf-8"))
     except (OSError, ValueError):

@@ -24,7 +24,7 @@ class StageJob:
     do: Callable[..., None]
     about: tuple[Any, ...] = ()
     artifact: Artifact | None = None
-    """What it makes; None for a job that is cheap and done each time."""
+    """The artifact it makes; None for a job that is cheap and done each time."""
 
     @property
     def stage(self) -> str:

@@ -46,7 +46,7 @@ CUT_AFTER = 20
 """Rationales after which it is judged whether the length limit suits the teacher."""
 
 GRACE_S = 30.0
-"""How long requests under way may still finish after the run has to stop; the log keeps them."""
+"""Seconds for requests under way to finish after the run has to stop; the log keeps them."""
 
 
 def jobs(run: Run) -> Iterator[StageJob]:

@@ -49,12 +49,12 @@ def next_step(question: Question, so_far: Sequence[str]) -> str:
 
 
 _STEP_ENDS = (". ", " | ", "\n", " -->")
-"""What ends a student's step, whichever method it was trained by."""
+"""Separators that end a student's step, whichever method it was trained by."""
 
 
 @dataclass
 class _Guidance:
-    """What the guide gave for one question, or `why` it gave nothing, and what that cost."""
+    """A guide's step for one question, or `why` there is none, and its cost."""
 
     step: str = ""
     prompt: str = ""
@@ -189,7 +189,7 @@ def wrong_step(step: str) -> str:
 
 
 def _leaks(step: str, question: Question, answer_type: AnswerType) -> bool:
-    """Whether gold is what the step, a clause or a number of it says."""
+    """Return whether the step, a clause or a number of it equals gold."""
     # A clause ends at white space behind a mark, or at a sign of equality.
     clauses = re.split(r"(?<=[.!?,;:])\s+|\s=\s", step)
     said = (step, *clauses, *re.findall(rf"(?<!\w)(?:{_NUMBER.pattern})(?!\w)", step))

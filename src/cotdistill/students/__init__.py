@@ -1,1 +1,1 @@
-"""What learns: one training framework per file; modules with `_` are parts of `transformers`."""
+"""Students, one training framework per file; modules with `_` are parts of `transformers`."""

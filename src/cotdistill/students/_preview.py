@@ -1,4 +1,4 @@
-"""What a student will learn from: each token of an example, and which ones are learnt."""
+"""Preview of a training set: each token of an example, and which ones are learnt."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -25,7 +25,7 @@ class LoraSettings(BaseModel):
 
 
 class TransformersSettings(Student):
-    """What `TransformersStudent` is made of: see there."""
+    """Settings of `TransformersStudent`."""
 
     model: str | None = "lab"
     config: str | dict[str, Any] | None = None

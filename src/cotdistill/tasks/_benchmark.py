@@ -1,4 +1,4 @@
-"""What all published data sets share: local files or a hub, the published split, a validation
+"""Base of the published data sets: local files or a hub, the published split, a validation
 share, stable ids.
 
 A task's own file states its answer type, its hub id and, where the usual names of fields do not do,
@@ -35,7 +35,7 @@ OFFICIAL = (("train", "train"), ("validation", "validation"), ("test", "test"))
 
 
 class Hub(NamedTuple):
-    """Where a data set lies on the hub: id, configuration, and the hub's split for each of ours."""
+    """Place of a data set on the hub: id, configuration, and the hub's split for each of ours."""
 
     id: str
     config: str | None = None

@@ -1,4 +1,4 @@
-"""How questions are dealt to splits: published index files, seeded shares, whole templates, and a
+"""Splits of questions: published index files, seeded shares, whole templates, and a
 validation share."""
 
 import json
@@ -50,8 +50,10 @@ def by_share(questions: Sequence[Question], shares: Mapping[str, float], seed: i
 
 
 def by_template(questions: Sequence[Question], test_share: float, seed: int) -> Splits:
-    """Whole templates (the text with numbers and names levelled) are dealt, so that no test
-    question has a twin in train."""
+    """Deal whole templates (the text with numbers and names normalised).
+
+    So no test question has a twin in train.
+    """
     groups: dict[str, list[int]] = {}
     for index, question in enumerate(questions):
         groups.setdefault(template(question.text), []).append(index)

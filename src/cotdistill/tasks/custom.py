@@ -57,7 +57,8 @@ class Custom(Task):
     """The answer column is a worked solution; the answer stands behind this mark, the rationale
     before it."""
     answer_index: Literal[0, 1, "text"] | None = None
-    """What a number as the answer to a choice counts from; "text": it is an option's text."""
+    """The first option's number, where the answer to a choice is a number; "text": it is an
+    option's text."""
     overlap: Literal["refuse", "drop"] = "refuse"
     """Training questions that stand in the test split too, by their words: refuse the data, or
     leave them out."""
@@ -66,7 +67,7 @@ class Custom(Task):
     shares: dict[str, float] = Field(
         default_factory=lambda: {"train": 0.7, "validation": 0.1, "test": 0.2}
     )
-    """How one file is dealt."""
+    """Shares of the splits when there is one file."""
     split: Literal["random", "template"] = "random"
     """template: questions that differ in numbers and names only go to the same split."""
     validation: float = Field(default=0.1, ge=0)

@@ -1,8 +1,8 @@
 """Sends one JSON request to an endpoint until it is answered, or until it is certain that not.
 
-What becomes of a reply is decided by its status, or by the code of an `error` in its body, and by
-what became of other requests. The endpoint's words refine the reason; they do not decide, except
-that a context of llama.cpp which is too small is a 500.
+A reply's status, or the code of an `error` in its body, and the outcomes of other requests decide
+whether to retry. The endpoint's words refine the reason; they do not decide, except that llama.cpp
+answers 500 where its context is too small.
 
 - 429, 529: wait as long as the endpoint asks, but at least as a back-off would and never beyond
   `total_timeout_s`; not counted as the request's fault.
@@ -70,9 +70,9 @@ _fates = logging.getLogger("cotdistill.requests")
 _Read = TypeVar("_Read")
 
 CONNECT_S = 15.0
-"""How long one connection may take to come about, in seconds."""
+"""Longest time to connect, in seconds."""
 IDLE_S = 15.0
-"""How long a connection is kept unused, in seconds: routers forget quiet ones without a word."""
+"""Longest time to keep an unused connection, in seconds: routers drop quiet ones silently."""
 MOST_BYTES = 16 * 2**20
 """Largest reply that is read, unpacked."""
 QUIET_S = 2.0
@@ -173,7 +173,7 @@ class _Secret:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """JSON without needless escapes; anything else as it is."""
+    """Return JSON without needless escapes; anything else as it is."""
     try:
         return json.dumps(parse_json(text), ensure_ascii=False).encode("utf-8", "replace")
     except (BadReply, RecursionError):
@@ -325,7 +325,7 @@ class Endpoint:
     def _note_fate(
         self, path: str, at: float, kind: str, failure: Failure | None, usage: Usage | None
     ) -> None:
-        """Log what became of one request, as a line of JSON."""
+        """Log the outcome of one request, as a line of JSON."""
         row: dict[str, Any] = {"time": round(time.time(), 3), "url": self.base_url + path}
         row |= {"seconds": round(time.monotonic() - at, 3), "outcome": kind}
         if failure is not None:

@@ -33,7 +33,8 @@ class EndpointModel:
         self._batches = Batches(endpoint, settings, self._path) if settings.batch else None
         self._per_call = 1 if settings.seed is not None else settings.samples_per_call
         self._takes_n = settings.batch
-        """Whether a call for several samples has been answered (a batch is no place to try it)."""
+        """True once a call for several samples has been answered (a batch is no place to try it).
+        """
         self._trying_n = asyncio.Lock()
 
     def identity(self) -> Mapping[str, Any]:

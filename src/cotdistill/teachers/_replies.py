@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible endpoint wrote, read strictly.
+"""Strict reading of the replies of an OpenAI-compatible endpoint.
 
 A reply of the wrong shape is never taken for a completion. Each choice is judged by its own
 `finish_reason`: a whole or cut text is kept, a refusal is kept as a refusal, anything else (broken
@@ -62,7 +62,7 @@ def parse_json(body: bytes) -> dict[str, Any]:
 def error_in(data: Mapping[str, Any]) -> int | None:
     """Return the status that an `error` inside a reply stands for; None where there is none.
 
-    0 is an error without a code: what it means shows in what became of other requests.
+    0 is an error without a code: other requests' outcomes tell its meaning.
     """
     error = data.get("error")
     if not error:
@@ -217,7 +217,7 @@ def reported_usage(reply: bytes) -> Usage | None:
 
 
 def _count(value: Any) -> int | None:
-    """A number of tokens; None for what is none (SQLite holds 63 bits)."""
+    """Return a number of tokens; None for what is none (SQLite holds 63 bits)."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40
@@ -225,7 +225,7 @@ def _count(value: Any) -> int | None:
 
 
 def _shares(total: int, lengths: Sequence[int]) -> list[int]:
-    """`total` shared out in proportion to `lengths`; the shares sum up to it exactly."""
+    """Return `total` shared out in proportion to `lengths`; the shares sum up to it exactly."""
     if len(lengths) == 1:
         return [total]
     whole, given, seen = sum(lengths) or len(lengths), 0, 0

@@ -22,7 +22,7 @@ _SECRET_FIELD = re.compile(r"(?:^|[-_])(?:api)?(?:key|token|sig|secret)$", re.IG
 
 
 class EndpointSettings(Teacher):
-    """Who is asked (model to logprobs), how it may be used, batches, prices per million tokens."""
+    """The model (model to logprobs), limits of its use, batches, prices per million tokens."""
 
     model: str
     base_url: str = "https://api.openai.com/v1"
@@ -85,7 +85,7 @@ class EndpointSettings(Teacher):
 
     @property
     def is_local(self) -> bool:
-        """Whether the endpoint is on this machine: it may do without a key."""
+        """Return whether the endpoint is on this machine: it may do without a key."""
         return urlsplit(self.base_url).hostname in _LOOPBACK
 
     def key(self) -> SecretStr | None:

@@ -58,8 +58,8 @@ _HIDES_A_BEGINNING = {
     "open": ("number",),
     "operator": ("word", "number", "close", "operator", "unread"),
 }
-"""Where a token cannot go on, and one of these kinds stands before it, an expression's beginning is
-not known: in the mixed number of 10 * 1 1/2, in 5 miles / hour * 3."""
+"""Kinds of token that hide an expression's beginning where they stand before one that cannot
+continue it: in the mixed number of 10 * 1 1/2, in 5 miles / hour * 3."""
 
 Exact = int | Fraction
 Token = tuple[str, int, int]
@@ -85,7 +85,7 @@ class Equation:
 
     @property
     def holds(self) -> bool:
-        """Whether both sides are equal; a decimal may be the exact value cut off or rounded."""
+        """Return whether both sides are equal; a decimal may be a cut or rounded value."""
         if _is_written_as(self.left_value, self.right, self.right_value):
             return True
         scaled = "%" in self.left and "%" not in self.right
@@ -93,7 +93,7 @@ class Equation:
 
     @property
     def result_wrong(self) -> bool:
-        """Whether the result is wrong: not in `3 * 4 = 12 + 5 = 17`, though 3 * 4 is not 17."""
+        """Return whether the result is wrong; it is not in `3 * 4 = 12 + 5 = 17`."""
         if not self.calculates or self.holds:
             return False
         result = _right_side(self.result, 0, len(self.result))
@@ -321,7 +321,7 @@ def _bits(value: Exact) -> int:
 
 
 def _is_written_as(exact: Exact, shown: str, value: Exact) -> bool:
-    """Whether `shown`, of this value, writes an exact number: fully, cut off or rounded."""
+    """Return whether `shown`, of this value, writes an exact number: fully, cut off or rounded."""
     if value == exact:
         return True
     decimals = _DECIMALS.fullmatch(shown)

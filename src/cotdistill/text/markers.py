@@ -1,5 +1,4 @@
-"""How every answer type reads a text: where the conclusion begins, what stands in a box, which
-characters mean digits.
+"""Reading of a text, shared by the answer types: its conclusion, its boxes, its digits.
 
 The precedence is the same for all types and is declared here once, in `concluded`:
 

@@ -59,7 +59,7 @@ def append_jsonl(file: IO[str], row: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file's value.
+    """Return a JSON file's value.
 
     Raises:
         DataError: not valid JSON; the message names file and line.

@@ -35,7 +35,7 @@ class Advance(Protocol):
 
 
 class Progress(Protocol):
-    """Where a stage reports how far it is."""
+    """Receives a stage's progress."""
 
     def task(self, description: str, total: int | None) -> AbstractContextManager[Advance]: ...
 
