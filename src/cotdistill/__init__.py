@@ -9,8 +9,6 @@ The public names stand in `__init__.pyi`, each with the module it comes from, wh
 the name is first used: `import cotdistill` itself is light. docs/python.md shows them at work.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`python -m cotdistill` and the `cotdistill` command."""
 
-from __future__ import annotations
-
 import sys
 
 from cotdistill.errors import CotdistillError

@@ -40,38 +40,6 @@ from cotdistill.records import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = [
-    "AnswerType",
-    "Ask",
-    "Decoding",
-    "Engine",
-    "EnginePlugin",
-    "Executor",
-    "Filter",
-    "Job",
-    "Meter",
-    "MeteredModel",
-    "Method",
-    "Model",
-    "Objective",
-    "Operational",
-    "Plugin",
-    "Price",
-    "Solve",
-    "Split",
-    "Strategy",
-    "StreamingEngine",
-    "Student",
-    "TargetBatch",
-    "Task",
-    "Teacher",
-    "TokenRule",
-    "TrainResult",
-    "TrainSettings",
-    "Usage",
-    "silent",
-]
-
 Split: TypeAlias = Literal["train", "validation", "test", "ood"]
 
 

@@ -13,8 +13,6 @@ CotdistillError
 └── StoreError           a run folder or completion log cannot be read or written
 """
 
-from __future__ import annotations
-
 
 class CotdistillError(Exception):
     """Base of every error this package raises on purpose."""

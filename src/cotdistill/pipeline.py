@@ -8,8 +8,6 @@ from the very same inputs. So a second call, or a call after a kill, does only w
 Where jobs run is the executor's business (`executor` in the recipe).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 
 from cotdistill.contracts import Job
@@ -20,8 +18,6 @@ from cotdistill.runs.store import locked
 from cotdistill.stages import curate, evaluate, generate, infer, report, train
 from cotdistill.util.files import write_json, write_text
 from cotdistill.util.progress import Progress
-
-__all__ = ["STAGES", "run_recipe"]
 
 STAGES: dict[str, Callable[[Run], Iterable[Job]]] = {
     "generate": generate.jobs,

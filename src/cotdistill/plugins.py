@@ -11,8 +11,6 @@ A recipe may also name a class directly as "my_package.my_module:MyMethod": a re
 Listing reads docstrings without importing.
 """
 
-from __future__ import annotations
-
 import ast
 import difflib
 import importlib
@@ -27,8 +25,6 @@ from pydantic import BaseModel, ValidationError
 
 from cotdistill import contracts
 from cotdistill.errors import PluginError, UserError
-
-__all__ = ["KINDS", "build", "checked", "find", "hint", "names", "settings_error", "summary"]
 
 KINDS: dict[str, type[contracts.Plugin]] = {
     "tasks": contracts.Task,

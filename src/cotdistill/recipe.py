@@ -34,18 +34,6 @@ from cotdistill.contracts import Objective, Operational, Split, TrainSettings
 from cotdistill.errors import PluginError, RecipeError
 from cotdistill.util.naming import fingerprint, folder_name
 
-__all__ = [
-    "BudgetSettings",
-    "Entry",
-    "Limits",
-    "MethodEntry",
-    "Recipe",
-    "load_recipe",
-    "parse_recipe",
-    "refuse_missing_students",
-    "resolved_yaml",
-]
-
 _Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """NumPy's generators take no other."""
 

@@ -11,8 +11,6 @@ student answers questions with an `Answer`; comparing it with the gold answer gi
      "solution": "3 + 8 = 11", "answer": "11"}], "meta": {"template": "fruit-2"}}
 """
 
-from __future__ import annotations
-
 import dataclasses
 import string
 import typing
@@ -20,27 +18,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Self, TypeAlias
-
-__all__ = [
-    "BARE_WORDS",
-    "NO_ANSWER",
-    "REFUSED",
-    "Answer",
-    "Completion",
-    "Example",
-    "Message",
-    "Prompt",
-    "Question",
-    "Rationale",
-    "Record",
-    "Request",
-    "Step",
-    "Verdict",
-    "options_line",
-    "prompt_from_json",
-    "prompt_to_json",
-]
-
 
 NO_ANSWER: None = None
 """The result of `extract` for a text without an answer. It never equals a gold answer."""

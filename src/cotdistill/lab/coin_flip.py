@@ -9,14 +9,10 @@ The kind of question is that of "coin flip" in Chain-of-Thought Prompting (Wei e
 section 5); the wordings are our own.
 """
 
-from __future__ import annotations
-
 import random
 
 from cotdistill.contracts import Split
 from cotdistill.lab.problem import NAMES, Problem, shape_of, templates
-
-__all__ = ["draw"]
 
 TURNS = ("none", "once", "twice")
 

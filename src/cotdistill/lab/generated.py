@@ -1,7 +1,5 @@
 """The four generators by name, and the task class they share: questions made on demand."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -11,8 +9,6 @@ from cotdistill.contracts import Split, Task
 from cotdistill.lab import coin_flip, rule_quiz, shuffled_objects, word_problems
 from cotdistill.lab.problem import Draw, question_at
 from cotdistill.records import Question
-
-__all__ = ["DRAWS", "GeneratedTask"]
 
 DRAWS: dict[str, Draw] = {
     "word_problems": word_problems.draw,

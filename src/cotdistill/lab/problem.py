@@ -26,19 +26,6 @@ import yaml
 from cotdistill.contracts import Split
 from cotdistill.records import Question, Step
 
-__all__ = [
-    "NAMES",
-    "STYLES",
-    "Draw",
-    "Problem",
-    "draw_item",
-    "problem_at",
-    "question_at",
-    "shape_of",
-    "splits_of",
-    "templates",
-]
-
 STYLES = 4
 """Wordings in which every solution is written."""
 

@@ -10,16 +10,12 @@ distractors.
     (B) rice is tea no, (C) tea is tea yes.   [C]
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 from typing import Any
 
 from cotdistill.contracts import Split
 from cotdistill.lab.problem import NAMES, Problem, compared, option_facts, shape_of, templates
-
-__all__ = ["draw"]
 
 
 def draw(rng: random.Random, split: Split) -> Problem:

@@ -11,14 +11,10 @@ The kind of question is that of BIG-bench "tracking shuffled objects" (Srivastav
 wordings are our own.
 """
 
-from __future__ import annotations
-
 import random
 
 from cotdistill.contracts import Split
 from cotdistill.lab.problem import NAMES, Problem, compared, option_facts, shape_of, templates
-
-__all__ = ["draw"]
 
 
 def draw(rng: random.Random, split: Split) -> Problem:

@@ -7,15 +7,11 @@ and ends in a question, sometimes after a comparison or a price. Example:
     -> There are 12 and 7 more, so 12 + 7 = 19. There are 19 but 4 go away, so 19 - 4 = 15.   [15]
 """
 
-from __future__ import annotations
-
 import random
 from typing import Any
 
 from cotdistill.contracts import Split
 from cotdistill.lab.problem import NAMES, Problem, shape_of, templates
-
-__all__ = ["draw"]
 
 
 class _Story:

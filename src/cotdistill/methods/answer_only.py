@@ -6,16 +6,12 @@ sets (Ho et al. 2023, table 1), so its row stands in every table.
     "Ana has 3 apples and buys 8 more. How many has she?" -> "11"
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from pydantic import Field
 
 from cotdistill.prompting import SingleStudent
 from cotdistill.records import Question, Rationale
-
-__all__ = ["AnswerOnly"]
 
 
 class AnswerOnly(SingleStudent):

@@ -7,8 +7,6 @@ Q: Ana has 3 apples and buys 8 more. How many has she?
 A: The answer is
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from cotdistill.contracts import AnswerType, Ask
@@ -21,8 +19,6 @@ from cotdistill.prompting import (
     few_shot_prompt,
 )
 from cotdistill.records import Answer, Question
-
-__all__ = ["FewShot"]
 
 
 class FewShot(FewShotMethod, PromptedMethod):

@@ -10,8 +10,6 @@ Exemplars with rationales, from the training split only; each ends with the answ
     A:
 """
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask
@@ -24,8 +22,6 @@ from cotdistill.prompting import (
     few_shot_prompt,
 )
 from cotdistill.records import Answer, Question
-
-__all__ = ["FewShotCot"]
 
 
 class FewShotCot(FewShotMethod, PromptedMethod):

@@ -16,8 +16,6 @@ Ours beyond the paper: other sources (`gold`, or the untrained student, `base`),
 which stops a question's draws at k distinct rationales that reach gold.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal, Self
 
@@ -39,8 +37,6 @@ from cotdistill.prompting import (
     without_conclusion,
 )
 from cotdistill.records import Completion, Question, Rationale
-
-__all__ = ["FineTuneCot", "first_call", "second_call", "self_annotations"]
 
 
 def first_call(question: Question) -> str:

@@ -12,8 +12,6 @@ questions that have both.
     "Ana has 3 apples …" -> "3 + 8 = 11. --> 11" rather than "3 + 8 = 12. --> 12"
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -24,8 +22,6 @@ from pydantic import Field
 from cotdistill.contracts import AnswerType, Ask
 from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.records import Example, Question, Rationale
-
-__all__ = ["Preference"]
 
 
 class Preference(FineTuneCot):

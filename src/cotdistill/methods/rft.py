@@ -7,8 +7,6 @@ list of equations, and the base is trained anew on all. The first set and target
 Fine-tune-CoT.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from pydantic import Field
@@ -17,8 +15,6 @@ from cotdistill.contracts import AnswerType, Ask
 from cotdistill.methods.fine_tune_cot import FineTuneCot, self_annotations
 from cotdistill.records import Question, Rationale
 from cotdistill.text.arithmetic import equations_key
-
-__all__ = ["Rft"]
 
 
 class Rft(FineTuneCot):

@@ -15,8 +15,6 @@ second round), or on both, and is tested on stage 1's output. `stages` has the o
     Solution:
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,8 +36,6 @@ from cotdistill.prompting import (
     without_conclusion,
 )
 from cotdistill.records import Answer, Completion, Example, Question, Rationale, options_line
-
-__all__ = ["SciCot", "answer_prompt", "block", "teacher_prompt"]
 
 
 def block(question: Question) -> str:

@@ -20,8 +20,6 @@ where the paper is silent: students separate steps by " | ", because T5's vocabu
 each turn's prompt begins with most of the one before, so that engines compute only what is new.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -42,8 +40,6 @@ from cotdistill.prompting import (
     sampling_temperature,
 )
 from cotdistill.records import Answer, Completion, Example, Question, Rationale, Step
-
-__all__ = ["SocraticCot", "SocraticMethod", "teacher_prompt"]
 
 DONE = "done"
 """The decomposer's reply when no sub-question is left."""

@@ -7,8 +7,6 @@ turns, the teacher's prompt and the gold steps.
     "How many does Ana buy? ** She buys 8. | How many has she then? ** 3 + 8 = 11. | #### 11"
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from pydantic import Field
@@ -16,8 +14,6 @@ from pydantic import Field
 from cotdistill.methods.socratic_cot import SocraticMethod
 from cotdistill.prompting import SOCRATIC_END, SingleStudent, pair
 from cotdistill.records import Question, Rationale
-
-__all__ = ["SocraticUnified"]
 
 
 class SocraticUnified(SingleStudent, SocraticMethod):

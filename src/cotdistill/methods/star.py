@@ -14,8 +14,6 @@ reads). Targets are those of Fine-tune-CoT.
     "Ana has 3 apples and buys 8 more. …⏎Answer: 11" -> "Ana has 3. 3 + 8 = 11. --> 11"
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -24,8 +22,6 @@ from pydantic import Field
 from cotdistill.contracts import AnswerType, Ask
 from cotdistill.methods.fine_tune_cot import FineTuneCot, self_annotations
 from cotdistill.records import Example, Question, Rationale
-
-__all__ = ["Star"]
 
 
 class Star(FineTuneCot):

@@ -10,8 +10,6 @@ here (the paper also uses the teacher's for unlabelled data).
     "explain: Ana has 3 apples …" -> "Ana has 3 apples. She buys 8 more, so 3 + 8 = 11."
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from pydantic import Field
@@ -27,8 +25,6 @@ from cotdistill.prompting import (
     sampling_temperature,
 )
 from cotdistill.records import Answer, Example, Question, Rationale
-
-__all__ = ["StepByStep"]
 
 
 class StepByStep(FewShotMethod):

@@ -12,8 +12,6 @@ rationale and its answer sentence from the question alone.
     A: Bo starts with 2 pens. He loses 1, so 2 - 1 = 1. The answer is 1.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from pydantic import Field
@@ -29,8 +27,6 @@ from cotdistill.prompting import (
     sampling_temperature,
 )
 from cotdistill.records import Question, Rationale
-
-__all__ = ["Tslm"]
 
 
 class Tslm(FewShotMethod, SingleStudent):

@@ -4,13 +4,9 @@ Q: Ana has 3 apples and buys 8 more. How many has she?
 A: The answer is
 """
 
-from __future__ import annotations
-
 from cotdistill.contracts import AnswerType, Ask
 from cotdistill.prompting import ANSWER_SENTENCE, NEXT_QUESTION, PromptedMethod, Transcript
 from cotdistill.records import Answer, Question
-
-__all__ = ["ZeroShot"]
 
 
 class ZeroShot(PromptedMethod):

@@ -9,15 +9,11 @@ that has both on the same questions asks once.
     Therefore, the answer is
 """
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask
 from cotdistill.prompting import ANSWER_TRIGGER, PromptedMethod, Transcript, continued
 from cotdistill.records import Answer, Question
-
-__all__ = ["ZeroShotCot"]
 
 
 class ZeroShotCot(PromptedMethod):

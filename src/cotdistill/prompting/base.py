@@ -5,8 +5,6 @@ question and its answer the same way in all of them. Prompts are exact text and 
 log, so a change of one space asks a teacher everything anew.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence

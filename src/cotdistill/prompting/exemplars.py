@@ -3,16 +3,12 @@
 draw_exemplars(task.questions("train"), count=8, seed=0)
 """
 
-from __future__ import annotations
-
 import hashlib
 import heapq
 from collections.abc import Iterable, Sequence
 
 from cotdistill.errors import RecipeError
 from cotdistill.records import Question
-
-__all__ = ["draw_exemplars", "refuse_test_exemplars"]
 
 
 def draw_exemplars(

@@ -7,8 +7,6 @@ GSM8K's official Socratic data has it: a line a step, the answer last.
     #### 11
 """
 
-from __future__ import annotations
-
 import importlib.util
 import re
 from collections.abc import Iterable
@@ -16,8 +14,6 @@ from collections.abc import Iterable
 from cotdistill.contracts import AnswerType
 from cotdistill.prompting.base import required
 from cotdistill.records import Answer, Question, Step
-
-__all__ = ["SOCRATIC_END", "decomposition_quality", "gold_sub_questions", "pair", "read_steps"]
 
 SOCRATIC_END = "####"
 """Begins the last line."""

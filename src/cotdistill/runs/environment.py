@@ -1,15 +1,11 @@
 """The environment record of a run, so that its figures can be reproduced. Holds no secret."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform
 import subprocess
 from collections.abc import Sequence
 from typing import Any
-
-__all__ = ["environment"]
 
 _PACKAGES = (
     "cotdistill",

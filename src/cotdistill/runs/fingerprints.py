@@ -5,8 +5,6 @@ Left out: settings marked `contracts.Operational`, comments, and this package's 
 or a version into a setting.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib
@@ -21,8 +19,6 @@ from pydantic import BaseModel
 
 from cotdistill.checkpoints.bundled import locate
 from cotdistill.contracts import Operational
-
-__all__ = ["checkpoint_stamp", "identity", "source"]
 
 _PROMPTING = ("answers", "filters", "methods", "objectives", "prompting", "strategies", "text")
 """Folders of this package that make prompts, read replies, or decide what is kept and learnt."""

@@ -1,7 +1,5 @@
 """The grid of a recipe: cells, the questions of each split, methods with their exemplars."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import itertools
@@ -15,8 +13,6 @@ from cotdistill.prompting.exemplars import draw_exemplars, refuse_test_exemplars
 from cotdistill.recipe import Entry, MethodEntry, Recipe
 from cotdistill.records import Question
 from cotdistill.util.files import read_records
-
-__all__ = ["Cell", "Grid"]
 
 
 @dataclass(frozen=True)

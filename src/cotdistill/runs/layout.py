@@ -1,7 +1,5 @@
 """The artifacts of a run: their places in its folder and their inputs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,6 @@ from cotdistill.runs.grid import Cell, Grid
 from cotdistill.runs.store import Artifact
 from cotdistill.teachers.local import LocalTeacher
 from cotdistill.util.naming import fingerprint, folder_name
-
-__all__ = ["Layout"]
 
 
 class Layout(Grid):

@@ -1,7 +1,5 @@
 """The models behind `ask`: trained roles, teacher, guide, and the student before any training."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,8 +13,6 @@ from cotdistill.model.ledger import Budget
 from cotdistill.recipe import Entry
 from cotdistill.records import Completion, Prompt
 from cotdistill.runs.run import Run
-
-__all__ = ["open_ask", "trained_roles"]
 
 
 def trained_roles(

@@ -4,8 +4,6 @@ run = Run(load_recipe(Path("recipe.yaml")))
 pandas.DataFrame(run.scores())
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +12,6 @@ from cotdistill.recipe import Recipe
 from cotdistill.runs.layout import Layout
 from cotdistill.util.files import read_json, read_jsonl
 from cotdistill.util.progress import Progress, SilentProgress
-
-__all__ = ["Run"]
 
 
 class Run(Layout):

@@ -13,8 +13,6 @@ made in `<folder>~partial` and takes the old one's place when it is whole. No se
 module.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
@@ -27,8 +25,6 @@ from typing import Any
 from cotdistill.errors import StoreError, UserError
 from cotdistill.util.files import write_json
 from cotdistill.util.naming import fingerprint
-
-__all__ = ["Artifact", "locked"]
 
 
 @contextmanager

@@ -1,14 +1,10 @@
 """Questions that failed for good in a stage: counted by reason, with the first words of each."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from cotdistill.errors import QuestionFailed, TeacherError
-
-__all__ = ["Failures"]
 
 
 @dataclass

@@ -1,7 +1,5 @@
 """A job of a stage: one artifact to make, the same in this process and in any other."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +10,6 @@ import yaml
 from cotdistill.recipe import parse_recipe, resolved_yaml
 from cotdistill.runs.run import Run
 from cotdistill.runs.store import Artifact
-
-__all__ = ["StageJob", "find_job"]
 
 
 @dataclass(frozen=True)

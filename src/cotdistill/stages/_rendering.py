@@ -4,8 +4,6 @@ The run's own text (labels, questions, model output) is hostile: it is escaped i
 or fenced in Markdown, and no markup in the terminal; control characters are written as escapes.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,8 +13,6 @@ from rich.table import Table as TerminalTable
 from rich.text import Text
 
 from cotdistill.util.terminal import printable
-
-__all__ = ["Section", "Transcription", "markdown", "page", "terminal_table"]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Curate: every candidate rationale goes through the filters: kept, or dropped with a reason."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +13,6 @@ from cotdistill.records import Question, Rationale, Record
 from cotdistill.runs.run import Run
 from cotdistill.stages._job import StageJob
 from cotdistill.util.files import append_jsonl, read_jsonl, whole_file, write_jsonl
-
-__all__ = ["CurationCounts", "curate", "curate_rationales", "filtered", "jobs"]
 
 Candidate = tuple[Question, Rationale]
 

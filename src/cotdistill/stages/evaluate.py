@@ -1,7 +1,5 @@
 """Evaluate: compare all answers with gold on the same questions and write `scores.json`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +15,6 @@ from cotdistill.records import Answer, Rationale
 from cotdistill.runs.run import Run
 from cotdistill.stages._job import StageJob
 from cotdistill.util.files import read_records, write_json, write_jsonl
-
-__all__ = ["evaluate", "jobs"]
 
 
 def jobs(run: Run) -> Iterator[StageJob]:

@@ -37,8 +37,6 @@ from cotdistill.stages._job import StageJob
 from cotdistill.util.concurrency import run_async
 from cotdistill.util.files import whole_file
 
-__all__ = ["GenerateCounts", "generate", "generate_rationales", "jobs"]
-
 PROGRESS_S = 0.1
 """Least time between two reports of progress, in seconds: a bar costs more than a question."""
 

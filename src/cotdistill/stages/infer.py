@@ -1,7 +1,5 @@
 """Infer: a trained (or prompted) model answers questions; every finished answer survives a kill."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -19,8 +17,6 @@ from cotdistill.stages._job import StageJob
 from cotdistill.util.concurrency import run_async, stream_map
 from cotdistill.util.files import append_jsonl, read_records, write_jsonl
 from cotdistill.util.progress import Advance
-
-__all__ = ["answer_questions", "answer_stream", "infer", "jobs"]
 
 
 def jobs(run: Run) -> Iterator[StageJob]:

@@ -4,8 +4,6 @@ Reads `scores.json`, `contamination.json` and the metadata of the stages' artifa
 `report.html` and `report.md`. Left out: curves of the training runs; the training log has them.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,8 +17,6 @@ from cotdistill.stages._job import StageJob
 from cotdistill.stages._rendering import Section, Transcription, markdown, page, terminal_table
 from cotdistill.util.files import read_json, read_records, write_text
 from cotdistill.util.terminal import shortened
-
-__all__ = ["jobs", "report", "score_section"]
 
 TRANSCRIPTIONS_PER_CELL = 3
 

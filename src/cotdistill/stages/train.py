@@ -5,8 +5,6 @@ before it cannot be scored so, since the method is not complete yet: they keep t
 Every role can be selected by its loss.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,8 +25,6 @@ from cotdistill.stages.infer import answer_stream
 from cotdistill.strategies.greedy import Greedy
 from cotdistill.util.concurrency import run_async, stream_map
 from cotdistill.util.files import read_records, write_jsonl
-
-__all__ = ["jobs", "train"]
 
 Kept = list[tuple[Question, Rationale]]
 

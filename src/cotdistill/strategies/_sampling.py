@@ -1,7 +1,5 @@
 """Several independent solutions of one question: what voting and pass@k share."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +9,6 @@ from cotdistill.contracts import Ask, Solve
 from cotdistill.errors import QuestionFailed
 from cotdistill.prompting import gather_partial
 from cotdistill.records import Answer, Completion, Prompt, Question
-
-__all__ = ["Chain", "answer_of", "sampled_chains"]
 
 
 @dataclass(frozen=True)

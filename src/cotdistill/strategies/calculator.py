@@ -9,8 +9,6 @@ What is no plain arithmetic is not touched, nor is a prefill, such as a guide's 
 that only corrects finished text changes nothing that was derived from it, so there is none here.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -20,8 +18,6 @@ from cotdistill.contracts import AnswerType, Ask, Solve, Strategy, TokenRule
 from cotdistill.prompting import single
 from cotdistill.records import Answer, Completion, Prompt, Question
 from cotdistill.text import arithmetic
-
-__all__ = ["Calculator", "CompletesEquations"]
 
 
 class CompletesEquations:

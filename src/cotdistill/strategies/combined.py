@@ -8,8 +8,6 @@ next one. So a calculator goes first (every sampled solution is calculated), and
 times goes before what should happen each time.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 
@@ -18,8 +16,6 @@ from pydantic import Field, field_validator
 from cotdistill import plugins
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy, TokenRule
 from cotdistill.records import Answer, Question
-
-__all__ = ["Combined"]
 
 
 class Combined(Strategy):

@@ -17,8 +17,6 @@ reason why there was none. `guide_tokens` counts what the guide wrote: tokens of
 gold.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence
@@ -39,8 +37,6 @@ from cotdistill.prompting import (
     single,
 )
 from cotdistill.records import Answer, Completion, Prompt, Question
-
-__all__ = ["FirstStep", "gold_steps", "next_step", "wrong_step"]
 
 
 def next_step(question: Question, so_far: Sequence[str]) -> str:

@@ -4,15 +4,11 @@ gold chooses the solution.
 The answer is right where any of k sampled solutions is. `votes` keep all of them.
 """
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
 from cotdistill.records import Answer, Question
 from cotdistill.strategies._sampling import answer_of, sampled_chains
-
-__all__ = ["PassAtK"]
 
 
 class PassAtK(Strategy):

@@ -10,8 +10,6 @@ chain of thought.
     First sub-question: How many does she buy?
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import Field
@@ -19,8 +17,6 @@ from pydantic import Field
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
 from cotdistill.prompting import Transcript, on_first_ask, prefill, single
 from cotdistill.records import Answer, Completion, Prompt, Question
-
-__all__ = ["QuestCot", "first_sub_question"]
 
 
 def first_sub_question(question: Question) -> str:

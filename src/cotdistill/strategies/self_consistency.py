@@ -5,8 +5,6 @@
 reached first wins.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field
@@ -14,8 +12,6 @@ from pydantic import Field
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
 from cotdistill.records import Answer, Question
 from cotdistill.strategies._sampling import Chain, answer_of, sampled_chains
-
-__all__ = ["SelfConsistency"]
 
 
 class SelfConsistency(Strategy):

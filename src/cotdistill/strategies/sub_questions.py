@@ -7,8 +7,6 @@ The model writes a step behind each sub-question; when what it writes concludes,
     Next sub-question: How many has she then?
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -17,8 +15,6 @@ from pydantic import Field
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
 from cotdistill.prompting import CONCLUSIONS, Transcript, on_first_ask, prefill, sentences, single
 from cotdistill.records import Answer, Completion, Prompt, Question
-
-__all__ = ["SubQuestions"]
 
 
 class SubQuestions(Strategy):

@@ -12,15 +12,11 @@ of bounded size, in one pass without recursion, in time linear in the text.
     completion("so <<3*4=")    -> "12>>12"
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
-
-__all__ = ["NUMBER", "Equation", "completion", "equations_key", "find_equations", "repaired"]
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 """Digits, with thousands separators and decimals: "1,200.50", ".5"."""

@@ -15,24 +15,12 @@ shares, and of a conclusion or a text without one no more than `WINDOW` characte
 time grows with the length alone.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from cotdistill.text.thinking import split_thinking
-
-__all__ = [
-    "ascii_digits",
-    "concluded",
-    "conclusion",
-    "last_box",
-    "negated",
-    "reply",
-    "sentence",
-]
 
 WINDOW = 2000
 """Characters that are read of a conclusion, or from the end of a text: answers stand there."""

@@ -1,15 +1,11 @@
 """Options written into a question's text, as several collections store them, taken out of it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import Literal
 
 from cotdistill.errors import DataError
-
-__all__ = ["letter_of", "split_options"]
 
 # What stands before the list of options in a question's text.
 _LEAD = re.compile(r"\b(?:answer\s{1,3}choices|options|choices)\s{0,3}:\s*", re.IGNORECASE)

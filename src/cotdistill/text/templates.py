@@ -1,11 +1,7 @@
 """Normal forms of a question's text: what two copies, or two questions of one template, have in
 common."""
 
-from __future__ import annotations
-
 import re
-
-__all__ = ["WORD", "normalised", "template"]
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME = re.compile(r"\b[A-Z][a-z]+\b")

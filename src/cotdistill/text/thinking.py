@@ -10,11 +10,7 @@ Some chat templates open the block in the prompt, so that a text has its end onl
 never ends was cut off: the thinking is all there is, and the reply is empty.
 """
 
-from __future__ import annotations
-
 import re
-
-__all__ = ["split_thinking", "without_end_marks"]
 
 _BLOCKS = (
     ("<think>", "</think>"),

@@ -1,14 +1,10 @@
 """Many questions under way at once, in bounded memory, on the fastest event loop there is."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
-
-__all__ = ["run_async", "stream_map"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

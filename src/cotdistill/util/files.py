@@ -1,7 +1,5 @@
 """Files written whole or not at all, and JSON Lines read with file and line in every error."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,17 +10,6 @@ from typing import IO, Any, TypeVar
 
 from cotdistill.errors import DataError, StoreError
 from cotdistill.records import Record
-
-__all__ = [
-    "append_jsonl",
-    "read_json",
-    "read_jsonl",
-    "read_records",
-    "whole_file",
-    "write_json",
-    "write_jsonl",
-    "write_text",
-]
 
 _Record = TypeVar("_Record", bound=Record)
 

@@ -1,14 +1,10 @@
 """Names made from values: fingerprints of JSON-able values, and safe folder names of labels."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
 import unicodedata
 from typing import Any
-
-__all__ = ["fingerprint", "folder_name"]
 
 _LONGEST_NAME = 200
 """Bytes of a folder name; file systems allow 255, and a split's name is put before it."""

@@ -6,8 +6,6 @@ Stages know only the `Progress` protocol:
         advance(1)
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,8 +22,6 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 
 from cotdistill.util.terminal import printable
-
-__all__ = ["Advance", "ConsoleProgress", "Progress", "SilentProgress"]
 
 
 class Advance(Protocol):

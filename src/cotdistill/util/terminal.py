@@ -1,10 +1,6 @@
 """Text from outside, made safe to print: no control sequence of it reaches a terminal."""
 
-from __future__ import annotations
-
 import re
-
-__all__ = ["printable", "shortened"]
 
 # All control characters but tab and newline (C0, DEL, C1: what ESC, OSC and CSI sequences begin
 # with), marks that turn the direction of writing, and halves of surrogate pairs.
