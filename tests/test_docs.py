@@ -73,7 +73,7 @@ def test_the_guide_to_a_method(package: Path) -> None:
     )
     (rationale,) = asyncio.run(method.annotate(question, ask, Number()))
     assert list(method.examples(question, rationale)) == [
-        Example("student", "What is 3 + 8?", "11 because It adds up.", "q1")
+        Example("student", "What is 3 + 8?", "11 because It adds up.")
     ]
     assert asyncio.run(method.solve(question, ask, Number())).answer == "11"
 

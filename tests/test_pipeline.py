@@ -202,7 +202,7 @@ PACKAGE = {
                 return [Rationale(question.id, one.text, answer_type.extract(one.text))]
 
             def examples(self, question, rationale):
-                yield Example("student", question.text, rationale.text, question.id)
+                yield Example("student", question.text, rationale.text)
 
             async def solve(self, question, ask, answer_type):
                 (one,) = await ask(question.text, role="student", max_tokens=8)

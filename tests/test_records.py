@@ -34,7 +34,7 @@ RECORDS: list[Record] = [
     Rationale(
         "t/1", "Because.", NO_ANSWER, 2, "teacher", (Step("q", "s", "a"),), ("key",), {"x": 1}
     ),
-    Example("student", "prompt", "target", "t/1", 0.5),
+    Example("student", "prompt", "target", 0.5),
     Example("student", "prompt", "target", extra={"rejected": "other"}),
     Answer(
         "t/1", "3", "so 3", ({"role": "student", "prompt": "p", "text": "t"},), ("3", None), 1, 2, 3

@@ -40,7 +40,7 @@ def examples() -> list[Example]:
         question for question, _ in zip(task.questions("train"), range(QUESTIONS), strict=False)
     ]
     return [
-        Example("student", q.text, f"{q.rationale} --> {q.answer}", group=q.id)
+        Example("student", q.text, f"{q.rationale} --> {q.answer}")
         for q in questions
         for _ in range(RATIONALES)
     ]

@@ -237,7 +237,7 @@ class Rationale(Record):
 
 @dataclass(frozen=True, slots=True)
 class Example(Record):
-    """One training example for one role; `weight` scales its loss, `group` names its question.
+    """One training example for one role; `weight` scales its loss.
 
     `extra` holds what an objective needs besides (JSON-able): "rejected", a target to prefer
     `target` over; a teacher's log-probabilities.
@@ -246,7 +246,6 @@ class Example(Record):
     role: str
     prompt: str
     target: str
-    group: str = ""
     weight: float = 1.0
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
 

@@ -12,9 +12,7 @@ def test_it_learns_the_gold_answer_and_needs_no_teacher(apples: Question, quiz: 
     method = AnswerOnly()
     (none,) = asyncio.run(method.annotate(apples, ModelClient({}), Number()))
     assert (none.source, none.text, none.answer) == ("none", "", "11")
-    assert list(method.examples(apples, none)) == [
-        Example("student", apples.text, "11", group="q1")
-    ]
+    assert list(method.examples(apples, none)) == [Example("student", apples.text, "11")]
     (example,) = method.examples(quiz, none)
     assert example.target == "(B)"
     assert example.prompt.endswith(

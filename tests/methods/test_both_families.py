@@ -33,6 +33,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "rft": [{"source": "gold", "own_samples": 2, "student_max_tokens": 32}],
     "fine_tune_cot": [{"samples": 2, "student_max_tokens": 32}],
     "tslm": [{"shots": 0, "student_max_tokens": 32}],
+    "preference": [{"samples": 2, "student_max_tokens": 32}],
     "step_by_step": [{"shots": 0}],
 }
 PROMPTING = {"few_shot", "few_shot_cot", "zero_shot", "zero_shot_cot"}
@@ -53,10 +54,10 @@ SOCRATIC = "How many at first? ** Ana has 3.\nAnd then? ** 3 + 8 = 11.\n#### 11"
 
 
 def teaches(request: Request, index: int) -> str:
-    """A teacher that answers every prompt form rightly."""
+    """A teacher that answers every prompt form, in its first way rightly."""
     prompt = str(request.prompt)
     if prompt.endswith("the answer is"):
-        return " 11."
+        return " 12." if "Way 1" in prompt else " 11."
     if "sub-questions" in prompt:
         return SOCRATIC
     conclusion = "" if "step by step" in prompt else " The answer is 11."
@@ -76,7 +77,7 @@ class Apples(Task):
 
 
 class Teaching(Teacher):
-    """Answers every prompt form rightly."""
+    """Answers every prompt form."""
 
     def open(self) -> Model:
         return Scripted(replies=teaches).open()

@@ -115,7 +115,7 @@ def test_gold_rationales_are_the_other_source(apples: Question) -> None:
 def test_the_target_ends_with_gold(apples: Question, quiz: Question) -> None:
     method = FineTuneCot()
     (example,) = method.examples(apples, Rationale("q1", "3 + 8 = 11.", "11"))
-    assert example == Example("student", apples.text, "3 + 8 = 11. --> 11", group="q1")
+    assert example == Example("student", apples.text, "3 + 8 = 11. --> 11")
     (example,) = method.examples(quiz, Rationale("q3", "It has wings.", "B"))
     assert example.target == "It has wings. --> (B)"
 

@@ -34,7 +34,7 @@ def test_it_is_fine_tune_cot_in_two_rounds(apples: Question) -> None:
     assert (gold.text, gold.source) == (apples.rationale, "gold")
     assert (method.rounds, method.own_samples) == ((("student",), ("student",)), 8)
     assert list(method.examples(apples, FIRST[0])) == [
-        Example("student", apples.text, "3 + 8 = 11. --> 11", group="q1")
+        Example("student", apples.text, "3 + 8 = 11. --> 11")
     ]
     ask = ModelClient({"student": Scripted(replies=" 3 + 8 = 11. --> 11").open()})
     assert asyncio.run(method.solve(apples, ask, Number())).answer == "11"

@@ -8,7 +8,7 @@ from cotdistill.answers.yes_no import YesNo
 from cotdistill.errors import DataError
 from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.model.client import ModelClient
-from cotdistill.prompting import read_steps
+from cotdistill.prompting.socratic import read_steps
 from cotdistill.records import Question, Rationale, Step
 from cotdistill.teachers.scripted import Scripted
 

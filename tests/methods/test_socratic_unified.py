@@ -16,9 +16,7 @@ def test_the_student_writes_sub_questions_and_solutions(apples: Question) -> Non
     assert method.rounds == (("student",),)
     ask = ModelClient({"teacher": Scripted(replies={teacher_prompt(apples): REPLY}).open()})
     (rationale,) = asyncio.run(method.annotate(apples, ask, Number()))
-    assert list(method.examples(apples, rationale)) == [
-        Example("student", apples.text, TARGET, group="q1")
-    ]
+    assert list(method.examples(apples, rationale)) == [Example("student", apples.text, TARGET)]
 
 
 def test_the_answer_is_read_behind_the_last_mark(apples: Question) -> None:

@@ -65,8 +65,6 @@ def test_the_student_learns_rationale_and_answer_sentence(apples: Question, quiz
     ask = ModelClient({"teacher": Scripted(replies=" 3 + 8 = 11. The answer is 11.").open()})
     (rationale,) = asyncio.run(Tslm().annotate(apples, ask, Number()))
     target = "3 + 8 = 11. The answer is 11."
-    assert list(Tslm().examples(apples, rationale)) == [
-        Example("student", apples.text, target, group="q1")
-    ]
+    assert list(Tslm().examples(apples, rationale)) == [Example("student", apples.text, target)]
     student = ModelClient({"student": Scripted(replies=f" {target}").open()})
     assert asyncio.run(Tslm().solve(apples, student, Number())).answer == "11"

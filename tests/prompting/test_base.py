@@ -5,7 +5,7 @@ import pytest
 from cotdistill.answers.number import Number
 from cotdistill.errors import QuestionFailed
 from cotdistill.model.client import ModelClient
-from cotdistill.prompting import (
+from cotdistill.prompting.base import (
     FewShotMethod,
     Transcript,
     continued,

@@ -1,7 +1,7 @@
 import pytest
 
 from cotdistill.methods.socratic_cot import SocraticCot
-from cotdistill.prompting import decomposition_quality
+from cotdistill.prompting.socratic import decomposition_quality
 from cotdistill.records import Answer, Question, Step
 
 GOLD = (

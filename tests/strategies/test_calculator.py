@@ -12,7 +12,7 @@ from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.model.batcher import BatchedModel
 from cotdistill.model.client import ModelClient
-from cotdistill.prompting import Transcript
+from cotdistill.prompting.base import Transcript
 from cotdistill.records import Answer, Completion, Example, Question, Request
 from cotdistill.strategies.calculator import Calculator, CompletesEquations
 from cotdistill.students.transformers import TransformersStudent
@@ -101,7 +101,7 @@ def test_a_real_student_calculates_while_it_writes(run: Run, tmp_path: Path, fam
     """A student that has learnt one wrong sum by heart: the engine writes the right result into its
     sentence."""
     student = TransformersStudent(model=str(tiny_checkpoint(tmp_path / "base", family)))
-    examples = [Example("student", "Ana", "3 + 8 = 99. --> 99", group=str(i)) for i in range(32)]
+    examples = [Example("student", "Ana", "3 + 8 = 99. --> 99") for i in range(32)]
     settings = TrainSettings(epochs=48, learning_rate=5e-3, selection="last")
     train_on(examples, student, settings, tmp_path / "student")
     engine = student.engine(tmp_path / "student", TransformersEngine())

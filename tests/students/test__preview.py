@@ -10,8 +10,8 @@ from cotdistill.students.transformers import TransformersStudent
 from cotdistill.testing.tiny import tiny_checkpoint
 
 EXAMPLES = [
-    Example("student", "Q: Ana has 3 apples", "3 + 8 = 11. --> 11", group="1"),
-    Example("student", "Q: Ana has 3 apples", "It is <11>. --> 11", group="1", weight=0.5),
+    Example("student", "Q: Ana has 3 apples", "3 + 8 = 11. --> 11"),
+    Example("student", "Q: Ana has 3 apples", "It is <11>. --> 11", weight=0.5),
 ]
 
 

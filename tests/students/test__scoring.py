@@ -25,7 +25,6 @@ EXAMPLES = [
         "student",
         prompt,
         f"It is {number}. " * (1 + number % 3),
-        group=prompt,
         weight=1.0 + number % 2,
         extra={"rejected": f"It is not {number}."},
     )

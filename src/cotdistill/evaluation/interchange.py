@@ -25,7 +25,7 @@ from cotdistill.data.fields import ALIASES, ParsedReply, optional, question_of, 
 from cotdistill.data.rows import rows
 from cotdistill.errors import DataError
 from cotdistill.evaluation.grid import Scored
-from cotdistill.prompting import ANSWER_TRIGGER
+from cotdistill.prompting.base import ANSWER_TRIGGER
 from cotdistill.records import Answer, Question, Rationale, Verdict
 from cotdistill.text.options import split_options
 from cotdistill.text.templates import normalised

@@ -38,7 +38,7 @@ from cotdistill.evaluation.compat import (
 )
 from cotdistill.evaluation.grid import grade
 from cotdistill.evaluation.statistics import wilson
-from cotdistill.prompting import ANSWER_SENTENCE
+from cotdistill.prompting.base import ANSWER_SENTENCE
 from cotdistill.records import Answer, Question, Verdict
 from cotdistill.text.options import letter_of, split_options
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from cotdistill.prompting import SingleStudent
+from cotdistill.prompting.base import SingleStudent
 from cotdistill.records import Question, Rationale
 
 

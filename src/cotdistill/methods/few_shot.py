@@ -10,7 +10,7 @@ A: The answer is
 from typing import ClassVar
 
 from cotdistill.contracts import AnswerType, Ask
-from cotdistill.prompting import (
+from cotdistill.prompting.base import (
     ANSWER_SENTENCE,
     NEXT_QUESTION,
     FewShotMethod,

@@ -13,7 +13,7 @@ Exemplars with rationales, from the training split only; each ends with the answ
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask
-from cotdistill.prompting import (
+from cotdistill.prompting.base import (
     ANSWER_SENTENCE,
     NEXT_QUESTION,
     FewShotMethod,

@@ -22,7 +22,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from cotdistill.contracts import AnswerType, Ask
-from cotdistill.prompting import (
+from cotdistill.prompting.base import (
     ANSWER_TRIGGER,
     CONCLUSIONS,
     STUDENT_MARKER,

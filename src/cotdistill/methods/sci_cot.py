@@ -25,7 +25,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Method
-from cotdistill.prompting import (
+from cotdistill.prompting.base import (
     ANSWER_SENTENCE,
     NEXT_QUESTION,
     Transcript,
@@ -130,11 +130,11 @@ class SciCot(Method):
             prompt, conclusion = block(asked), f"{ANSWER_SENTENCE} {asked.gold}."
             solution = f"Solution: {text}"
             if self.stages == "rationale_answer":
-                yield Example("student", prompt, f"{solution} {conclusion}", group=prompt)
+                yield Example("student", prompt, f"{solution} {conclusion}")
             elif self.stages == "answer_rationale":
-                yield Example("student", prompt, f"{conclusion} {solution}", group=prompt)
+                yield Example("student", prompt, f"{conclusion} {solution}")
             else:
-                yield Example("rationale", prompt, solution, group=prompt)
+                yield Example("rationale", prompt, solution)
                 yield Example("answer", answer_prompt(asked, text), conclusion)
 
     async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:

@@ -27,17 +27,19 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Method
-from cotdistill.prompting import (
+from cotdistill.prompting.base import (
     NEXT_QUESTION,
-    SOCRATIC_END,
     STUDENT_MARKER,
     Transcript,
+    rationale_of,
+    sampling_temperature,
+)
+from cotdistill.prompting.socratic import (
+    SOCRATIC_END,
     decomposition_quality,
     gold_sub_questions,
     pair,
-    rationale_of,
     read_steps,
-    sampling_temperature,
 )
 from cotdistill.records import Answer, Completion, Example, Question, Rationale, Step
 

@@ -12,7 +12,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from cotdistill.methods.socratic_cot import SocraticMethod
-from cotdistill.prompting import SOCRATIC_END, SingleStudent, pair
+from cotdistill.prompting.base import SingleStudent
+from cotdistill.prompting.socratic import SOCRATIC_END, pair
 from cotdistill.records import Question, Rationale
 
 

@@ -56,7 +56,7 @@ class Star(FineTuneCot):
         for example in super().examples(question, rationale):
             yield example
             if self.hint:
-                yield replace(example, prompt=_hinted(question), group=f"{question.id} hint")
+                yield replace(example, prompt=_hinted(question))
 
 
 def _hinted(question: Question) -> str:

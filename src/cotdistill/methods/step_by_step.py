@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask
-from cotdistill.prompting import (
+from cotdistill.prompting.base import (
     ANSWER_SENTENCE,
     NEXT_QUESTION,
     FewShotMethod,
@@ -54,11 +54,10 @@ class StepByStep(FewShotMethod):
         return [read_rationale(question, reply, answer_type) for reply in replies]
 
     def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
-        label, group = f"predict: {question.block}", f"{question.id} predict"
-        yield Example("student", label, question.gold, group)
+        yield Example("student", f"predict: {question.block}", question.gold)
         if self.rationale_weight > 0:
-            explain, group = f"explain: {question.block}", f"{question.id} explain"
-            yield Example("student", explain, rationale.text, group, self.rationale_weight)
+            explain = f"explain: {question.block}"
+            yield Example("student", explain, rationale.text, self.rationale_weight)
 
     def objective(self, round: int) -> str:
         return "per_example"

@@ -17,7 +17,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask
-from cotdistill.prompting import (
+from cotdistill.prompting.base import (
     ANSWER_SENTENCE,
     NEXT_QUESTION,
     FewShotMethod,

@@ -5,7 +5,7 @@ A: The answer is
 """
 
 from cotdistill.contracts import AnswerType, Ask
-from cotdistill.prompting import ANSWER_SENTENCE, NEXT_QUESTION, PromptedMethod, Transcript
+from cotdistill.prompting.base import ANSWER_SENTENCE, NEXT_QUESTION, PromptedMethod, Transcript
 from cotdistill.records import Answer, Question
 
 

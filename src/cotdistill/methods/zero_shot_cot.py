@@ -12,7 +12,7 @@ that has both on the same questions asks once.
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask
-from cotdistill.prompting import ANSWER_TRIGGER, PromptedMethod, Transcript, continued
+from cotdistill.prompting.base import ANSWER_TRIGGER, PromptedMethod, Transcript, continued
 from cotdistill.records import Answer, Question
 
 

@@ -91,7 +91,7 @@ class SingleStudent(Method):
 
     def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
         target = self.target(question, rationale)
-        yield Example("student", question.block, target, group=question.id)
+        yield Example("student", question.block, target)
 
     async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask, answer_type)

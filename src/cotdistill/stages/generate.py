@@ -10,19 +10,17 @@ Completions are kept by the completion log behind `ask`; this file is made of th
 whole by a rerun.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc
 import json
-import os
 import tempfile
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -111,18 +109,21 @@ async def generate_rationales(
 ) -> GenerateCounts:
     """Annotate all questions, `max_concurrency` at a time, and write `out` in one step at the end.
 
-    A slow question holds up no other. Memory does not grow with the number of questions.
+    A slow question holds up no other. Memory grows by eight bytes with each question.
     `on_progress` is called with how many more are done, now and then and at the end.
 
     Raises:
         FatalTeacherError, BudgetSpent, StoreError: the run has to stop; requests under way were
             let finish and are kept.
     """
-    with whole_file(out) as file, _InOrder(file.buffer.write) as rows:
-        run = _Annotation(method, ask, answer_type, rows, on_progress)
+    with whole_file(out) as file, tempfile.TemporaryFile() as finished:
+        run = _Annotation(method, ask, answer_type, finished, on_progress)
         with _calm_collector():
             await run.through(questions, max_concurrency)
         run.report()
+        for place in run.places:
+            finished.seek(place)
+            file.buffer.write(finished.readline())
     return run.counts
 
 
@@ -145,7 +146,7 @@ class _Annotation:
         method: Method,
         ask: Ask,
         answer_type: AnswerType,
-        rows: _InOrder,
+        rows: IO[bytes],
         on_progress: Callable[[int], None] | None,
     ) -> None:
         self._method, self._ask, self._answer_type = method, ask, answer_type
@@ -154,10 +155,12 @@ class _Annotation:
         self._reported, self._reported_at = 0, 0.0
         self._cut = 0
         self.counts = GenerateCounts()
+        self.places = array("Q")
+        """Where each question's row begins in `rows`, which has them as they finish."""
 
     async def through(self, questions: Iterable[Question], max_concurrency: int) -> None:
         """Let workers take the questions in turn; after an error the last requests finish."""
-        source = enumerate(questions)
+        source = iter(questions)
         workers = [asyncio.create_task(self._work(source)) for _ in range(max_concurrency)]
         try:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -172,10 +175,11 @@ class _Annotation:
             own = (error for error in self._stopped if not isinstance(error, CotdistillError))
             raise next(own, self._stopped[0])
 
-    async def _work(self, source: Iterator[tuple[int, Question]]) -> None:
+    async def _work(self, source: Iterator[Question]) -> None:
         try:
-            for position, question in source:
-                await self._annotate(position, question)
+            for question in source:
+                self.places.append(0)
+                await self._annotate(len(self.places) - 1, question)
                 if self._stopped:
                     return
                 # Where all is in the log nothing else lets others (Ctrl-C) have their turn.
@@ -197,7 +201,8 @@ class _Annotation:
             self.counts.rationales += len(rationales)
             self._cut += sum(bool(one.extra.get("truncated")) for one in rationales)
             refuse_many_cuts(self._cut, self.counts.rationales)
-        self._rows.add(position, _line(row))
+        self.places[position] = self._rows.tell()
+        self._rows.write(_line(row))
         self.counts.questions += 1
         if time.monotonic() - self._reported_at >= PROGRESS_S:
             self.report()
@@ -232,43 +237,3 @@ def _line(row: dict[str, Any]) -> bytes:
         return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # half a surrogate pair, or a number or key that only Python's JSON writes
         return json.dumps(row, separators=(",", ":"), default=Rationale.to_json).encode() + b"\n"
-
-
-class _InOrder:
-    """Writes rows in order of position as they come in any order; many waiting ones lie on disk."""
-
-    HELD = 2048
-
-    def __init__(self, write: Callable[[bytes], object]) -> None:
-        self._write = write
-        self._next = 0
-        self._rows: dict[int, bytes] = {}
-        self._aside: dict[int, tuple[int, int]] = {}
-        self._spill = tempfile.TemporaryFile()  # noqa: SIM115  (closed by __exit__)
-
-    def add(self, position: int, row: bytes) -> None:
-        if position != self._next and len(self._rows) >= self.HELD:
-            self._aside[position] = (self._spill.seek(0, os.SEEK_END), len(row))
-            self._spill.write(row)
-            return
-        self._rows[position] = row
-        while (ready := self._take(self._next)) is not None:
-            self._write(ready)
-            self._next += 1
-
-    def _take(self, position: int) -> bytes | None:
-        place = self._aside.pop(position, None)
-        if place is None:
-            return self._rows.pop(position, None)
-        self._spill.seek(place[0])
-        data = self._spill.read(place[1])
-        if not self._aside:
-            self._spill.seek(0)
-            self._spill.truncate()
-        return data
-
-    def __enter__(self) -> _InOrder:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._spill.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 from cotdistill.contracts import Ask, Solve
 from cotdistill.errors import QuestionFailed
-from cotdistill.prompting import gather_partial
+from cotdistill.prompting.base import gather_partial
 from cotdistill.records import Answer, Completion, Prompt, Question
 
 

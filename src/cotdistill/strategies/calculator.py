@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy, TokenRule
-from cotdistill.prompting import single
+from cotdistill.prompting.base import single
 from cotdistill.records import Answer, Completion, Prompt, Question
 from cotdistill.text import arithmetic
 

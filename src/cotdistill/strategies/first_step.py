@@ -27,7 +27,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
-from cotdistill.prompting import (
+from cotdistill.prompting.base import (
     ANSWER_SENTENCE,
     CONCLUSIONS,
     on_first_ask,

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
-from cotdistill.prompting import Transcript, on_first_ask, prefill, single
+from cotdistill.prompting.base import Transcript, on_first_ask, prefill, single
 from cotdistill.records import Answer, Completion, Prompt, Question
 
 

@@ -13,7 +13,14 @@ from typing import Any
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Ask, Solve, Strategy
-from cotdistill.prompting import CONCLUSIONS, Transcript, on_first_ask, prefill, sentences, single
+from cotdistill.prompting.base import (
+    CONCLUSIONS,
+    Transcript,
+    on_first_ask,
+    prefill,
+    sentences,
+    single,
+)
 from cotdistill.records import Answer, Completion, Prompt, Question
 
 
