@@ -8,10 +8,8 @@ architectures that transformers does not read.
 
 import json
 import os
-import struct
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import transformers
 from tokenizers import pre_tokenizers
 
 from cotdistill.checkpoints.hashes import file_hash, seal
+from cotdistill.checkpoints.loading import auto_class, one_line, whole_model
 from cotdistill.errors import MissingExtra, StoreError, UserError
 
 _FORMAT = 1
@@ -75,34 +74,22 @@ def _convert(path: Path, folder: Path) -> None:
         from gguf import GGUFReader
     except ImportError as error:
         raise MissingExtra(f"{path}: GGUF files need: pip install 'cotdistill[gguf]'") from error
-    source: dict[str, Any] = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
     # The bars of several readers would cut into the run's own.
-    with redirect_stderr(StringIO()), _one_line(path):
+    wrong = f"{path}: transformers cannot read this GGUF file"
+    with redirect_stderr(StringIO()), one_line(wrong):
         fields = GGUFReader(path).fields
         # Vocabulary and merges are transformers' to read; here they would take seconds.
         large = ("tokenizer.ggml.tokens", "tokenizer.ggml.merges")
         metadata = {key: field.contents() for key, field in fields.items() if key not in large}
         tokens = len(fields["tokenizer.ggml.tokens"].data)
-        config = transformers.AutoConfig.from_pretrained(**source)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(**source)
-        family: Any = (
-            transformers.AutoModelForSeq2SeqLM
-            if config.is_encoder_decoder
-            else transformers.AutoModelForCausalLM
-        )
-        model, loaded = family.from_pretrained(
-            **source, config=config, dtype=torch.float32, output_loading_info=True
-        )
-    if loaded["missing_keys"]:
-        raise UserError(
-            f"{path}: {len(loaded['missing_keys'])} weights are missing, among them "
-            f"{min(loaded['missing_keys'])}; use another file of this model"
-        )
+        config = transformers.AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        model = whole_model(path, config, torch.float32, path.parent, gguf_file=path.name)
     _cut_as_learnt(path, tokenizer, metadata)
     # A model that was loaded from GGUF refuses to be saved; one of the same configuration does not.
     # Tied weights stay one.
     with torch.device("meta"):
-        fresh = family.from_config(type(config).from_dict(config.to_dict()))
+        fresh = auto_class(config).from_config(type(config).from_dict(config.to_dict()))
     fresh.load_state_dict(model.state_dict(), assign=True)
     fresh.tie_weights()
     fresh.generation_config = model.generation_config
@@ -117,19 +104,6 @@ def _convert(path: Path, folder: Path) -> None:
     written = json.loads((folder / "tokenizer.json").read_text("utf-8"))
     written["added_tokens"] = [one for one in written["added_tokens"] if one["id"] < tokens]
     (folder / "tokenizer.json").write_text(json.dumps(written, ensure_ascii=False), "utf-8")
-
-
-@contextmanager
-def _one_line(path: Path) -> Iterator[None]:
-    """Turn whatever the readers say about a file they cannot read into one line."""
-    try:
-        yield
-    except (
-        *(OSError, ValueError, KeyError, IndexError, AttributeError, TypeError, RuntimeError),
-        *(NotImplementedError, ImportError, struct.error),
-    ) as error:
-        first = (str(error).strip() or repr(error)).split("\n")[0]
-        raise UserError(f"{path}: transformers cannot read this GGUF file: {first}") from error
 
 
 def _cut_as_learnt(path: Path, tokenizer: Any, metadata: dict[str, Any]) -> None:

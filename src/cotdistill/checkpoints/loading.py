@@ -2,6 +2,7 @@
 can be wrong.
 """
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from cotdistill.checkpoints.bundled import locate, remedy
 from cotdistill.checkpoints.hashes import check, content_hash
@@ -22,22 +24,15 @@ def pick_device(setting: str) -> torch.device:
     """Return the device named, or the first accelerator there is, or the CPU."""
     if setting != "auto":
         return torch.device(setting)
-    accelerator = (
-        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    )
-    return accelerator or torch.device("cpu")
+    there = torch.accelerator.is_available()
+    return (torch.accelerator.current_accelerator() if there else None) or torch.device("cpu")
 
 
 def pick_dtype(setting: str, device: torch.device) -> torch.dtype:
     """Return the number format named; "auto" is float32 on a CPU and bfloat16 on an accelerator."""
+    auto = torch.float32 if device.type == "cpu" else torch.bfloat16
     named = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    return (
-        named[setting]
-        if setting != "auto"
-        else torch.float32
-        if device.type == "cpu"
-        else torch.bfloat16
-    )
+    return auto if setting == "auto" else named[setting]
 
 
 def resolve(checkpoint: str | Path) -> str | Path:
@@ -73,7 +68,7 @@ def load_config(checkpoint: str | Path) -> Any:
         UserError: nothing usable is there.
     """
     place = resolve(checkpoint)
-    with _one_line(checkpoint, "configuration"):
+    with one_line(f"{checkpoint}: cannot load the configuration", remedy(checkpoint)):
         return transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
 
 
@@ -84,7 +79,7 @@ def load_tokenizer(checkpoint: str | Path) -> Any:
         UserError: nothing usable is there.
     """
     place = resolve(checkpoint)
-    with _one_line(checkpoint, "tokenizer"):
+    with one_line(f"{checkpoint}: cannot load the tokenizer", remedy(checkpoint)):
         return transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
 
 
@@ -103,27 +98,34 @@ def load_model(
             f"{checkpoint}: no *.safetensors there; convert it with save_pretrained "
             "(pickled weights are not read)"
         )
-    family: Any = (
-        transformers.AutoModelForSeq2SeqLM
-        if config.is_encoder_decoder
-        else transformers.AutoModelForCausalLM
+    safe = {"use_safetensors": True, "trust_remote_code": False}
+    with one_line(f"{checkpoint}: cannot load the model", remedy(checkpoint)):
+        model = whole_model(checkpoint, config, dtype, place, **safe)
+    return model.to(device)
+
+
+def whole_model(
+    checkpoint: str | Path, config: Any, dtype: torch.dtype, place: str | Path, **source: Any
+) -> Any:
+    """Return the model that transformers loads from a place.
+
+    Raises:
+        UserError: weights are missing, which transformers would fill with random numbers.
+    """
+    model, loaded = auto_class(config).from_pretrained(
+        place, config=config, dtype=dtype, output_loading_info=True, **source
     )
-    with _one_line(checkpoint, "model"):
-        model, loaded = family.from_pretrained(
-            place,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    # transformers fills what a file lacks with random numbers.
     if absent := sorted(loaded["missing_keys"]):
         raise UserError(
             f"{checkpoint}: {len(absent)} weights are missing from its files, "
             f"among them {absent[0]}; copy or convert the checkpoint again"
         )
-    return model.to(device)
+    return model
+
+
+def auto_class(config: Any) -> Any:
+    """Return transformers' class for the models of a configuration."""
+    return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
 
 def load_checkpoint(
@@ -147,15 +149,18 @@ def load_checkpoint(
 
 
 @contextmanager
-def _one_line(checkpoint: str | Path, what: str) -> Iterator[None]:
+def one_line(what: str, remedy: str = "") -> Iterator[None]:
     """Turn whatever a library says about unusable files into one line."""
     try:
         yield
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
+    except UserError:
+        raise
+    except (
+        *(OSError, ValueError, ImportError, RuntimeError, LookupError, SafetensorError),
+        *(AttributeError, TypeError, struct.error),
+    ) as error:
         first = (str(error).strip() or repr(error)).split("\n")[0]
-        raise UserError(
-            f"{checkpoint}: cannot load the {what}: {first}{remedy(checkpoint)}"
-        ) from error
+        raise UserError(f"{what}: {first}{remedy}") from error
 
 
 def context_limit(model: Any) -> int | None:
@@ -163,16 +168,11 @@ def context_limit(model: Any) -> int | None:
     as in T5).
     """
     config = model.config.get_text_config(decoder=True)
-    known = config.to_dict()
-    limit = (
-        known.get("max_position_embeddings")
-        or known.get("n_positions")
-        or known.get("max_target_positions")
-    )
-    return (
-        int(limit)
-        if limit and config.model_type not in {"t5", "mt5", "umt5", "switch_transformers", "longt5"}
-        else None
+    if config.model_type in {"t5", "mt5", "umt5", "switch_transformers", "longt5"}:
+        return None
+    known, names = config.to_dict(), ("max_position_embeddings", "n_positions")
+    return next(
+        (int(known[name]) for name in (*names, "max_target_positions") if known.get(name)), None
     )
 
 
@@ -181,10 +181,8 @@ def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     token.
     """
     listed = model.generation_config.eos_token_id if model.generation_config is not None else None
-    several = listed if isinstance(listed, list) else [listed]
-    return frozenset(
-        int(token) for token in (*several, tokenizer.eos_token_id) if token is not None
-    )
+    several = [*(listed if isinstance(listed, list) else [listed]), tokenizer.eos_token_id]
+    return frozenset(int(token) for token in several if token is not None)
 
 
 def checkpoint_fingerprint(checkpoint: str | Path, config: Any) -> str:

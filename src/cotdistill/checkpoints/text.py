@@ -47,10 +47,10 @@ class TextCodec:
                 f"{self.tokenizer.name_or_path or 'the model'} has no chat template: "
                 "ask it with plain text (chat: false)"
             )
-        if isinstance(prompt, str):
-            messages = [{"role": "user", "content": prompt}]
-        else:
-            messages = [{"role": message.role, "content": message.content} for message in prompt]
+        turns = (
+            [("user", prompt)] if isinstance(prompt, str) else [(m.role, m.content) for m in prompt]
+        )
+        messages = [{"role": role, "content": content} for role, content in turns]
         text: str = self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
         )
@@ -166,12 +166,8 @@ class TextCodec:
         return {}
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = (
-            self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-            if text
-            else []
-        )
-        return ids
+        encode = self.tokenizer
+        return encode(text, add_special_tokens=False, verbose=False)["input_ids"] if text else []
 
     @cached_property
     def _adds_space(self) -> bool:

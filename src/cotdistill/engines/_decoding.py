@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
+from cotdistill.checkpoints.loading import context_limit, end_ids
 from cotdistill.checkpoints.text import GrowingText, TextCodec
 from cotdistill.contracts import TokenRule
-from cotdistill.engines._running import Runner
+from cotdistill.engines._running import runner_for
 from cotdistill.engines._sampling import choose, random_numbers
 from cotdistill.errors import QuestionFailed
 from cotdistill.records import Completion, Request
@@ -61,23 +62,17 @@ class Decoder:
 
     def __init__(
         self,
-        runner: Runner,
+        model: Any,
         codec: TextCodec,
-        *,
-        end_ids: frozenset[int],
-        context_limit: int | None,
         batch_size: int,
         max_batch_tokens: int,
         rules: Sequence[TokenRule] = (),
     ) -> None:
-        self._runner, self._codec, self._rules = runner, codec, rules
+        self._runner, self._codec, self._rules = runner_for(model), codec, rules
+        ends = tuple(end for rule in rules for end in rule.ends)
         everywhere = any(not rule.ends for rule in rules)
-        self._look_after = (
-            None
-            if everywhere
-            else codec.tokens_before(tuple(end for rule in rules for end in rule.ends))
-        )
-        self._end_ids, self._context_limit = end_ids, context_limit
+        self._look_after = None if everywhere else codec.tokens_before(ends)
+        self._end_ids, self._context_limit = end_ids(model, codec.tokenizer), context_limit(model)
         self._batch_size, self._max_batch_tokens = batch_size, max_batch_tokens
         self._waiting: deque[DecodingRow] = deque()
         self._refused: list[tuple[int, QuestionFailed]] = []
@@ -94,10 +89,8 @@ class Decoder:
         """Add rows: (slot, request, sample index). Nothing is computed yet, so a refused row costs
         nothing.
         """
-        prompts = {
-            prompt: self._codec.prompt_ids(prompt)
-            for prompt in {request.prompt for _, request, _ in batch}
-        }
+        asked = {request.prompt for _, request, _ in batch}
+        prompts = {prompt: self._codec.prompt_ids(prompt) for prompt in asked}
         for slot, request, index in batch:
             try:
                 self._waiting.append(self._row(slot, request, index, prompts[request.prompt]))
@@ -191,14 +184,10 @@ class Decoder:
         logits_BV[:, size:] = -torch.inf  # rows that only pad the embedding to a round number
         for place, row in enumerate(rows):
             if row.heal and row.made == 0 and not row.forced:
-                logits_BV[place, :size] = logits_BV[place, :size].masked_fill(
-                    ~self._spaces(logits_BV), -torch.inf
-                )
+                logits_BV[place, :size].masked_fill_(~self._spaces(logits_BV), -torch.inf)
         free = [0.0 if row.forced else row.request.temperature for row in rows]
-        uniforms = [
-            row.uniforms[row.made] if heat > 0 else 0.0
-            for row, heat in zip(rows, free, strict=True)
-        ]
+        drawn = zip(rows, free, strict=True)
+        uniforms = [row.uniforms[row.made] if heat > 0 else 0.0 for row, heat in drawn]
         tokens, logprobs = choose(logits_BV, free, [row.request.top_p for row in rows], uniforms)
         finished = []
         for row, token, logprob in zip(rows, tokens, logprobs, strict=True):
@@ -221,18 +210,13 @@ class Decoder:
         if token in self._end_ids:
             return "stop"
         if row.growing is not None:
-            before = len(row.growing.text)
+            before, lead = len(row.growing.text), len(row.lead)
             text = row.growing.add(token)
-            if any(
-                text.find(stop, max(len(row.lead), before - len(stop) + 1)) >= 0
-                for stop in row.request.stop
-            ):
+            starts = ((stop, max(lead, before - len(stop) + 1)) for stop in row.request.stop)
+            if any(text.find(stop, start) >= 0 for stop, start in starts):
                 return "stop"
-        if (
-            self._rules
-            and not row.forced
-            and (self._look_after is None or token in self._look_after)
-        ):
+        near = self._look_after is None or token in self._look_after
+        if self._rules and not row.forced and near:
             self._apply_rules(row)
         return "length" if row.made >= row.limit else None
 
@@ -247,13 +231,10 @@ class Decoder:
     def _completion(self, row: DecodingRow, reason: str) -> Completion:
         ended = bool(row.tokens) and row.tokens[-1] in self._end_ids
         text = self._text(row, row.tokens[:-1] if ended else row.tokens)
-        cuts = [
-            place for stop in row.request.stop if (place := text.find(stop, len(row.lead))) >= 0
-        ]
-        if cuts:
-            text = text[: min(cuts)]
+        found = (text.find(stop, len(row.lead)) for stop in row.request.stop)
+        text = text[: min((place for place in found if place >= 0), default=None)]
         return Completion(
-            text=text.removeprefix(row.drop) if row.drop else text,
+            text=text.removeprefix(row.drop),
             sample_index=row.sample_index,
             finish_reason=reason,
             prompt_tokens=row.prompt_tokens,
@@ -262,9 +243,8 @@ class Decoder:
         )
 
     def _text(self, row: DecodingRow, tokens: list[int]) -> str:
-        return row.lead + self._codec.after(
-            [*row.context, *tokens[: row.given]], tokens[row.given :]
-        )
+        context = [*row.context, *tokens[: row.given]]
+        return row.lead + self._codec.after(context, tokens[row.given :])
 
     def _row(
         self, slot: int, request: Request, sample_index: int, prompt: list[int]

@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -64,14 +65,24 @@ def _unique(prompts: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], 
     return list(places), rows
 
 
+def _padded(
+    prompts: Sequence[tuple[int, ...]], side: str, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids (rows, columns), padded with 0 at one side, and their mask."""
+    ids = [torch.tensor(prompt) for prompt in prompts]
+    masks = [torch.ones_like(row) for row in ids]
+    return (
+        pad_sequence(ids, True, padding_side=side).to(device),
+        pad_sequence(masks, True, padding_side=side).to(device),
+    )
+
+
 def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
     """Return the length of the prompts' common prefix, leaving at least one token of each."""
     first, last = min(prompts), max(prompts)
-    limit = min(len(prompt) for prompt in prompts) - 1
-    length = 0
-    while length < limit and first[length] == last[length]:
-        length += 1
-    return length
+    limit = min(map(len, prompts)) - 1
+    same = (place for place in range(limit) if first[place] != last[place])
+    return next(same, limit)
 
 
 class CausalRunner:
@@ -119,9 +130,7 @@ class CausalRunner:
         """
         rest = [prompt[begun:] for prompt in prompts]
         most = max(len(ids) for ids in rest)
-        ids_NW = torch.tensor(
-            [[0] * (most - len(ids)) + list(ids) for ids in rest], device=self._device
-        )
+        ids_NW, _ = _padded(rest, "left", self._device)
         before_N1 = torch.tensor([len(ids) - most for ids in rest], device=self._device)[:, None]
         place_NW = torch.arange(most, device=self._device) + before_N1
         width = begun + most
@@ -155,10 +164,9 @@ class CausalRunner:
         self._slots.prepare(first, columns_NW, width)
         mask_N1WC = (torch.arange(width, device=self._device) <= positions_NW[..., None])[:, None]
         if self._additive:
-            hidden = torch.finfo(self._model.dtype).min
-            mask_N1WC = torch.zeros_like(mask_N1WC, dtype=self._model.dtype).masked_fill(
-                ~mask_N1WC, hidden
-            )
+            dtype = self._model.dtype
+            shown = torch.zeros_like(mask_N1WC, dtype=dtype)
+            mask_N1WC = shown.masked_fill(~mask_N1WC, torch.finfo(dtype).min)
         output = self._model(
             input_ids=ids_NW,
             attention_mask=mask_N1WC,
@@ -206,13 +214,7 @@ class PaddedRunner(_Together):
     def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
         unique, places = _unique(prompts)
         self._cache = DynamicCache(config=self._model.config)
-        width = max(len(ids) for ids in unique)
-        ids_US, self._mask_BS = (
-            torch.tensor(
-                [[0] * (width - len(ids)) + fill(ids) for ids in unique], device=self._device
-            )
-            for fill in (list, lambda ids: [1] * len(ids))
-        )
+        ids_US, self._mask_BS = _padded(unique, "left", self._device)
         positions_US = (self._mask_BS.cumsum(-1) - 1).clamp(min=0)
         self._own_B = positions_US[:, -1] + 1
         logits_UV = self._forward(ids_US, positions_US)
@@ -247,23 +249,13 @@ class EncoderDecoderRunner(_Together):
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        starts = (
-            model.generation_config.decoder_start_token_id,
-            model.config.decoder_start_token_id,
-        )
-        self._start = next(
-            start for start in (*starts, model.config.pad_token_id) if start is not None
-        )
+        config = model.config
+        starts = (model.generation_config.decoder_start_token_id, config.decoder_start_token_id)
+        self._start = next(one for one in (*starts, config.pad_token_id) if one is not None)
 
     def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
         unique, places = _unique(prompts)
-        width = max(len(ids) for ids in unique)
-        ids_US, mask_US = (
-            torch.tensor(
-                [fill(ids) + [0] * (width - len(ids)) for ids in unique], device=self._device
-            )
-            for fill in (list, lambda ids: [1] * len(ids))
-        )
+        ids_US, mask_US = _padded(unique, "right", self._device)
         encoder = self._model.get_encoder()
         states_USD = encoder(input_ids=ids_US, attention_mask=mask_US).last_hidden_state
         rows_N = torch.tensor(places, device=self._device)

@@ -34,33 +34,21 @@ class ModelEngine:
         self,
         model: Any,
         codec: TextCodec,
-        *,
         identity: Mapping[str, Any],
-        batch_size: int,
-        max_batch_tokens: int,
+        batch_size: int = 128,
+        max_batch_tokens: int = 65_536,
     ) -> None:
-        self.model, self.codec = model, codec
-        self._identity = dict(identity)
-        self._batch_size, self._max_batch_tokens = batch_size, max_batch_tokens
+        self.model, self.codec, self._identity = model, codec, dict(identity)
+        self._sizes = (batch_size, max_batch_tokens)
 
     def identity(self) -> Mapping[str, Any]:
         return self._identity
 
     def decoding(self, rules: Sequence[TokenRule] = ()) -> Decoder:
         """Return a decoding loop that rows can be added to while it runs; the batcher drives it."""
-        from cotdistill.checkpoints.loading import context_limit, end_ids
         from cotdistill.engines._decoding import Decoder
-        from cotdistill.engines._running import runner_for
 
-        return Decoder(
-            runner_for(self.model),
-            self.codec,
-            end_ids=end_ids(self.model, self.codec.tokenizer),
-            context_limit=context_limit(self.model),
-            batch_size=self._batch_size,
-            max_batch_tokens=self._max_batch_tokens,
-            rules=rules,
-        )
+        return Decoder(self.model, self.codec, *self._sizes, rules)
 
     def generate(
         self, batch: Sequence[tuple[Request, int]], rules: Sequence[TokenRule] = ()
@@ -106,13 +94,8 @@ class TransformersEngine(EnginePlugin):
         dtype = _loading.pick_dtype(self.dtype, device)
         model, tokenizer = _loading.load_checkpoint(checkpoint, dtype, device)
         model.eval()
-        codec = TextCodec(
-            tokenizer,
-            prompt_end,
-            target_begin,
-            chat=chat,
-            encoder_decoder=model.config.is_encoder_decoder,
-        )
+        two_parts = model.config.is_encoder_decoder
+        codec = TextCodec(tokenizer, prompt_end, target_begin, chat, two_parts)
         identity = {
             "engine": "transformers",
             "checkpoint": _loading.checkpoint_fingerprint(checkpoint, model.config),
@@ -121,10 +104,4 @@ class TransformersEngine(EnginePlugin):
             "target_begin": target_begin,
             "chat": chat,
         }
-        return ModelEngine(
-            model,
-            codec,
-            identity=identity,
-            batch_size=self.batch_size,
-            max_batch_tokens=self.max_batch_tokens,
-        )
+        return ModelEngine(model, codec, identity, self.batch_size, self.max_batch_tokens)

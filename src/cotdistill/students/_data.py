@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
 from cotdistill.checkpoints.text import TextCodec
@@ -108,12 +109,12 @@ def prepare(
         targets = tuple(target[:room] for target in whole)
         size = objective.size([len(target) for target in targets])
         rows.append(TokenizedExample(example, tuple(prompt), targets, example.weight, size))
+    if not rows and not left_out:
+        raise DataError("no training examples")
     if not rows:
         raise DataError(
             f"all {left_out} training examples have prompts over {settings.max_prompt_tokens} "
             "tokens; raise `train.max_prompt_tokens`"
-            if left_out
-            else "no training examples"
         )
     return Prepared(rows, left_out, cut)
 
@@ -154,7 +155,6 @@ class ExampleBatches(Sampler[list[int]]):
         rows: Sequence[TokenizedExample],
         batch_size: int,
         seed: int,
-        *,
         accumulation: int = 1,
         rank: int = 0,
         world: int = 1,
@@ -173,13 +173,10 @@ class ExampleBatches(Sampler[list[int]]):
         draw = random.Random(f"{self._seed}/{self.epoch}")
         places = self._shuffled(draw)
         window = _WINDOW * self._batch_size
-        order = [
-            place
-            for start in range(0, len(places), window)
-            for place in sorted(
-                places[start : start + window], key=lambda place: self._rows[place].length
-            )
-        ]
+        order: list[int] = []
+        for start in range(0, len(places), window):
+            part = places[start : start + window]
+            order += sorted(part, key=lambda place: self._rows[place].length)
         size, steps = self._batch_size, self._accumulation
         batches = [order[start : start + size] for start in range(0, len(order), size)]
         draw.shuffle(batches)
@@ -228,22 +225,17 @@ class Collator:
                 keys.append(row.prompt if self.share else len(keys))
                 prompts.setdefault(keys[-1], row.prompt)
         place_of = {key: place for place, key in enumerate(prompts)}
-        width, depth = max(map(len, prompts.values())), max(map(len, targets))
-        self.slots += width * len(prompts) + depth * len(targets)
+        ids = [torch.tensor(prompt) for prompt in prompts.values()]
+        side = "right" if self.end_padded else "left"
+        masks = [torch.ones_like(row) for row in ids]
+        padded = pad_sequence(ids, True, padding_side=side)
+        labels = pad_sequence([torch.tensor(ids) for ids in targets], True, IGNORED)
+        self.slots += padded.numel() + labels.numel()
         self.used += sum(map(len, prompts.values())) + sum(map(len, targets))
         return {
-            "input_ids": self._padded(prompts.values(), width),
-            "attention_mask": self._padded(([1] * len(ids) for ids in prompts.values()), width),
+            "input_ids": padded,
+            "attention_mask": pad_sequence(masks, True, padding_side=side),
             "prompt_of": torch.tensor([place_of[key] for key in keys]),
-            "labels": torch.tensor([[*ids, *[IGNORED] * (depth - len(ids))] for ids in targets]),
+            "labels": labels,
             "rows": list(rows),
         }
-
-    def _padded(self, ids: Iterable[Sequence[int]], width: int) -> torch.Tensor:
-        left, right = (0, 1) if self.end_padded else (1, 0)
-        return torch.tensor(
-            [
-                [0] * (left * (width - len(row))) + [*row] + [0] * (right * (width - len(row)))
-                for row in ids
-            ]
-        )

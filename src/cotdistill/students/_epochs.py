@@ -1,6 +1,5 @@
 """After every epoch: score the model, save a checkpoint to resume from, keep best and last."""
 
-import json
 import math
 import shutil
 import time
@@ -14,6 +13,7 @@ from transformers import TrainerCallback
 from cotdistill.errors import UserError
 from cotdistill.students._data import TokenizedExample
 from cotdistill.students._trainer import TargetTrainer
+from cotdistill.util.files import read_json, write_json
 
 
 class EpochKeeper(TrainerCallback):  # type: ignore[misc]
@@ -49,10 +49,8 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         path = self._work / "history.json"
         if path.exists():
-            noted = json.loads(path.read_text("utf-8"))
-            self.history = [
-                entry for entry in noted["history"] if entry["step"] <= state.global_step
-            ]
+            noted, step = read_json(path), state.global_step
+            self.history = [entry for entry in noted["history"] if entry["step"] <= step]
             self.probes = noted["probes"]
             self.earlier_seconds = noted["seconds"] if self.history else 0.0
         if state.global_step:
@@ -75,9 +73,8 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
             self.history.append({"step": state.global_step, "loss": round(loss, 5)})
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._on_progress(
-            1, f"step {state.global_step}/{state.max_steps}, epoch {state.epoch:.1f}{self._loss}"
-        )
+        steps = f"step {state.global_step}/{state.max_steps}"
+        self._on_progress(1, f"{steps}, epoch {state.epoch:.1f}{self._loss}")
         if time.monotonic() - self._last_save > self._save_seconds:
             control.should_save = True
             self._note()
@@ -113,9 +110,7 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
             return
         seconds = self.earlier_seconds + time.monotonic() - self._start
         noted = {"seconds": seconds, "history": self.history, "probes": self.probes}
-        partial = self._work / "history.json.partial"
-        partial.write_text(json.dumps(noted), encoding="utf-8")
-        partial.replace(self._work / "history.json")
+        write_json(self._work / "history.json", noted)
 
     @torch.no_grad()
     def _validation_loss(self) -> float:

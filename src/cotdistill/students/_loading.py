@@ -8,17 +8,16 @@ from __future__ import annotations
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cotdistill.checkpoints.loading import load_checkpoint, load_config, load_tokenizer
+import torch
+import transformers
+
+from cotdistill.checkpoints.loading import auto_class, load_checkpoint, load_config, load_tokenizer
 from cotdistill.checkpoints.text import TextCodec
 from cotdistill.contracts import Engine, EnginePlugin
-from cotdistill.engines.transformers import ModelEngine, TransformersEngine
 from cotdistill.errors import MissingExtra, UserError
 from cotdistill.students._settings import TransformersSettings
-
-if TYPE_CHECKING:
-    import torch
 
 DECODER_FORMAT = (" ###", " ")
 """Prompt end and target begin of a decoder-only student (Ho et al. 2023, appendix)."""
@@ -38,33 +37,19 @@ def build_base(
     Raises:
         UserError: checkpoint, config or tokenizer cannot be used; the message says why.
     """
-    import torch
-
-    checkpoint = start or student.checkpoint
+    checkpoint, chat = start or student.checkpoint, student.format == "chat"
     if checkpoint is not None:
         model, tokenizer = load_checkpoint(checkpoint, dtype or torch.float32)
     else:
         model, tokenizer = _random_model(student, seed)
-    return model, codec_for(
-        student, tokenizer, encoder_decoder=bool(model.config.is_encoder_decoder)
-    )
-
-
-def codec_for(student: TransformersSettings, tokenizer: Any, *, encoder_decoder: bool) -> TextCodec:
-    """Return the tokenizer with the student's format.
-
-    Raises:
-        UserError: the format is "chat" and the tokenizer has no chat template.
-    """
-    if student.format == "chat" and tokenizer.chat_template is None:
+    if chat and tokenizer.chat_template is None:
         raise UserError(
             f"student {student.model}: `format: chat` needs a chat template and its tokenizer has "
             "none; take an instruction-tuned model, or `format: auto`"
         )
+    encoder_decoder = bool(model.config.is_encoder_decoder)
     end, begin = _format(student, encoder_decoder=encoder_decoder)
-    return TextCodec(
-        tokenizer, end, begin, chat=student.format == "chat", encoder_decoder=encoder_decoder
-    )
+    return model, TextCodec(tokenizer, end, begin, chat, encoder_decoder)
 
 
 def adapted(model: Any, student: TransformersSettings) -> Any:
@@ -85,15 +70,10 @@ def adapted(model: Any, student: TransformersSettings) -> Any:
     embeddings = (model.get_input_embeddings(), model.get_output_embeddings())
     tied = embeddings[1] is not None and embeddings[0].weight is embeddings[1].weight
     modules = lora.target_modules
-    config = peft.LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
-        task_type=peft.TaskType.SEQ_2_SEQ_LM
-        if model.config.is_encoder_decoder
-        else peft.TaskType.CAUSAL_LM,
-    )
+    names = modules if isinstance(modules, str) else list(modules)
+    task = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
+    shape = {"r": lora.r, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
+    config = peft.LoraConfig(**shape, target_modules=names, task_type=task)
     try:
         with warnings.catch_warnings():
             # peft reads a property that transformers renamed, and warns of what is refused below.
@@ -115,18 +95,6 @@ def adapted(model: Any, student: TransformersSettings) -> Any:
     return wrapped
 
 
-def engine_over(model: Any, codec: TextCodec) -> ModelEngine:
-    """Return an engine over a model in training."""
-    settings = TransformersEngine()
-    return ModelEngine(
-        model.eval(),
-        codec,
-        identity={"engine": "transformers", "checkpoint": "in memory"},
-        batch_size=settings.batch_size,
-        max_batch_tokens=settings.max_batch_tokens,
-    )
-
-
 def load_engine(
     student: TransformersSettings, checkpoint: Path | None, engine: EnginePlugin, seed: int = 0
 ) -> Engine:
@@ -144,9 +112,6 @@ def load_engine(
 
 
 def _random_model(student: TransformersSettings, seed: int) -> tuple[Any, Any]:
-    import torch
-    import transformers
-
     assert student.tokenizer is not None
     config, place = _config(student.config), Path(student.tokenizer)
     if place.suffix != ".model":
@@ -161,19 +126,12 @@ def _random_model(student: TransformersSettings, seed: int) -> tuple[Any, Any]:
             f"{len(tokenizer)} tokens"
         )
     torch.manual_seed(seed)
-    family: Any = (
-        transformers.AutoModelForSeq2SeqLM
-        if config.is_encoder_decoder
-        else transformers.AutoModelForCausalLM
-    )
-    model = family.from_config(config)
+    model = auto_class(config).from_config(config)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     return model, tokenizer
 
 
 def _config(config: str | dict[str, Any] | None) -> Any:
-    import transformers
-
     if not isinstance(config, dict):
         return load_config(config or "")
     try:
@@ -183,8 +141,7 @@ def _config(config: str | dict[str, Any] | None) -> Any:
 
 
 def _format(student: TransformersSettings, *, encoder_decoder: bool) -> tuple[str, str]:
-    plain = ("", "") if encoder_decoder or student.format == "chat" else DECODER_FORMAT
-    return (
-        plain[0] if student.prompt_end is None else student.prompt_end,
-        plain[1] if student.target_begin is None else student.target_begin,
-    )
+    plain = encoder_decoder or student.format == "chat"
+    end, begin = ("", "") if plain else DECODER_FORMAT
+    own_end, own_begin = student.prompt_end, student.target_begin
+    return (end if own_end is None else own_end, begin if own_begin is None else own_begin)

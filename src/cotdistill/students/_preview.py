@@ -56,8 +56,7 @@ def _totals(data: Prepared, examples: Sequence[Example], codec: TextCodec) -> st
         f"{len(longest.prompt)} + {longest.learnt}; {data.left_out} left out, {data.cut} cut"
     ]
     texts = (text for example in examples for text in (example.prompt, example.target))
-    lost = out_of_vocabulary(texts, codec)
-    if lost:
+    if lost := out_of_vocabulary(texts, codec):
         counts = ", ".join(f"{character!r} ×{count}" for character, count in lost.items())
         lines.append(f"out of the vocabulary: {counts}")
     return "\n".join(lines)

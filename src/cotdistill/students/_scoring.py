@@ -103,17 +103,15 @@ class Scorer:
         real_NT = (inputs["labels"] != IGNORED).long()
         ids = torch.cat([inputs["input_ids"], targets_NT[:, :-1]], dim=1)
         mask = torch.cat([inputs["attention_mask"], real_NT[:, :-1]], dim=1)
-        logits_NTV: torch.Tensor = self._forward(model, ids, mask, targets_NT.shape[1]).logits[
-            :, -targets_NT.shape[1] :
-        ]
+        width = targets_NT.shape[1]
+        logits_NTV: torch.Tensor = self._forward(model, ids, mask, width)[:, -width:]
         return logits_NTV
 
     def _continued_logits(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         prompt_of_N, mask_UP = inputs["prompt_of"], inputs["attention_mask"]
         cache = DynamicCache(config=self._inner.config)
-        first_U1V: torch.Tensor = self._forward(
-            model, inputs["input_ids"], mask_UP, 1, past_key_values=cache
-        ).logits[:, -1:]
+        first = self._forward(model, inputs["input_ids"], mask_UP, 1, past_key_values=cache)
+        first_U1V: torch.Tensor = first[:, -1:]
         if inputs["labels"].shape[1] == 1:
             return first_U1V[prompt_of_N]
         for layer in cache.layers:
@@ -121,9 +119,8 @@ class Scorer:
         targets_NT = inputs["labels"].clamp(min=0)[:, :-1]
         real_NT = (inputs["labels"] != IGNORED).long()[:, :-1]
         mask = torch.cat([mask_UP[prompt_of_N], real_NT], dim=1)
-        rest_NTV = self._forward(
-            model, targets_NT, mask, targets_NT.shape[1], past_key_values=cache
-        ).logits
+        width = targets_NT.shape[1]
+        rest_NTV = self._forward(model, targets_NT, mask, width, past_key_values=cache)
         return torch.cat([first_U1V[prompt_of_N], rest_NTV], dim=1)
 
     def _forward(
@@ -133,22 +130,16 @@ class Scorer:
             extra["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         if "logits_to_keep" in self._accepted:
             extra["logits_to_keep"] = keep
-        return model(
-            input_ids=ids, attention_mask=mask, use_cache="past_key_values" in extra, **extra
-        )
+        extra["use_cache"] = "past_key_values" in extra
+        return model(input_ids=ids, attention_mask=mask, **extra).logits
 
     def _encoder_decoder_logits(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         prompt_of_N, labels_NT = inputs["prompt_of"], inputs["labels"]
         source: dict[str, Any] = {"input_ids": inputs["input_ids"]}
         if inputs["input_ids"].shape[0] < labels_NT.shape[0]:
-            states = self._inner.get_encoder()(
-                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
-            )
-            source = {
-                "encoder_outputs": BaseModelOutput(
-                    last_hidden_state=states.last_hidden_state[prompt_of_N]
-                )
-            }
+            encoder, mask_UP = self._inner.get_encoder(), inputs["attention_mask"]
+            states = encoder(**source, attention_mask=mask_UP).last_hidden_state[prompt_of_N]
+            source = {"encoder_outputs": BaseModelOutput(last_hidden_state=states)}
         decoder_ids = self._inner.prepare_decoder_input_ids_from_labels(labels=labels_NT)
         logits: torch.Tensor = model(
             **source,

@@ -40,10 +40,8 @@ class TargetTrainer(transformers.Trainer):  # type: ignore[misc]
         self, epoch_iterator: Any, num_batches: int, device: torch.device
     ) -> tuple[list[Any], torch.Tensor | None]:
         batches = list(islice(epoch_iterator, num_batches))
-        size = torch.tensor(
-            sum(row.size for batch in batches for row in batch["rows"]), device=device
-        )
-        return batches, self.accelerator.gather(size).sum()
+        size = sum(row.size for batch in batches for row in batch["rows"])
+        return batches, self.accelerator.gather(torch.tensor(size, device=device)).sum()
 
     def compute_loss(
         self,

@@ -12,7 +12,8 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from cotdistill.checkpoints.hashes import seal
 from cotdistill.checkpoints.loading import context_limit, load_model
 from cotdistill.checkpoints.text import TextCodec
 from cotdistill.contracts import Engine, Objective, TrainResult, TrainSettings
+from cotdistill.engines.transformers import ModelEngine
 from cotdistill.errors import StoreError, UserError
 from cotdistill.records import Example
 from cotdistill.students._data import (
@@ -36,11 +38,11 @@ from cotdistill.students._data import (
     prepare,
 )
 from cotdistill.students._epochs import EpochKeeper
-from cotdistill.students._loading import adapted, build_base, engine_over
+from cotdistill.students._loading import adapted, build_base
 from cotdistill.students._scoring import Scorer, can_share
 from cotdistill.students._settings import TransformersSettings
 from cotdistill.students._trainer import TargetTrainer
-from cotdistill.util.files import read_records
+from cotdistill.util.files import read_records, write_json
 
 _SAMPLE = 2_000
 """Examples looked at for characters that the tokenizer loses."""
@@ -74,6 +76,15 @@ class TrainingJob(BaseModel):
         return hashlib.sha256(f"{settings}{rest}{contents}".encode()).hexdigest()
 
 
+@contextmanager
+def _quiet_adapters() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # peft says with every checkpoint that it saves adapted embeddings too, as it should.
+        warnings.filterwarnings("ignore", "Setting `save_embedding_layers`", UserWarning)
+        yield
+
+
+@_quiet_adapters()
 def train(
     job: TrainingJob,
     score: Callable[[Engine], float] | None,
@@ -81,18 +92,6 @@ def train(
     log: Callable[[str], None],
 ) -> TrainResult:
     """Train as `Student.train` says, in this process or as one of torchrun's."""
-    with warnings.catch_warnings():
-        # peft says with every checkpoint that it saves adapted embeddings too, as it should.
-        warnings.filterwarnings("ignore", "Setting `save_embedding_layers`", UserWarning)
-        return _train(job, score, on_progress, log)
-
-
-def _train(
-    job: TrainingJob,
-    score: Callable[[Engine], float] | None,
-    on_progress: Callable[[int, str], None],
-    log: Callable[[str], None],
-) -> TrainResult:
     started = time.monotonic()
     transformers.set_seed(job.seed)
     settings = job.settings
@@ -113,7 +112,8 @@ def _train(
         inner.gradient_checkpointing_enable({"use_reentrant": False})
     model = adapted(inner, job.student)
     trainer = _trainer(model, inner, data.rows, objective, job)
-    if trainer.is_fsdp_enabled and settings.selection in ("accuracy", "oracle_test"):
+    scored = settings.selection in ("accuracy", "oracle_test")
+    if trainer.is_fsdp_enabled and scored:
         raise UserError(
             "a model sharded by FSDP cannot answer between epochs: set `train.selection` to loss "
             "or last"
@@ -124,9 +124,7 @@ def _train(
         trainer,
         job.work,
         save_seconds=60 * settings.save_minutes,
-        score=_accuracy(inner, codec, score)
-        if score is not None and settings.selection in ("accuracy", "oracle_test")
-        else None,
+        score=_accuracy(inner, codec, score) if score is not None and scored else None,
         validation=validation,
         on_progress=on_progress,
     )
@@ -189,6 +187,7 @@ def _trainer(
 ) -> TargetTrainer:
     settings = job.settings
     rank, processes = world()
+    warm = settings.warmup != 0 and settings.schedule == "constant"
     arguments = transformers.TrainingArguments(
         output_dir=str(job.work),
         num_train_epochs=settings.epochs,
@@ -196,9 +195,7 @@ def _trainer(
         per_device_train_batch_size=max(1, settings.batch_size // processes),
         gradient_accumulation_steps=settings.gradient_accumulation,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule
-        if settings.warmup == 0 or settings.schedule != "constant"
-        else "constant_with_warmup",
+        lr_scheduler_type="constant_with_warmup" if warm else settings.schedule,
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
@@ -222,16 +219,11 @@ def _trainer(
     if objective.uses_reference:
         model.to(arguments.device)
         rows = Scorer(inner).with_reference(model, rows, collator, settings.batch_size)
+    accumulation = settings.gradient_accumulation
+    batches = ExampleBatches(rows, settings.batch_size, job.seed, accumulation, rank, processes)
     trainer = TargetTrainer(
         rows=rows,
-        batches=ExampleBatches(
-            rows,
-            settings.batch_size,
-            job.seed,
-            accumulation=settings.gradient_accumulation,
-            rank=rank,
-            world=processes,
-        ),
+        batches=batches,
         collator=collator,
         objective=objective,
         inner=inner,
@@ -255,7 +247,8 @@ def _accuracy(
 ) -> Callable[[], float]:
     def accuracy() -> float:
         training = inner.training
-        result = score(engine_over(inner, codec))
+        identity = {"engine": "transformers", "checkpoint": "in memory"}
+        result = score(ModelEngine(inner.eval(), codec, identity))
         inner.train(training)
         return result
 
@@ -331,9 +324,7 @@ def _write(
         model.save_pretrained(partial / "adapter")
         model.merge_and_unload().save_pretrained(partial)
     codec.tokenizer.save_pretrained(partial)
-    (partial / "training.json").write_text(
-        json.dumps(result.to_json(), indent=1, ensure_ascii=False), encoding="utf-8"
-    )
+    write_json(partial / "training.json", result.to_json())
     seal(partial)
     written = trainer.probe(load_model(partial, _dtype(job), trainer.args.device))
     trained = keeper.probes[str(step)]

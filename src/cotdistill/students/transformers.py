@@ -53,17 +53,10 @@ class TransformersStudent(TransformersSettings):
         from cotdistill.students._processes import train_on_processes
         from cotdistill.students._training import TrainingJob, train
 
-        kind = type(objective)
-        job = TrainingJob(
-            student=self,
-            examples=examples,
-            out=out,
-            objective={"name": f"{kind.__module__}:{kind.__qualname__}", **dict(objective)},
-            settings=settings,
-            seed=seed,
-            start=start,
-            validation=validation,
-        )
+        name = f"{type(objective).__module__}:{type(objective).__qualname__}"
+        files = {"examples": examples, "out": out, "start": start, "validation": validation}
+        learnt = {"name": name, **dict(objective)}
+        job = TrainingJob(student=self, objective=learnt, settings=settings, seed=seed, **files)
         if settings.processes > 1 and "WORLD_SIZE" not in os.environ:
             return train_on_processes(job, on_progress, log)
         return train(job, score, on_progress, log)

@@ -16,6 +16,7 @@ import torch
 import transformers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from cotdistill.checkpoints.loading import auto_class
 from cotdistill.contracts import Objective, Student, TrainResult, TrainSettings
 from cotdistill.objectives.cross_entropy import CrossEntropy
 from cotdistill.records import Example
@@ -41,10 +42,7 @@ def tiny_checkpoint(
     tokenizer = _tokenizer(family, [*_TEXTS, *texts])
     torch.manual_seed(seed)
     config = _config(family, tokenizer)
-    built: Any = (
-        transformers.AutoModelForSeq2SeqLM if family == "t5" else transformers.AutoModelForCausalLM
-    )
-    model = built.from_config(config)
+    model = auto_class(config).from_config(config)
     _enliven(model, tokenizer)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.save_pretrained(folder)
@@ -91,84 +89,41 @@ def _tokenizer(family: Family, texts: Sequence[str]) -> Any:
         core.pre_tokenizer = pre_tokenizers.Metaspace()
         core.decoder = decoders.Metaspace()
         special = ["<pad>", "</s>", "<unk>"]
-        trainer: Any = trainers.UnigramTrainer(
-            vocab_size=220, special_tokens=special, unk_token="<unk>", show_progress=False
-        )
-        core.train_from_iterator(texts, trainer)
-        core.post_processor = processors.TemplateProcessing(
-            single="$A </s>", special_tokens=[("</s>", 1)]
-        )
-        return transformers.PreTrainedTokenizerFast(
-            tokenizer_object=core, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-        )
+        options: Any = {"vocab_size": 220, "unk_token": "<unk>", "show_progress": False}
+        core.train_from_iterator(texts, trainers.UnigramTrainer(special_tokens=special, **options))
+        around: Any = {"single": "$A </s>", "special_tokens": [("</s>", 1)]}
+        core.post_processor = processors.TemplateProcessing(**around)
+        named = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+        return transformers.PreTrainedTokenizerFast(tokenizer_object=core, **named)
     core = tokenizers.Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
-    special = {
-        "gpt2": ["<|endoftext|>"],
-        "llama": ["<s>", "</s>"],
-        "qwen2": ["<|im_end|>", "<|endoftext|>"],
+    named = {
+        "gpt2": {"eos_token": "<|endoftext|>", "bos_token": "<|endoftext|>"},
+        "llama": {"bos_token": "<s>", "eos_token": "</s>"},
+        "qwen2": {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
     }[family]
-    trainer = trainers.BpeTrainer(
-        vocab_size=420,
-        special_tokens=special,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    core.train_from_iterator(texts, trainer)
+    special, letters = list(dict.fromkeys(named.values())), pre_tokenizers.ByteLevel.alphabet()
+    options = {"vocab_size": 420, "initial_alphabet": letters, "show_progress": False}
+    core.train_from_iterator(texts, trainers.BpeTrainer(special_tokens=special, **options))
     if family == "llama":
-        core.post_processor = processors.TemplateProcessing(
-            single="<s> $A", special_tokens=[("<s>", 0)]
-        )
-        return transformers.PreTrainedTokenizerFast(
-            tokenizer_object=core, bos_token="<s>", eos_token="</s>"
-        )
-    if family == "qwen2":
-        return transformers.PreTrainedTokenizerFast(
-            tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>"
-        )
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, eos_token="<|endoftext|>", bos_token="<|endoftext|>"
-    )
+        around = {"single": "<s> $A", "special_tokens": [("<s>", 0)]}
+        core.post_processor = processors.TemplateProcessing(**around)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=core, **named)
 
 
 def _config(family: Family, tokenizer: Any) -> Any:
     ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    ids |= {"vocab_size": len(tokenizer), "tie_word_embeddings": family == "qwen2"}
     if family == "t5":
-        return transformers.T5Config(
-            vocab_size=len(tokenizer),
-            d_model=32,
-            d_kv=8,
-            d_ff=64,
-            num_layers=2,
-            num_heads=4,
-            decoder_start_token_id=tokenizer.pad_token_id,
-            dropout_rate=0.0,
-            tie_word_embeddings=False,
-            **ids,
-        )
+        shape: Any = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+        start = {"decoder_start_token_id": tokenizer.pad_token_id, "dropout_rate": 0.0}
+        return transformers.T5Config(**shape, **start, **ids)
     if family == "gpt2":
-        return transformers.GPT2Config(
-            vocab_size=len(tokenizer),
-            n_positions=256,
-            n_embd=32,
-            n_layer=2,
-            n_head=4,
-            bos_token_id=None,
-            tie_word_embeddings=False,
-            **ids,
-        )
-    shape: dict[str, Any] = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 256,
-        "tie_word_embeddings": family == "qwen2",
-        **ids,
-    }
+        shape = {"n_positions": 256, "n_embd": 32, "n_layer": 2, "n_head": 4}
+        return transformers.GPT2Config(**shape, bos_token_id=None, **ids)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "max_position_embeddings": 256}
+    shape |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
     if family == "llama":
-        return transformers.LlamaConfig(**shape, bos_token_id=tokenizer.bos_token_id)
-    return transformers.Qwen2Config(**shape, bos_token_id=None)
+        return transformers.LlamaConfig(**shape, bos_token_id=tokenizer.bos_token_id, **ids)
+    return transformers.Qwen2Config(**shape, bos_token_id=None, **ids)
