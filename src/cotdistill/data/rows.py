@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cotdistill.errors import DataError, MissingExtra
+from cotdistill.errors import DataError
 
 SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".json.gz")
 _HOLDERS = ("data", "samples")
@@ -59,12 +59,7 @@ def local_file(folder: Path, stem: str) -> Path | None:
 def is_hub_id(source: str) -> bool:
     """Return whether a source that is no file reads as "name" or "owner/name" of a hub."""
     path = Path(source)
-    return (
-        len(path.parts) <= 2
-        and not path.suffix
-        and not path.is_absolute()
-        and not source.startswith((".", "~"))
-    )
+    return len(path.parts) <= 2 and not path.suffix and not source.startswith((".", "~", "/"))
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -98,13 +93,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         wrong = f"{path}:{number}: not UTF-8 (byte {error.start}); save the file as UTF-8"
         raise DataError(wrong) from error
     except gzip.BadGzipFile as error:
-        raise DataError(
-            f"{path}: no gzip file ({error}); fetch it again, or rename it without .gz"
-        ) from error
+        wrong = f"{path}: no gzip file ({error}); fetch it again, or rename it without .gz"
+        raise DataError(wrong) from error
     except (EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path}: the gzip file is damaged after line {number} ({error}); fetch it again"
-        ) from error
+        wrong = f"{path}: the gzip file is damaged after line {number} ({error}); fetch it again"
+        raise DataError(wrong) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -135,17 +128,15 @@ def _json(path: Path, suffix: str) -> Iterator[Row]:
     if first is None:
         return
     number, start = first
+    second = next(lines, None)
+    lines = chain([first] if second is None else [first, second], lines)
     whole = start.lstrip().startswith("[") or start.strip() == "{"
-    if not whole:
-        second = next(lines, None)
-        whole = second is None and suffix == ".json"
-        lines = chain([first] if second is None else [first, second], lines)
+    if not whole and suffix == ".json":
         try:
             _DECODER.decode(start)
+            whole = second is None
         except (ValueError, RecursionError):
-            whole = whole or suffix == ".json"
-    else:
-        lines = chain([first], lines)
+            whole = True
     if whole:
         text = "".join(line for _, line in lines)
         remedy = "correct it, or write one JSON object a line as .jsonl"
@@ -181,9 +172,8 @@ def _is_map(value: Any) -> bool:
 
 def _row(place: str, fields: Any) -> Row:
     if not isinstance(fields, Mapping):
-        raise DataError(
-            f"{place}: a row must be an object with named fields, not {type(fields).__name__}"
-        )
+        wrong = f"a row must be an object with named fields, not {type(fields).__name__}"
+        raise DataError(f"{place}: {wrong}")
     for name, value in fields.items():
         if isinstance(value, str) and not value.isascii():
             check_unicode(place, str(name), value)
@@ -202,11 +192,9 @@ def check_unicode(place: str, name: str, text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        code = f"\\u{ord(text[error.start]):04x}"
-        raise DataError(
-            f"{place}: {name}: holds {code}, half of a character; write the whole character, "
-            "or remove it"
-        ) from error
+        wrong = f"holds \\u{ord(text[error.start]):04x}, half of a character"
+        remedy = "write the whole character, or remove it"
+        raise DataError(f"{place}: {name}: {wrong}; {remedy}") from error
 
 
 def _csv(path: Path, delimiter: str) -> Iterator[Row]:
@@ -222,9 +210,8 @@ def _csv(path: Path, delimiter: str) -> Iterator[Row]:
             empty = {name: None for name, cell in fields.items() if cell in ("nan", "NaN", "NaT")}
             yield Row(place, fields | empty)
     except csv.Error as error:
-        raise DataError(
-            f"{path}:{reader.line_num}: malformed CSV: {error}; correct the line"
-        ) from error
+        wrong = f"{path}:{reader.line_num}: malformed CSV: {error}; correct the line"
+        raise DataError(wrong) from error
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -251,12 +238,8 @@ def hub_rows(
     Raises:
         DataError: the hub cannot be reached, or has no such data set or split.
     """
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingExtra(
-            "data sets from a hub need the package datasets: pip install datasets"
-        ) from error
+    import datasets
+
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         loaded = datasets.load_dataset(hub, config, split=split, data_files=data_files)

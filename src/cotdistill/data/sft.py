@@ -9,7 +9,7 @@ One file for each model role that a method trains; the card's front matter names
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -22,24 +22,13 @@ from cotdistill.util.files import write_jsonl, write_text
 Format: TypeAlias = Literal["messages", "prompt-completion", "alpaca"]
 
 
-def _messages(prompt: str, target: str) -> dict[str, Any]:
-    turns = (("user", prompt), ("assistant", target))
-    return {"messages": [{"role": role, "content": text} for role, text in turns]}
-
-
-def _prompt_completion(prompt: str, target: str) -> dict[str, Any]:
+def _row(form: Format, prompt: str, target: str) -> dict[str, Any]:
+    if form == "messages":
+        turns = (("user", prompt), ("assistant", target))
+        return {"messages": [{"role": role, "content": text} for role, text in turns]}
+    if form == "alpaca":
+        return {"instruction": prompt, "input": "", "output": target}
     return {"prompt": f"{prompt}\n", "completion": target}
-
-
-def _alpaca(prompt: str, target: str) -> dict[str, Any]:
-    return {"instruction": prompt, "input": "", "output": target}
-
-
-_ROWS: Mapping[str, Callable[[str, str], dict[str, Any]]] = {
-    "messages": _messages,
-    "prompt-completion": _prompt_completion,
-    "alpaca": _alpaca,
-}
 
 
 def write_sft(
@@ -63,7 +52,7 @@ def write_sft(
     """
     rows: dict[str, list[dict[str, Any]]] = {}
     for example in examples:
-        rows.setdefault(example.role, []).append(_ROWS[form](example.prompt, example.target))
+        rows.setdefault(example.role, []).append(_row(form, example.prompt, example.target))
     if not rows:
         raise DataError(f"{folder}: no rationale was kept, so there is nothing to write")
     for role, own in rows.items():

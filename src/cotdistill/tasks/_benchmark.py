@@ -87,12 +87,8 @@ class Benchmark(Task):
         options, labels = options_of(row)
         if not options:
             text, options = split_options(text.removeprefix("Q:").strip())
-        if options:
-            answer = letter_of(
-                text_of(row, ALIASES["answer"], "answer"), options, row.place, labels
-            )
-        else:
-            answer = self.gold(row)
+        given = text_of(row, ALIASES["answer"], "answer")
+        answer = letter_of(given, options, row.place, labels) if options else self.gold(row)
         rationale = optional(row, ("rationale",), "rationale")
         return Question(id, text, answer, options, rationale=rationale)
 
@@ -156,11 +152,8 @@ class Benchmark(Task):
         return carve_validation(splits, self.validation, self.seed)
 
     def _from_hub(self, folder: Path | None) -> Splits:
-        searched = (
-            f"{folder} has no {self.stem}.json and no folder {self.stem}"
-            if folder
-            else "data_dir is not set"
-        )
+        absent = f"{folder} has no {self.stem}.json and no folder {self.stem}"
+        searched = absent if folder else "data_dir is not set"
         if self.source is None:
             raise DataError(
                 f"task {self.name}: {searched}, and no hub holds this data set; get its files and "

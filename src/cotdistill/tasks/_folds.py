@@ -31,14 +31,14 @@ class FoldedBenchmark(Benchmark):
         home = folder / self.folder_name / f"fold{self.fold}"
         if not home.is_dir():
             return super().local(folder)
-        parts = {"train": home / "train.csv", "test": home / "dev.csv"}
-        return {
-            split: [
-                self.question(row, f"{self.name}/fold{self.fold}/{path.stem}/{index}")
-                for index, row in enumerate(rows(path))
-            ]
-            for split, path in parts.items()
-        }
+        splits: Splits = {}
+        for split, name in (("train", "train"), ("test", "dev")):
+            lead, found = (
+                f"{self.name}/fold{self.fold}/{name}",
+                enumerate(rows(home / f"{name}.csv")),
+            )
+            splits[split] = [self.question(row, f"{lead}/{index}") for index, row in found]
+        return splits
 
     def question(self, row: Row, id: str) -> Question:
         if "Numbers" not in row.fields:
@@ -48,15 +48,11 @@ class FoldedBenchmark(Benchmark):
         def value(slot: re.Match[str]) -> str:
             if int(slot[1]) >= len(values):
                 raise DataError(f"{row.place}: Numbers: no value for {slot[0]}")
-            number = values[int(slot[1])]
-            return number.removesuffix(".0")
+            return values[int(slot[1])].removesuffix(".0")
 
         text = _SLOT.sub(value, text_of(row, ("Question",), "question"))
         answer = self.gold(row, "Answer")
         equation = str(row.fields.get("Equation") or "")
-        signs = sorted({_OPERATIONS[sign] for sign in equation.split() if sign in _OPERATIONS})
-        meta = {
-            "steps": sum(sign in _OPERATIONS for sign in equation.split()),
-            "operation": " and ".join(signs),
-        }
+        signs = [_OPERATIONS[sign] for sign in equation.split() if sign in _OPERATIONS]
+        meta = {"steps": len(signs), "operation": " and ".join(sorted(set(signs)))}
         return Question(id, text, answer, meta=meta if equation else {})

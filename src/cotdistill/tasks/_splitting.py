@@ -23,9 +23,8 @@ def by_index_file(questions: Sequence[Question], path: Path) -> Splits:
         indices = json.loads(path.read_text("utf-8"))
         chosen = {name: [questions[index] for index in part] for name, part in indices.items()}
     except (json.JSONDecodeError, AttributeError, TypeError, IndexError) as error:
-        raise DataError(
-            f"{path}: not an index file for {len(questions)} questions: {error}"
-        ) from error
+        wrong = f"{path}: not an index file for {len(questions)} questions: {error}"
+        raise DataError(wrong) from error
     seen: set[int] = set()
     for name, part in indices.items():
         if twice := seen.intersection(part):

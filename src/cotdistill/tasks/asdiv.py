@@ -45,16 +45,11 @@ class ASDiv(FoldedBenchmark):
             problems = list(ElementTree.parse(path).iter("Problem"))
         except ElementTree.ParseError as error:
             raise DataError(f"{path}: malformed XML: {error}") from error
-        found = [
-            _question(problem, f"{self.name}/{index}", path)
-            for index, problem in enumerate(problems)
-        ]
-        return self._folded([question for question in found if question is not None])
+        named = ((problem, f"{self.name}/{index}") for index, problem in enumerate(problems))
+        return self._folded([one for problem, id in named if (one := _question(problem, id, path))])
 
     def wanted(self, row: Row) -> bool:
-        return (
-            "body" not in row.fields or _ONE_NUMBER.match(str(row.fields.get("answer"))) is not None
-        )
+        return "body" not in row.fields or bool(_ONE_NUMBER.match(str(row.fields.get("answer"))))
 
     def question(self, row: Row, id: str) -> Question:
         if "body" not in row.fields:
@@ -84,10 +79,5 @@ def _question(problem: ElementTree.Element, id: str, path: Path) -> Question | N
         return None
     answer = number[1].replace(",", "").replace(" ", "")
     meta = {"operation": texts.get("Solution-Type", "").lower(), "grade": problem.get("Grade", "")}
-    return Question(
-        id,
-        f"{texts['Body']} {texts['Question']}".strip(),
-        answer,
-        rationale=texts.get("Formula", ""),
-        meta=meta,
-    )
+    text = f"{texts['Body']} {texts['Question']}".strip()
+    return Question(id, text, answer, rationale=texts.get("Formula", ""), meta=meta)

@@ -40,6 +40,7 @@ from cotdistill.text.options import letter_of
 from cotdistill.text.templates import normalised
 
 _FIELDS = ("question", "answer", "options", "context", "rationale", "id")
+_Columns = dict[str, str | tuple[str, ...]]
 _Name = Literal["train", "validation", "test", "ood"]
 _NAMES: tuple[_Name, ...] = ("train", "validation", "test", "ood")
 
@@ -51,7 +52,7 @@ class Custom(Task):
     """One file or hub id, one for each split, or a folder with a file for each."""
     answer: str | dict[str, Any] = "number"
     """Answer type: number, choice, yes_no, text, date, math_expression, or {name: …, settings}."""
-    columns: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    columns: _Columns = Field({})
     """Our field: your column, for those that are named differently; several, where files differ."""
     answer_after: str = ""
     """The answer column is a worked solution; the answer stands behind this mark, the rationale
@@ -64,9 +65,7 @@ class Custom(Task):
     leave them out."""
     config: str | None = None
     """Configuration of a hub data set."""
-    shares: dict[str, float] = Field(
-        default_factory=lambda: {"train": 0.7, "validation": 0.1, "test": 0.2}
-    )
+    shares: dict[str, float] = Field({"train": 0.7, "validation": 0.1, "test": 0.2})
     """Shares of the splits when there is one file."""
     split: Literal["random", "template"] = "random"
     """template: questions that differ in numbers and names only go to the same split."""
@@ -77,12 +76,9 @@ class Custom(Task):
 
     @field_validator("columns")
     @classmethod
-    def _known_fields(
-        cls, columns: dict[str, str | tuple[str, ...]]
-    ) -> dict[str, str | tuple[str, ...]]:
-        for name in columns:
-            if name not in _FIELDS:
-                raise ValueError(f"{name!r} is no field of a question; map {', '.join(_FIELDS)}")
+    def _known_fields(cls, columns: _Columns) -> _Columns:
+        if wrong := [name for name in columns if name not in _FIELDS]:
+            raise ValueError(f"{wrong[0]!r} is no field of a question; map {', '.join(_FIELDS)}")
         return columns
 
     @field_validator("shares")
@@ -121,12 +117,8 @@ class Custom(Task):
     def _stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Size and time of the local files: a file changed while the program runs is read again."""
         sources = self.path.values() if isinstance(self.path, dict) else (self.path,)
-        found = ((source, Path(source).expanduser()) for source in sources)
-        return tuple(
-            (name, path.stat().st_size, path.stat().st_mtime_ns)
-            for name, path in found
-            if path.is_file()
-        )
+        files = [path for one in sources if (path := Path(one).expanduser()).is_file()]
+        return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
 
     def load(self) -> Splits:
         """Return all splits.
@@ -154,15 +146,12 @@ class Custom(Task):
         return by_share(questions, self.shares, self.seed)
 
     def _parts(self, sources: Mapping[_Name, str]) -> Splits:
-        splits: Splits = {
-            name: self._read(name, self._rows(source, name)) for name, source in sources.items()
-        }
+        found = {name: self._rows(source, name) for name, source in sources.items()}
+        splits: Splits = {name: self._read(name, part) for name, part in found.items()}
         ids = [question.id for part in splits.values() for question in part]
         if len(set(ids)) < len(ids):
-            splits = {
-                name: [replace(one, id=f"{name}/{one.id}") for one in part]
-                for name, part in splits.items()
-            }
+            for name, part in splits.items():
+                splits[name] = [replace(one, id=f"{name}/{one.id}") for one in part]
         return carve_validation(splits, self.validation, self.seed)
 
     def _rows(self, source: str, split: str) -> Iterator[Row]:
@@ -206,21 +195,13 @@ class Custom(Task):
         rationale = self._optional(row, "rationale")
         column = self._column(row, "answer", "answerKey")
         given = chat_reply(row, column) or text_of(row, (column,), "answer")
-        if options and not self.answer_after:
-            answer = letter_of(given, options, row.place, labels, index=self.answer_index)
-        else:
+        if self.answer_after or not options:
             gold = gold_of(given, self.answer_type, row.place, self.answer_after)
-            answer, rationale = gold.canonical, rationale or gold.worked
-            if options:
-                answer = letter_of(answer, options, row.place, labels, index=self.answer_index)
-        return Question(
-            self._optional(row, "id") or id,
-            question_of(row, named),
-            answer,
-            options,
-            self._optional(row, "context"),
-            rationale,
-        )
+            given, rationale = gold.canonical, rationale or gold.worked
+        index = self.answer_index
+        answer = letter_of(given, options, row.place, labels, index=index) if options else given
+        id, text = self._optional(row, "id") or id, question_of(row, named)
+        return Question(id, text, answer, options, self._optional(row, "context"), rationale)
 
     def _column(self, row: Row, name: str, other: str = "") -> str:
         """The column of a field: the one that is mapped, else its own name, else ARC's."""
@@ -240,7 +221,7 @@ def _words(question: Question) -> str:
 
 
 def _folder_files(folder: Path) -> dict[_Name, str]:
-    found = {name: str(path) for name in _NAMES if (path := local_file(folder, name)) is not None}
+    found = {name: str(path) for name in _NAMES if (path := local_file(folder, name))}
     if not found:
         raise DataError(
             f"{folder}: holds no train, validation or test file; name one, or put train.jsonl in it"

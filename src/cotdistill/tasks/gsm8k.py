@@ -70,9 +70,5 @@ class GSM8K(Benchmark):
 def _joined(official: list[Row], socratic: Iterable[Row]) -> list[Row]:
     """The official rows with the Socratic answer of the same question as a further field."""
     answers = {str(row.fields.get("question")): row.fields.get("answer") for row in socratic}
-    return [
-        Row(row.place, {**row.fields, "socratic": found})
-        if (found := answers.get(str(row.fields.get("question"))))
-        else row
-        for row in official
-    ]
+    found = ((row, answers.get(str(row.fields.get("question")))) for row in official)
+    return [Row(row.place, {**row.fields, "socratic": one}) if one else row for row, one in found]
