@@ -47,15 +47,8 @@ def register(app: typer.Typer) -> None:
             folder = (out or opened.folder / "sft") / name
             facts, dropped = _facts(opened, task, method)
             examples = curated_examples(opened, task, method)
-            counts = write_sft(
-                examples,
-                folder,
-                format,
-                parquet=parquet,
-                licence=license,
-                facts=facts,
-                dropped=dropped,
-            )
+            card = {"licence": license, "facts": facts, "dropped": dropped}
+            counts = write_sft(examples, folder, format, parquet=parquet, **card)  # type: ignore[arg-type]
             rows = ", ".join(f"{count} for {role}" for role, count in counts.items())
             typer.echo(f"wrote {rows} to {folder}")
 
@@ -80,32 +73,19 @@ def register(app: typer.Typer) -> None:
                 artifact.require("infer")
                 artifact.require("evaluate")
             moment = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-            settings = {
-                "method": cell.method.label,
-                "strategy": strategy.label,
-                "seed": cell.seed,
-                "split": split,
-                "student": cell.student.label,
-            }
-            log = inspect_log(
-                zip(
-                    opened.questions(cell.task, split),
-                    read_records(artifact.folder / "answers.jsonl", Answer),
-                    read_records(path, Scored),
-                    strict=True,
-                ),
-                task=cell.task.label,
-                model=f"{cell.method.label}/{cell.student.label}",
-                created=moment,
-                settings=settings,
-            )
+            method, student = cell.method.label, cell.student.label
+            settings = {"method": method, "strategy": strategy.label, "seed": cell.seed}
+            settings |= {"split": split, "student": student}
+            answers = read_records(artifact.folder / "answers.jsonl", Answer)
+            asked = opened.questions(cell.task, split)
+            rows = zip(asked, answers, read_records(path, Scored), strict=True)
+            log = inspect_log(rows, cell.task.label, f"{method}/{student}", moment, settings)
             # Inspect finds logs by names of this form, in which a task has no other characters.
             stamp, task = moment.replace(":", "-"), re.sub(r"\W+|_", "-", cell.task.label)
             write_json(folder / f"{stamp}_{task}_{log['eval']['eval_id']}.json", log)
             written += 1
-        typer.echo(
-            f"wrote {written} logs to {folder}; open them with   inspect view --log-dir {folder}"
-        )
+        hint = f"open them with   inspect view --log-dir {folder}"
+        typer.echo(f"wrote {written} logs to {folder}; {hint}")
 
 
 def curated_examples(run: Run, task: Entry, method: MethodEntry) -> Iterator[Example]:

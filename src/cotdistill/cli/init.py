@@ -13,6 +13,9 @@ import typer
 if TYPE_CHECKING:
     from cotdistill.data.rows import Row
 
+_DATA = "Your JSONL, JSON, CSV, TSV or Parquet file, a folder of them, or a hub id."
+_ANSWER = "Answer type: number, choice, yes_no, text, … Default: what the values are."
+_FORCE = "Replace a recipe that is there already."
 _EXAMPLE_FILE = "questions.jsonl"
 _LOOKED_AT = 500
 """Rows whose values decide what is proposed."""
@@ -27,23 +30,10 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def init(
-        data: Annotated[
-            str | None,
-            typer.Argument(
-                help="Your JSONL, JSON, CSV, TSV or Parquet file, a folder of them, or a hub id."
-            ),
-        ] = None,
+        data: Annotated[str | None, typer.Argument(help=_DATA)] = None,
         out: Annotated[Path, typer.Option(help="Where to write the recipe.")] = Path("recipe.yaml"),
-        answer: Annotated[
-            str | None,
-            typer.Option(
-                help="Answer type: number, choice, yes_no, text, … Default: what the values are.",
-                show_default=False,
-            ),
-        ] = None,
-        force: Annotated[
-            bool, typer.Option(help="Replace a recipe that is there already.")
-        ] = False,
+        answer: Annotated[str | None, typer.Option(help=_ANSWER, show_default=False)] = None,
+        force: Annotated[bool, typer.Option(help=_FORCE)] = False,
     ) -> None:
         """Write a commented recipe for your own task and endpoint."""
         from cotdistill import plugins
@@ -57,10 +47,8 @@ def register(app: typer.Typer) -> None:
         found = _rows(data) if data is not None else []
         write_text(out, recipe_text(data or _EXAMPLE_FILE, proposal(found, answer), found))
         if data is None:
-            typer.echo(
-                f"no file was named: put yours at {_EXAMPLE_FILE}, or correct `path` and `columns`",
-                err=True,
-            )
+            remedy = f"put yours at {_EXAMPLE_FILE}, or correct `path` and `columns`"
+            typer.echo(f"no file was named: {remedy}", err=True)
         typer.echo(f"wrote {out}; look through it, set your key, then: cotdistill run {out}")
 
 
@@ -81,16 +69,11 @@ def _rows(data: str) -> list[Row]:
         parts = [local_file(path, split) for split in ("train", "validation", "test", "ood")]
         file = next((part for part in parts if part is not None), None)
         if file is None:
-            raise DataError(
-                f"{path}: holds no train, validation or test file; name a file, or put train.jsonl "
-                "in it"
-            )
+            wrong = "holds no train, validation or test file; name a file, or put train.jsonl in it"
+            raise DataError(f"{path}: {wrong}")
         path = file
     # All of it is read: a file that is damaged at its end should not be found out by a paid run.
-    found: list[Row] = []
-    for row in rows(path):
-        if len(found) < _LOOKED_AT:
-            found.append(row)
+    found = [row for number, row in enumerate(rows(path)) if number < _LOOKED_AT]
     if not found:
         raise DataError(f"{path}: no questions; the file is empty")
     return found
@@ -156,10 +139,8 @@ def recipe_text(data: str, settings: Mapping[str, Any], found: list[Row]) -> str
     names = [str(name) for name in found[0].fields] if found else []
     seen = f"  # your file has: {', '.join(map(_scalar, names))}" if names else ""
     lines = [f"  columns:{seen}"]
-    wanted = ["question", "answer"]
-    if settings["answer"] == "choice":
-        wanted.append("options")
-    for field in wanted:
+    choice = settings["answer"] == "choice"
+    for field in ("question", "answer", "options") if choice else ("question", "answer"):
         column = settings["columns"][field]
         hints = ["a list of option texts"] if field == "options" else []
         if found and not column:
@@ -171,9 +152,8 @@ def recipe_text(data: str, settings: Mapping[str, Any], found: list[Row]) -> str
         lines.append(f"  answer_after: {mark}      # the answer stands behind this mark")
     if "answer_index" in settings:
         first = settings["answer_index"]
-        lines.append(
-            f"  answer_index: {first}      # the answer is a number: the first option is {first}"
-        )
+        hint = f"# the answer is a number: the first option is {first}"
+        lines.append(f"  answer_index: {first}      {hint}")
     task = "\n".join(lines)
     return f"""\
 # A cotdistill recipe. Every key not given has a vetted default; `cotdistill list` names the plug-

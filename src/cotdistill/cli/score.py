@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from cotdistill.evaluation.scoring import ScoredCompletion
 
+_FILE = "JSONL, CSV, Parquet: question, completion, gold."
+_TASK = "The task, or an answer type (number, choice, …)."
 _COMPAT = "A published evaluator: kojima2022 or ho2023."
 _SHOW = "`differences`: items that our rules and the evaluator read differently."
 _OUT = "Write what was read from each item, one JSON line each."
@@ -24,10 +26,8 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def score(
-        file: Annotated[
-            Path, typer.Argument(help="JSONL, CSV, Parquet: question, completion, gold.")
-        ],
-        task: Annotated[str, typer.Option(help="The task, or an answer type (number, choice, …).")],
+        file: Annotated[Path, typer.Argument(help=_FILE)],
+        task: Annotated[str, typer.Option(help=_TASK)],
         compat: Annotated[str | None, typer.Option(help=_COMPAT)] = None,
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
         show: Annotated[str | None, typer.Option(help=_SHOW)] = None,

@@ -18,7 +18,6 @@ of the template's prefix, else the last.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -111,9 +110,8 @@ class PublishedEvaluator:
 
     def _ho(self, completion: str, answer_completion: str | None) -> str | None:
         text = completion if answer_completion is None else answer_completion
-        template = self.template or (
-            "zs_cot" if answer_completion is not None else _guess(completion)
-        )
+        guess = "ft_cot_token" if "-->" in completion else "fs_cot"
+        template = self.template or (guess if answer_completion is None else "zs_cot")
         prefix = HO_PREFIXES[template]
         at = text.find(prefix) if prefix else -1
         if prefix and at >= 0:
@@ -124,21 +122,14 @@ class PublishedEvaluator:
         return candidates[-1] if prefix and at < 0 else candidates[0]
 
     def _candidates(self, text: str, number: str) -> list[str]:
-        readers: dict[Family, Callable[[str], list[str]]] = {
-            "number": lambda text: re.findall(number, text.replace(",", "")),
-            "choice": lambda text: re.findall(f"[{_LETTERS.get(self._task, 'ABCDE')}]", text),
-            "yes_no": lambda text: [
-                word
-                for word in _MARKS_AND_COMMAS.sub(" ", text.lower()).split(" ")
-                if word in ("yes", "no")
-            ],
-            "text": lambda text: [_MARKS.sub("", text)],
-        }
-        return readers[self.kind](text)
-
-
-def _guess(completion: str) -> str:
-    return "ft_cot_token" if "-->" in completion else "fs_cot"
+        if self.kind == "number":
+            return re.findall(number, text.replace(",", ""))
+        if self.kind == "choice":
+            return re.findall(f"[{_LETTERS.get(self._task, 'ABCDE')}]", text)
+        if self.kind == "text":
+            return [_MARKS.sub("", text)]
+        words = _MARKS_AND_COMMAS.sub(" ", text.lower()).split(" ")
+        return [word for word in words if word in ("yes", "no")]
 
 
 def _kojima_gold(gold: str, kind: Family) -> str:

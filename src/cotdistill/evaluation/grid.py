@@ -94,10 +94,8 @@ def evaluate_answers(
             raise DataError(f"question {question.id} is not answered; run the stage infer again")
         scored.append(_scored(question, found, answer_type))
     if by_id:
-        raise DataError(
-            f"answer to {next(iter(by_id))!r}, which is none of the questions; "
-            "run the stage infer again"
-        )
+        wrong = f"answer to {next(iter(by_id))!r}, which is none of the questions"
+        raise DataError(f"{wrong}; run the stage infer again")
     errors = [one for one in scored if one.verdict is Verdict.ERROR]
     if len(errors) > most_errors * len(scored):
         raise DataError(
@@ -251,10 +249,9 @@ def score_grid(cells: Sequence[ScoredCell], baseline: str = "answer_only") -> Sc
         own = tuple(one.question_id for one in cell.scored)
         where = f"{cell.task} {cell.split}: {cell.method}"
         if set(own) != set(ids.setdefault((cell.task, cell.split), own)):
-            raise ValueError(
-                f"{where} (seed {cell.seed}) has answers to {len(own)} questions that are not "
-                "those of the other rows; every row is scored on the same questions"
-            )
+            wrong = f"has answers to {len(own)} questions that are not those of the other rows"
+            remedy = "every row is scored on the same questions"
+            raise ValueError(f"{where} (seed {cell.seed}) {wrong}; {remedy}")
         group = grouped.setdefault(cell.row, [])
         if any(other.seed == cell.seed for other in group):
             raise ValueError(f"{where} seed {cell.seed} stands twice in the grid")
@@ -262,15 +259,9 @@ def score_grid(cells: Sequence[ScoredCell], baseline: str = "answer_only") -> Sc
     correct = {key: _correct(group, ids[key[0], key[1]]) for key, group in grouped.items()}
     rows = [_row(group, correct[key]) for key, group in grouped.items()]
     for index, (found, p) in _comparisons(correct, baseline).items():
-        rows[index] = replace(
-            rows[index],
-            difference=found.difference,
-            difference_low=found.low,
-            difference_high=found.high,
-            p=found.p,
-            p_corrected=p,
-            test=found.test,
-        )
+        ends = {"difference_low": found.low, "difference_high": found.high}
+        tested = {"p": found.p, "p_corrected": p, "test": found.test}
+        rows[index] = replace(rows[index], difference=found.difference, **ends, **tested)  # type: ignore[arg-type]
     for index, (found, p) in _comparisons(correct, MAJORITY).items():
         rows[index] = replace(rows[index], over_majority=found.difference, p_over_majority=p)
     return Scores(tuple(rows), baseline, ids, tuple(correct.values()))

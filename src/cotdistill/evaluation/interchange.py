@@ -106,19 +106,13 @@ def question_ids(questions: Iterable[Question]) -> dict[str, str]:
     return {question_key(question.text): question.id for question in questions}
 
 
-_INSPECT_VALUES = {
-    Verdict.CORRECT: "C",
-    Verdict.WRONG: "I",
-    Verdict.NO_ANSWER: "N",
-    Verdict.ERROR: "N",
-}
+_INSPECT_VALUES = {Verdict.CORRECT: "C", Verdict.WRONG: "I"}
 """Inspect's own letters; a grader's error is shown as no answer, with the error as its explanation.
 """
 
 
 def inspect_log(
     rows: Iterable[tuple[Question, Answer, Scored]],
-    *,
     task: str,
     model: str,
     created: str,
@@ -171,7 +165,7 @@ def _inspect_sample(
     reply = {"role": "assistant", "content": answer.text, "source": "generate", "model": model}
     tokens = {"input_tokens": answer.prompt_tokens, "output_tokens": answer.completion_tokens}
     score = {
-        "value": _INSPECT_VALUES[scored.verdict],
+        "value": _INSPECT_VALUES.get(scored.verdict, "N"),
         "answer": scored.answer or "",
         "explanation": scored.note or scored.verdict.value,
     }

@@ -12,7 +12,7 @@ nothing else needs the question. One row of a file:
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from cotdistill import plugins
 from cotdistill.answers.choice import Choice
@@ -43,11 +43,6 @@ from cotdistill.records import Answer, Question, Verdict
 from cotdistill.text.options import letter_of, split_options
 
 FIELDS = ("question", "completion", "answer_completion", "gold", "options", "index")
-_RULES: dict[str, PublishedRules | None] = {
-    "ours": None,
-    "kojima2022": "kojima2022",
-    "ho2023": "ho2023",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +65,10 @@ class ScoredCompletion:
     def differ(self, one: str, other: str) -> bool:
         """Return whether two sets of rules read different answers, or one reads none."""
         first, second = self.scores[one], self.scores[other]
-        if first.verdict is not second.verdict or not (first.prediction and second.prediction):
-            return first.verdict is not second.verdict or bool(first.prediction) != bool(
-                second.prediction
-            )
+        if first.verdict is not second.verdict:
+            return True
+        if not (first.prediction and second.prediction):
+            return bool(first.prediction or second.prediction)
         return first.prediction != second.prediction and not any(
             plugins.build("answers", name, AnswerType).same(first.prediction, second.prediction)
             for name in ("number", "choice", "yes_no", "text")
@@ -125,20 +120,19 @@ def score_rows(
         DataError: a row is malformed, or lacks a field; the message names the line.
     """
     columns = columns or {}
-    for name in columns:
-        if name not in FIELDS:
-            raise DataError(
-                f"columns: {name!r} is no field of a completion; map {', '.join(FIELDS)}"
-            )
+    if wrong := [name for name in columns if name not in FIELDS]:
+        raise DataError(
+            f"columns: {wrong[0]!r} is no field of a completion; map {', '.join(FIELDS)}"
+        )
     if template is not None and template not in HO_PREFIXES:
         raise DataError(f"template: no {template!r}; one of {', '.join(HO_PREFIXES)}")
     name, answer_type = type_of_task(task)
     evaluators: dict[str, PublishedEvaluator | None] = {}
     for rule in rules:
-        if rule not in _RULES:
-            raise DataError(f"rules: no {rule!r}; there are {', '.join(_RULES)}")
-        published = _RULES[rule]
-        evaluators[rule] = published and PublishedEvaluator(published, task, family(name), template)
+        if rule not in ("ours", *get_args(PublishedRules)):
+            raise DataError(f"rules: no {rule!r}; there are ours, kojima2022, ho2023")
+        published = PublishedEvaluator(cast(PublishedRules, rule), task, family(name), template)
+        evaluators[rule] = None if rule == "ours" else published
     for number, row in enumerate(rows(path)):
         gold = text_of(row, _names("gold", columns), "gold answer")
         options = _options(row, columns, isinstance(answer_type, Choice))
@@ -149,10 +143,8 @@ def score_rows(
             question = Question(str(number), "", letter, options)
         elif "ours" in evaluators:
             question = Question(str(number), "", gold_of(gold, answer_type, row.place).canonical)
-        index = next(
-            (row.fields[n] for n in _names("index", columns) if not missing(row.fields.get(n))),
-            number,
-        )
+        given = (row.fields.get(name) for name in _names("index", columns))
+        index = next((one for one in given if not missing(one)), number)
         second = optional(row, (columns.get("answer_completion", "answer_completion"),), "reply")
         for text in texts_of(row, columns.get("completion", "")):
             scores = {
@@ -200,15 +192,7 @@ def summary(items: Iterable[ScoredCompletion], rules: str) -> dict[str, Any]:
     n = sum(counts.values())
     if not n:
         raise DataError("the file holds no completions; give one JSON object a line")
-    correct = counts[Verdict.CORRECT]
+    correct, empty = counts[Verdict.CORRECT], counts[Verdict.NO_ANSWER]
     low, high = wilson(correct, n)
-    return {
-        "n": n,
-        "correct": correct,
-        "accuracy": correct / n,
-        "no_answer": counts[Verdict.NO_ANSWER],
-        "errors": counts[Verdict.ERROR],
-        "low": low,
-        "high": high,
-        "rules": rules,
-    }
+    found = {"n": n, "correct": correct, "accuracy": correct / n, "no_answer": empty}
+    return found | {"errors": counts[Verdict.ERROR], "low": low, "high": high, "rules": rules}

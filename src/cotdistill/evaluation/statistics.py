@@ -109,9 +109,8 @@ def _paired(first: npt.ArrayLike, second: npt.ArrayLike) -> Array:
     """Subtract question by question; unequal numbers of seeds: against the mean over seeds."""
     one, other = _matrix(first), _matrix(second)
     if one.shape[1] != other.shape[1]:
-        raise ValueError(
-            f"a paired comparison needs the same questions: {one.shape[1]} against {other.shape[1]}"
-        )
+        counts = f"{one.shape[1]} against {other.shape[1]}"
+        raise ValueError(f"a paired comparison needs the same questions: {counts}")
     if one.shape[0] > other.shape[0]:
         other = other.mean(axis=0, keepdims=True)
     elif one.shape[0] < other.shape[0]:
@@ -148,6 +147,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
+def _numbers_first(key: Hashable) -> tuple[int, int, str]:
+    return (0, key, "") if isinstance(key, int) else (1, 0, str(key))
+
+
 def accuracy_by(
     groups: Sequence[Hashable], scores: npt.ArrayLike
 ) -> dict[Hashable, dict[str, float]]:
@@ -159,10 +162,7 @@ def accuracy_by(
     """
     matrix = _matrix(scores)
     table = {}
-    numbers_first = sorted(
-        set(groups), key=lambda key: (0, key, "") if isinstance(key, int) else (1, 0, str(key))
-    )
-    for key in numbers_first:
+    for key in sorted(set(groups), key=_numbers_first):
         part = matrix[:, [index for index, group in enumerate(groups) if group == key]]
         low, high = accuracy_interval(part)
         n = part.shape[1]
