@@ -18,8 +18,8 @@ import torch
 import transformers
 from tokenizers import pre_tokenizers
 
+from cotdistill.checkpoints.auto import auto_class, one_line, whole_model
 from cotdistill.checkpoints.hashes import file_hash, seal
-from cotdistill.checkpoints.loading import auto_class, one_line, whole_model
 from cotdistill.errors import MissingExtra, StoreError, UserError
 
 _FORMAT = 1

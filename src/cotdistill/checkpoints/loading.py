@@ -2,17 +2,13 @@
 can be wrong.
 """
 
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+from cotdistill.checkpoints.auto import one_line, whole_model
 from cotdistill.checkpoints.bundled import locate, remedy
 from cotdistill.checkpoints.hashes import check, content_hash
 from cotdistill.errors import UserError
@@ -104,30 +100,6 @@ def load_model(
     return model.to(device)
 
 
-def whole_model(
-    checkpoint: str | Path, config: Any, dtype: torch.dtype, place: str | Path, **source: Any
-) -> Any:
-    """Return the model that transformers loads from a place.
-
-    Raises:
-        UserError: weights are missing, which transformers would fill with random numbers.
-    """
-    model, loaded = auto_class(config).from_pretrained(
-        place, config=config, dtype=dtype, output_loading_info=True, **source
-    )
-    if absent := sorted(loaded["missing_keys"]):
-        raise UserError(
-            f"{checkpoint}: {len(absent)} weights are missing from its files, "
-            f"among them {absent[0]}; copy or convert the checkpoint again"
-        )
-    return model
-
-
-def auto_class(config: Any) -> Any:
-    """Return transformers' class for the models of a configuration."""
-    return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-
-
 def load_checkpoint(
     checkpoint: str | Path, dtype: torch.dtype, device: torch.device | str = "cpu"
 ) -> tuple[Any, Any]:
@@ -146,21 +118,6 @@ def load_checkpoint(
             "save the model)"
         )
     return model, tokenizer
-
-
-@contextmanager
-def one_line(what: str, remedy: str = "") -> Iterator[None]:
-    """Turn whatever a library says about unusable files into one line."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (
-        *(OSError, ValueError, ImportError, RuntimeError, LookupError, SafetensorError),
-        *(AttributeError, TypeError, struct.error),
-    ) as error:
-        first = (str(error).strip() or repr(error)).split("\n")[0]
-        raise UserError(f"{what}: {first}{remedy}") from error
 
 
 def context_limit(model: Any) -> int | None:

@@ -47,8 +47,8 @@ def register(app: typer.Typer) -> None:
             folder = (out or opened.folder / "sft") / name
             facts, dropped = _facts(opened, task, method)
             examples = curated_examples(opened, task, method)
-            card = {"licence": license, "facts": facts, "dropped": dropped}
-            counts = write_sft(examples, folder, format, parquet=parquet, **card)  # type: ignore[arg-type]
+            card: dict[str, Any] = {"licence": license, "facts": facts, "dropped": dropped}
+            counts = write_sft(examples, folder, format, parquet=parquet, **card)
             rows = ", ".join(f"{count} for {role}" for role, count in counts.items())
             typer.echo(f"wrote {rows} to {folder}")
 

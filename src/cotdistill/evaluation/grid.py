@@ -259,9 +259,9 @@ def score_grid(cells: Sequence[ScoredCell], baseline: str = "answer_only") -> Sc
     correct = {key: _correct(group, ids[key[0], key[1]]) for key, group in grouped.items()}
     rows = [_row(group, correct[key]) for key, group in grouped.items()]
     for index, (found, p) in _comparisons(correct, baseline).items():
-        ends = {"difference_low": found.low, "difference_high": found.high}
-        tested = {"p": found.p, "p_corrected": p, "test": found.test}
-        rows[index] = replace(rows[index], difference=found.difference, **ends, **tested)  # type: ignore[arg-type]
+        ends: dict[str, Any] = {"difference_low": found.low, "difference_high": found.high}
+        tested: dict[str, Any] = {"p": found.p, "p_corrected": p, "test": found.test}
+        rows[index] = replace(rows[index], difference=found.difference, **ends, **tested)
     for index, (found, p) in _comparisons(correct, MAJORITY).items():
         rows[index] = replace(rows[index], over_majority=found.difference, p_over_majority=p)
     return Scores(tuple(rows), baseline, ids, tuple(correct.values()))

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 import transformers
 
-from cotdistill.checkpoints.loading import auto_class, load_checkpoint, load_config, load_tokenizer
+from cotdistill.checkpoints.auto import auto_class
+from cotdistill.checkpoints.loading import load_checkpoint, load_config, load_tokenizer
 from cotdistill.checkpoints.text import TextCodec
 from cotdistill.contracts import Engine, EnginePlugin
 from cotdistill.errors import MissingExtra, UserError

@@ -16,7 +16,7 @@ import torch
 import transformers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from cotdistill.checkpoints.loading import auto_class
+from cotdistill.checkpoints.auto import auto_class
 from cotdistill.contracts import Objective, Student, TrainResult, TrainSettings
 from cotdistill.objectives.cross_entropy import CrossEntropy
 from cotdistill.records import Example
