@@ -28,9 +28,10 @@ from plan import PLAN, Item
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+RUNS = Path("runs/gpu")
 RECIPES = ROOT / "recipes" / "real"
 SHARED = (ROOT.parent / "shared").resolve()
-PIECE = 56 * 2**20
+PIECE = 57 * 2**20
 WHEELS = (
     "annotated-types",
     "gguf",
@@ -61,14 +62,14 @@ def main() -> None:
     items = [item for item in PLAN if item.name in arguments.only]
     for file in {item.file for item in items}:
         shutil.copy2(RECIPES / file, project / "recipes" / file)
-    for path in sorted(_generate(items, project)):
+    for path in sorted(_generate(items, project / "runs")):
         # Recipes name data as ../shared/data, from the folder that they are run in.
         target = stage / "shared" / path.relative_to(SHARED)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
     base = out / "base.tar.xz"
     # A window that holds it all: rationales stand in the recordings and in the run folders.
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 1, "dict_size": 2**27}]
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 2, "dict_size": 2**27}]
     with (
         lzma.open(base, "wb", filters=filters) as file,
         tarfile.open(fileobj=file, mode="w") as tar,
@@ -110,30 +111,38 @@ def _student(shape: Path) -> Path:
     return found
 
 
-def _generate(items: Sequence[Item], project: Path) -> set[Path]:
-    """Generate and curate into the project's run folders; return the data files that were read."""
+def _generate(items: Sequence[Item], runs: Path) -> set[Path]:
+    """Generate and curate, what is not done already; return the data files that a run reads."""
+    from cotdistill.errors import CotdistillError
     from cotdistill.pipeline import run_recipe
-    from cotdistill.recipe import load_recipe
+    from cotdistill.recipe import load_recipe, resolved_yaml
 
     read: set[Path] = set()
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(arguments[0], str | os.PathLike):
-            path = Path(arguments[0]).resolve()
-            if path.is_relative_to(SHARED):
-                read.add(path)
+            read.add(Path(arguments[0]))
 
     sys.addaudithook(note)
     os.chdir(ROOT)
     for item in items:
         print(f"generate {item.name}", flush=True)
-        overrides = [*item.overrides, f"output={project / 'runs'}"]
-        run = run_recipe(load_recipe(RECIPES / item.file, overrides), stages=["generate", "curate"])
+        overrides = [*item.overrides, f"output={RUNS}"]
+        try:
+            run = run_recipe(
+                load_recipe(RECIPES / item.file, overrides), stages=["generate", "curate"]
+            )
+        except CotdistillError as error:
+            print(f"left out: {error}", flush=True)
+            continue
         for task, split in run.evaluated():
             run.digest(task.label, split)
-        for log in run.folder.glob("completions.sqlite*"):
-            log.unlink()
-    return {path for path in read if path.is_file()}
+        # A teacher's files are not read again where its rationales are there.
+        read |= {Path(word) for word in resolved_yaml(run.recipe).split() if "/" in word}
+        skipped = shutil.ignore_patterns("completions.sqlite*")
+        shutil.copytree(run.folder, runs / run.folder.name, ignore=skipped)
+    found = {path.resolve() for path in read if path.is_file()}
+    return {path for path in found if path.is_relative_to(SHARED)}
 
 
 def _pieces(base: Path, student: Path, size: int) -> list[Path]:
