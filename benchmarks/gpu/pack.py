@@ -4,8 +4,8 @@
 
 The machine has Python 3.12 with torch, transformers and the packages of `HAS`; it has no network.
 The first piece holds this project's wheel, the wheels that are missing there, the recipes with the
-data files that they read (found by reading them), and their rationales, generated and curated here;
-what room is left goes to the student's GGUF file, and the rest of it into further pieces.
+data files that they read (found by reading them); what room is left goes to the student's GGUF
+file, and the rest of it into further pieces.
 `unpack.sh` installs a piece and puts the student together where all are there.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import lzma
 import os
 import shutil
 import subprocess
@@ -28,7 +27,6 @@ from plan import PLAN, Item
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-RUNS = Path("runs/gpu")
 RECIPES = ROOT / "recipes" / "real"
 SHARED = (ROOT.parent / "shared").resolve()
 PIECE = 57 * 2**20
@@ -62,18 +60,13 @@ def main() -> None:
     items = [item for item in PLAN if item.name in arguments.only]
     for file in {item.file for item in items}:
         shutil.copy2(RECIPES / file, project / "recipes" / file)
-    for path in sorted(_generate(items, project / "runs")):
+    for path in sorted(_files(items)):
         # Recipes name data as ../shared/data, from the folder that they are run in.
         target = stage / "shared" / path.relative_to(SHARED)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
     base = out / "base.tar.xz"
-    # A window that holds it all: rationales stand in the recordings and in the run folders.
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 2, "dict_size": 2**27}]
-    with (
-        lzma.open(base, "wb", filters=filters) as file,
-        tarfile.open(fileobj=file, mode="w") as tar,
-    ):
+    with tarfile.open(base, "w:xz", preset=3) as tar:
         tar.add(stage, arcname=".")
     shutil.rmtree(stage)
     for folder in _pieces(base, student, arguments.piece):
@@ -111,11 +104,10 @@ def _student(shape: Path) -> Path:
     return found
 
 
-def _generate(items: Sequence[Item], runs: Path) -> set[Path]:
-    """Generate and curate, what is not done already; return the data files that a run reads."""
-    from cotdistill.errors import CotdistillError
-    from cotdistill.pipeline import run_recipe
+def _files(items: Sequence[Item]) -> set[Path]:
+    """Return the data files of the recipes: those of their settings, and those that tasks open."""
     from cotdistill.recipe import load_recipe, resolved_yaml
+    from cotdistill.runs.run import Run
 
     read: set[Path] = set()
 
@@ -126,21 +118,10 @@ def _generate(items: Sequence[Item], runs: Path) -> set[Path]:
     sys.addaudithook(note)
     os.chdir(ROOT)
     for item in items:
-        print(f"generate {item.name}", flush=True)
-        overrides = [*item.overrides, f"output={RUNS}"]
-        try:
-            run = run_recipe(
-                load_recipe(RECIPES / item.file, overrides), stages=["generate", "curate"]
-            )
-        except CotdistillError as error:
-            print(f"left out: {error}", flush=True)
-            continue
+        run = Run(load_recipe(RECIPES / item.file, item.overrides))
         for task, split in run.evaluated():
             run.digest(task.label, split)
-        # A teacher's files are not read again where its rationales are there.
         read |= {Path(word) for word in resolved_yaml(run.recipe).split() if "/" in word}
-        skipped = shutil.ignore_patterns("completions.sqlite*")
-        shutil.copytree(run.folder, runs / run.folder.name, ignore=skipped)
     found = {path.resolve() for path in read if path.is_file()}
     return {path for path in found if path.is_relative_to(SHARED)}
 

@@ -5,8 +5,8 @@
 
 One line a result: recipe, task, method, strategy, seed, accuracy, questions, seconds of training
 and answering. Recipes run side by side while there are free `--workers`; what fails is reported and
-stops nothing else. `--out` gets `results.jsonl`, `runs.tar.gz` (scores, reports, answers and
-training notes without checkpoints) and the logs.
+stops nothing else. `--out` gets `results.jsonl` and `runs.tar.gz` (logs, scores, reports, answers
+and training notes without checkpoints).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,13 +56,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=420.0)
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    roomy = max(("/dev/shm", "."), key=lambda place: shutil.disk_usage(place).free)
+    parser.add_argument("--runs", type=Path, default=Path(roomy, "runs"))
     parser.add_argument("--only", nargs="*", default=[item.name for item in PLAN])
     parser.add_argument("--student", help="a checkpoint in place of the recipes' student")
     parser.add_argument("--rehearse", action="store_true")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + arguments.seconds
+    room = shutil.disk_usage(Path(arguments.runs).parent).free / 1e9
+    print(f"runs in {arguments.runs}, {room:.0f} GB free", flush=True)
     queue = [item for item in PLAN if item.name in arguments.only]
     working = list[Job]()
     runs = list[Run]()
@@ -87,7 +91,7 @@ def main() -> None:
             _report(job, results)
     for item in queue:
         print(f"{item.name}: not run, out of time", flush=True)
-    _collect(runs, arguments.out / "runs.tar.gz")
+    _collect(runs, arguments.runs, arguments.out / "runs.tar.gz")
 
 
 def _start(item: Item, arguments: argparse.Namespace) -> Job | None:
@@ -99,6 +103,7 @@ def _start(item: Item, arguments: argparse.Namespace) -> Job | None:
         *(REHEARSAL if arguments.rehearse else ()),
     ]
     path = Path("recipes", item.file)
+    arguments.runs.mkdir(parents=True, exist_ok=True)
     try:
         run = Run(load_recipe(path, overrides))
         waiting = [(*one, run.infer_artifact(*one)) for one in run.answered()]
@@ -107,7 +112,7 @@ def _start(item: Item, arguments: argparse.Namespace) -> Job | None:
         return None
     sets = [part for override in overrides for part in ("--set", override)]
     command = [sys.executable, "-m", "cotdistill", "run", str(path), *sets]
-    with (arguments.out / f"{item.name}.log").open("ab") as log:
+    with (arguments.runs / f"{item.name}.log").open("ab") as log:
         # A session of its own, so that its workers can be stopped with it.
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     return Job(item.name, item.workers, run, process, waiting)
@@ -119,6 +124,8 @@ def _report(job: Job, results: Any) -> None:
         if artifact.metadata is None:
             continue
         job.waiting.remove(one)
+        if not any(other[0] == cell for other in job.waiting):
+            _free(job.run.train_artifact(cell).folder)
         answers = read_records(artifact.folder / "answers.jsonl", Answer)
         questions = list(job.run.questions(cell.task, split))
         kind = cell.task.plugin.answer_type
@@ -144,14 +151,25 @@ def _report(job: Job, results: Any) -> None:
         results.flush()
 
 
-def _collect(runs: list[Run], path: Path) -> None:
+def _free(folder: Path) -> None:
+    """Give back the room of a checkpoint that all have asked: a sparse file of its size stays."""
+    for path in folder.rglob("*.safetensors"):
+        size = path.stat().st_size
+        os.truncate(path, 0)
+        os.truncate(path, size)
+
+
+def _collect(runs: list[Run], folder: Path, path: Path) -> None:
     kept = (".json", ".jsonl", ".md", ".yaml", ".html")
+    left = {"generate", "curate", "checkpoint", "examples.jsonl", "scored.jsonl"}
     with tarfile.open(path, "w:gz") as tar:
+        for log in sorted(folder.glob("*.log")):
+            tar.add(log, arcname=log.name)
         for run in runs:
             for file in sorted(run.folder.rglob("*")):
                 inside = file.relative_to(run.folder).parts
-                # Rationales were made where this was packed; checkpoints stay behind.
-                if file.suffix in kept and not {"generate", "curate", "checkpoint"} & set(inside):
+                # What can be made again from the data stays behind, and so do checkpoints.
+                if file.suffix in kept and not left & set(inside):
                     tar.add(file, arcname=str(Path(run.folder.name, *inside)))
 
 

@@ -33,7 +33,7 @@ import yaml
 from cotdistill.checkpoints.loading import load_tokenizer
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import parse_recipe
-from cotdistill.runs.run import Run
+from cotdistill.records import Rationale
 from cotdistill.util.progress import SilentProgress
 
 METHODS = {1: "CoT D=1", 4: "CoT D=4"}
@@ -83,18 +83,19 @@ class Bench:
         """The recipe of GSM8K with one method and the random student."""
         data: dict[str, Any] = yaml.safe_load(Path("recipes/gsm8k.yaml").read_text("utf-8"))
         data |= {"output": str(self.runs), "student": str(self.shape), "strategies": ["greedy"]}
+        data["limit"] = {"train": 2000}
         data["methods"] = [one for one in data["methods"] if one["label"] == method]
         data["train"] |= {"max_steps": self.steps, "batch_size": batch, "precision": "bfloat16"}
         return data | changes
 
     def pairs(self, samples: int) -> list[tuple[str, str]]:
         """Prompts and targets as the recipe trains on them."""
-        run = Run(parse_recipe(self.recipe(METHODS[samples], 1)))
+        run = run_recipe(
+            parse_recipe(self.recipe(METHODS[samples], 1)), stages=["generate", "curate"]
+        )
         (task,), (method,) = run.recipe.tasks, run.recipe.methods
         questions = {one.id: one for one in run.questions(task, "train")}
         kept = list(run.rationales())
-        from cotdistill.records import Rationale
-
         pairs = []
         for row in kept:
             if row.pop("dropped_by") is None:
@@ -201,7 +202,7 @@ class Bench:
     def answering(self) -> dict[str, Any]:
         """Answers a second at a batch of 512, loading included."""
         engine = {"name": "transformers", "batch_size": 512, "max_batch_tokens": 262_144}
-        limit = {"test": 4 if self.small else None}
+        limit = {"train": 2000, "test": 4 if self.small else None}
         recipe = parse_recipe(self.recipe(METHODS[4], self.batch, engine=engine, limit=limit))
         run = run_recipe(recipe, stages=["train", "infer"])
         (one,) = run.answered()
@@ -221,9 +222,12 @@ class Bench:
         texts = []
         for batch in (16, 1):
             engine = {"name": "transformers", "batch_size": batch, "dtype": "float32"}
-            recipe = self.recipe(METHODS[4], self.batch, engine=engine, limit={"test": 12})
+            recipe = self.recipe(
+                METHODS[4], self.batch, engine=engine, limit={"train": 2000, "test": 12}
+            )
             recipe["methods"][0]["student_max_tokens"] = 48
-            run = run_recipe(parse_recipe(recipe), stages=["train", "infer"])
+            # Its setting is the method's: all four stages.
+            run = run_recipe(parse_recipe(recipe), stages=["generate", "curate", "train", "infer"])
             texts.append([row["text"] for row in run.answers()])
         equal = sum(a == b for a, b in zip(*texts, strict=True))
         return {"equal": equal, "of": len(texts[0])}
