@@ -355,7 +355,11 @@ def main() -> None:
     for name in dict.fromkeys(claim.recipe for claim in chosen):
         recipe = load_recipe(ROOT / "recipes" / "claims" / f"{name}.yaml", options.set)
         grids[name] = Grid(run_recipe(recipe, ConsoleProgress(Console())))
-    write_text(options.out, page(chosen, grids))
+    lab = page(chosen, grids)
+    # The part on real models stands above and is written by hand.
+    earlier = options.out.read_text("utf-8") if options.out.exists() else ""
+    before, found, _ = earlier.partition(lab.splitlines()[0])
+    write_text(options.out, (before if found else "") + lab)
     print(options.out)
 
 
