@@ -93,7 +93,10 @@ def test_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
             {"strategy": {"name": "greedy", "label": 5}},
             "strategies greedy: label: 5 is not text; put it in quotes",
         ),
-        ({"student": {"label": 5}}, 'students: label: 5 is not text; put it in quotes: label: "5"'),
+        (
+            {"student": {"label": 5}},
+            "students transformers: label: 5 is not text; put it in quotes",
+        ),
         (
             {"student": {"modle": "x"}},
             "students transformers: unknown setting 'modle'; did you mean 'model'?",

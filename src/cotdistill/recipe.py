@@ -153,9 +153,8 @@ class Recipe(_Strict):
             if value is not None:
                 given[_SINGULAR.get(key, key)] = [value] if key in _SINGULAR else value
         shared = {"filters": given.pop("filters"), "train": given.pop("train")}
-        for key in ("tasks", "strategies"):
+        for key in _SINGULAR.values():
             given[key] = [_entry(key, item) for item in _listed(given[key], key)]
-        given["students"] = [_student(item) for item in _listed(given["students"], "students")]
         given["methods"] = [
             _method(item, **shared) for item in _listed(given["methods"], "methods")
         ]
@@ -315,14 +314,27 @@ def _listed(value: Any, key: str) -> list[Any]:
 
 
 def _entry(kind: str, value: Any) -> dict[str, Any]:
+    student = kind == "students"
+    short = "model" if student else "name"
     if not isinstance(value, str | Mapping):
-        raise RecipeError(f"{kind}: {value!r} is neither a name nor a mapping with a `name`")
-    settings = {"name": value} if isinstance(value, str) else dict(value)
-    name = settings.get("name")
-    label = _own_label(f"{kind} {name}", settings)
+        raise RecipeError(
+            f"{kind}: {value!r} is neither a {short} nor a mapping of settings such as `{short}`"
+        )
+    settings = {short: value} if isinstance(value, str) else dict(value)
+    if student:
+        settings.setdefault("name", "transformers")
+    label = settings.pop("label", None)
+    if label is not None and not isinstance(label, str):
+        raise RecipeError(
+            f"{kind} {settings.get('name')}: label: {label!r} is not text; "
+            f'put it in quotes: label: "{label}"'
+        )
     plugin = plugins.build(kind, settings, plugins.KINDS[kind])
-    del settings["name"]
-    label = label or _label(str(name), settings)
+    name, telling = settings.pop("name"), settings
+    if student:
+        model = Path(str(settings.get("model") or settings.get("config") or "student")).name
+        telling = {key: value for key, value in settings.items() if key == "lora"}
+    label = label or _label(model if student else name, telling)
     return {"label": label, "name": name, "settings": settings, "plugin": plugin}
 
 
@@ -340,28 +352,6 @@ def _method(value: Any, filters: Any, train: Any) -> dict[str, Any]:
         "train": _settings("train", {**shared, **own}, TrainSettings),
         **_entry("methods", settings),
     }
-
-
-def _student(value: Any) -> dict[str, Any]:
-    if not isinstance(value, str | Mapping):
-        raise RecipeError(
-            f"students: {value!r} is neither a model nor a mapping of settings such as `model`"
-        )
-    settings = {"model": value} if isinstance(value, str) else dict(value)
-    label = _own_label("students", settings)
-    name = Path(str(settings.get("model") or settings.get("config") or "student")).name
-    lora = {key: value for key, value in settings.items() if key == "lora"}
-    settings = {"name": "transformers", "label": label or _label(name, lora), **settings}
-    return _entry("students", settings)
-
-
-def _own_label(place: str, settings: dict[str, Any]) -> str | None:
-    label = settings.pop("label", None)
-    if label is not None and not isinstance(label, str):
-        raise RecipeError(
-            f'{place}: label: {label!r} is not text; put it in quotes: label: "{label}"'
-        )
-    return label
 
 
 _Settings = TypeVar("_Settings", bound=BaseModel)

@@ -14,7 +14,7 @@ student answers questions with an `Answer`; comparing it with the gold answer gi
 import dataclasses
 import string
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Self, TypeAlias
@@ -155,16 +155,6 @@ class Message(Record):
 
 
 Prompt: TypeAlias = str | tuple[Message, ...]
-
-
-def prompt_to_json(prompt: Prompt) -> Any:
-    """Return a prompt as JSON: a string, or a list of messages."""
-    return _plain(prompt)
-
-
-def prompt_from_json(data: str | Iterable[Mapping[str, Any]]) -> Prompt:
-    """Return the prompt that `prompt_to_json` was given."""
-    return data if isinstance(data, str) else tuple(Message.from_json(message) for message in data)
 
 
 @dataclass(frozen=True, slots=True)

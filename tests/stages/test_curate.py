@@ -12,7 +12,7 @@ from cotdistill.contracts import AnswerType, Filter
 from cotdistill.errors import DataError
 from cotdistill.filters.answer_match import AnswerMatch
 from cotdistill.records import Question, Rationale
-from cotdistill.stages.curate import curate_rationales
+from cotdistill.stages.curate import curate_rationales, read_candidates
 from cotdistill.util.files import read_jsonl, write_jsonl
 
 QUESTIONS = [Question(f"q/{index}", "How many?", str(index)) for index in range(4)]
@@ -53,9 +53,8 @@ def rows() -> list[dict[str, object]]:
 def test_kept_and_dropped(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "rationales.jsonl", rows())
     filters = [("answer_match", AnswerMatch()), ("short", Short())]
-    counts = curate_rationales(
-        QUESTIONS, tmp_path / "rationales.jsonl", filters, Number(), tmp_path
-    )
+    candidates = read_candidates(QUESTIONS, tmp_path / "rationales.jsonl")
+    counts = curate_rationales(candidates, filters, Number(), tmp_path)
     assert (counts.questions, counts.candidates, counts.kept, counts.questions_kept) == (3, 4, 1, 1)
     assert counts.failed == {"rate limit": 1}
     assert sum(counts.dropped.values()) == 3
@@ -73,4 +72,4 @@ def test_kept_and_dropped(tmp_path: Path) -> None:
 def test_rows_of_other_questions_are_refused(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "rationales.jsonl", [{"question": "other/1", "rationales": []}])
     with pytest.raises(DataError, match="'other/1' is not in the training split"):
-        curate_rationales(QUESTIONS, tmp_path / "rationales.jsonl", [], Number(), tmp_path)
+        list(read_candidates(QUESTIONS, tmp_path / "rationales.jsonl"))

@@ -73,13 +73,12 @@ def register(app: typer.Typer) -> None:
                 artifact.require("infer")
                 artifact.require("evaluate")
             moment = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-            method, student = cell.method.label, cell.student.label
-            settings = {"method": method, "strategy": strategy.label, "seed": cell.seed}
-            settings |= {"split": split, "student": student}
             answers = read_records(artifact.folder / "answers.jsonl", Answer)
             asked = opened.questions(cell.task, split)
             rows = zip(asked, answers, read_records(path, Scored), strict=True)
-            log = inspect_log(rows, cell.task.label, f"{method}/{student}", moment, settings)
+            settings = cell.labels(split, strategy)
+            model = f"{cell.method.label}/{cell.student.label}"
+            log = inspect_log(rows, cell.task.label, model, moment, settings)
             # Inspect finds logs by names of this form, in which a task has no other characters.
             stamp, task = moment.replace(":", "-"), re.sub(r"\W+|_", "-", cell.task.label)
             write_json(folder / f"{stamp}_{task}_{log['eval']['eval_id']}.json", log)

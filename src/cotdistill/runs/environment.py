@@ -43,13 +43,12 @@ def _version(name: str) -> str | None:
 
 
 def _git_state() -> dict[str, Any] | None:
+    command = ["git", "status", "--porcelain=v2", "--branch"]
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        )
-        status = subprocess.run(
-            ["git", "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return {"commit": commit.stdout.strip(), "changed_files": len(status.stdout.splitlines())}
+    lines = done.stdout.splitlines()
+    header = dict(line.split(" ", 2)[1:] for line in lines if line.startswith("# "))
+    changed = sum(not line.startswith("# ") for line in lines)
+    return {"commit": header["branch.oid"], "changed_files": changed}

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cotdistill.contracts import Filter, Method, Split
 from cotdistill.errors import DataError, RecipeError
@@ -28,6 +29,17 @@ class Cell:
     def label(self) -> str:
         """The name in progress lines."""
         return f"{self.task.label} · {self.method.label} · seed {self.seed}"
+
+    def labels(self, split: Split, strategy: Entry) -> dict[str, Any]:
+        """Return the columns that tell a row of results from the others."""
+        return {
+            "task": self.task.label,
+            "method": self.method.label,
+            "student": self.student.label,
+            "seed": self.seed,
+            "split": split,
+            "strategy": strategy.label,
+        }
 
 
 class Grid:

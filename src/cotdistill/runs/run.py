@@ -54,14 +54,7 @@ class Run(Layout):
         for cell, split, strategy in self.answered():
             artifact = self.infer_artifact(cell, split, strategy)
             artifact.require("infer")
-            where = {
-                "task": cell.task.label,
-                "method": cell.method.label,
-                "student": cell.student.label,
-                "seed": cell.seed,
-                "split": split,
-                "strategy": strategy.label,
-            }
+            where = cell.labels(split, strategy)
             scored = artifact.folder / "scored.jsonl"
             rows = read_jsonl(scored) if scored.exists() else ()
             verdicts = {row["question_id"]: row["verdict"] for row in rows}

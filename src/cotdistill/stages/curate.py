@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from cotdistill.contracts import AnswerType, Filter
 from cotdistill.errors import DataError
@@ -12,9 +11,13 @@ from cotdistill.recipe import Entry, MethodEntry
 from cotdistill.records import Question, Rationale, Record
 from cotdistill.runs.run import Run
 from cotdistill.stages._job import StageJob
-from cotdistill.util.files import append_jsonl, read_jsonl, whole_file, write_jsonl
+from cotdistill.util.files import append_jsonl, read_jsonl, whole_file
 
 Candidate = tuple[Question, Rationale]
+Drop = Callable[[Question, Rationale, str, str], None]
+
+Candidates = Iterable[tuple[Question, Sequence[Rationale], str | None]]
+"""Questions in order, each with its candidates, or with the reason of the teacher's failure."""
 
 
 def jobs(run: Run) -> Iterator[StageJob]:
@@ -33,13 +36,10 @@ def curate(run: Run, task: Entry, method: MethodEntry) -> None:
     generated = run.generate_artifact(task, method)
     generated.require("generate")
     artifact = run.curate_artifact(task, method)
-    counts = curate_rationales(
-        run.questions(task, "train"),
-        generated.folder / "rationales.jsonl",
-        run.filters(method),
-        task.plugin.answer_type,
-        artifact.start(),
-    )
+    path = generated.folder / "rationales.jsonl"
+    candidates = read_candidates(run.questions(task, "train"), path)
+    filters, answer_type = run.filters(method), task.plugin.answer_type
+    counts = curate_rationales(candidates, filters, answer_type, artifact.start())
     artifact.complete(counts.to_json())
 
 
@@ -56,21 +56,15 @@ class CurationCounts(Record):
 
 
 def curate_rationales(
-    questions: Iterable[Question],
-    candidates: Path,
+    candidates: Candidates,
     filters: Sequence[tuple[str, Filter]],
     answer_type: AnswerType,
     folder: Path,
 ) -> CurationCounts:
-    """Filter a file of candidates into `kept.jsonl` and `dropped.jsonl` of `folder`.
+    """Filter candidates into `kept.jsonl`, which is there last, and `dropped.jsonl` of `folder`.
 
     Args:
-        questions: the training questions, in the order they were asked.
-        candidates: the file the generate stage wrote: one row per question, in the same order.
         filters: (name, filter) in the order they apply; a dropped candidate meets no later one.
-
-    Raises:
-        DataError: a row of the file belongs to none of the questions.
     """
     counts: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
@@ -78,45 +72,36 @@ def curate_rationales(
     kept_ids: set[str] = set()
 
     def counted() -> Iterator[Candidate]:
-        for question, rationales, failure in _candidates(questions, candidates):
+        for question, rationales, failure in candidates:
             counts.update(questions=1, candidates=len(rationales))
             failed.update([failure] if failure is not None else [])
             yield from ((question, rationale) for rationale in rationales)
 
-    with whole_file(folder / "dropped.jsonl") as dropped_file:
+    kept, count = folder / "kept.jsonl", 0
+    with whole_file(kept) as kept_file, whole_file(folder / "dropped.jsonl") as dropped_file:
 
         def drop(question: Question, rationale: Rationale, name: str, reason: str) -> None:
             dropped[f"{name}: {reason}"] += 1
             row = {"filter": name, "reason": reason, "gold": question.answer, **rationale.to_json()}
             append_jsonl(dropped_file, row)
 
-        def kept() -> Iterator[dict[str, Any]]:
-            for _, rationale in filtered(counted(), filters, answer_type, drop):
-                kept_ids.add(rationale.question_id)
-                yield rationale.to_json()
-
-        count = write_jsonl(folder / "kept.jsonl", kept())
+        stream = counted()
+        for name, one in filters:
+            stream = _through(stream, name, one, answer_type, drop)
+        for _, rationale in stream:
+            kept_ids.add(rationale.question_id)
+            append_jsonl(kept_file, rationale.to_json())
+            count += 1
     total = counts["questions"], counts["candidates"], count, len(kept_ids)
     return CurationCounts(*total, dict(dropped.most_common()), dict(failed.most_common()))
 
 
-def filtered(
-    candidates: Iterable[Candidate],
-    filters: Sequence[tuple[str, Filter]],
-    answer_type: AnswerType,
-    drop: Callable[[Question, Rationale, str, str], None],
-) -> Iterator[Candidate]:
-    """Yield the candidates that pass all filters; `drop` gets each other one, filter and reason."""
-    stream: Iterator[Candidate] = iter(candidates)
-    for name, one in filters:
-        stream = _through(stream, name, one, answer_type, drop)
-    return stream
+def read_candidates(questions: Iterable[Question], path: Path) -> Candidates:
+    """Yield question, candidates and failure of every row of a `rationales.jsonl`.
 
-
-def _candidates(
-    questions: Iterable[Question], path: Path
-) -> Iterator[tuple[Question, list[Rationale], str | None]]:
-    """Yield question, candidates and failure of every row of a `rationales.jsonl`."""
+    Raises:
+        DataError: a row belongs to none of the questions, or not in their order.
+    """
     remaining = iter(questions)
     for row in read_jsonl(path):
         question = next((one for one in remaining if one.id == row["question"]), None)
@@ -137,7 +122,7 @@ def _through(
     name: str,
     one: Filter,
     answer_type: AnswerType,
-    drop: Callable[[Question, Rationale, str, str], None],
+    drop: Drop,
 ) -> Iterator[Candidate]:
     for question, rationale, reason in one.apply(stream, answer_type):
         if reason is None:

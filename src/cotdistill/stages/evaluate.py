@@ -38,14 +38,9 @@ def evaluate(run: Run) -> None:
             run.questions(cell.task, split), answers, cell.task.plugin.answer_type
         )
         write_jsonl(artifact.folder / "scored.jsonl", (one.to_json() for one in verdicts))
-        where: dict[str, Any] = {
-            "task": cell.task.label,
-            "method": cell.method.label,
-            "strategy": strategy.label,
-            "split": split,
-            "seed": cell.seed,
-            "student": "" if cell.method.plugin.prompted_role == "teacher" else cell.student.label,
-        }
+        where = cell.labels(split, strategy)
+        if cell.method.plugin.prompted_role == "teacher":
+            where["student"] = ""
         selection = cell.method.train.selection if cell.method.plugin.rounds else ""
         scored.append(ScoredCell(scored=verdicts, selection=selection, **where))
         figures = cell.method.plugin.measures(
@@ -54,10 +49,12 @@ def evaluate(run: Run) -> None:
         if figures:
             measures.append({**where, **figures})
     for task, split in run.evaluated():
-        where = {"task": task.label, "split": split, "seed": run.recipe.seeds[0]}
         train, asked = run.questions(task, "train"), list(run.questions(task, split))
         if asked:
-            scored.append(majority_cell(train, asked, task.plugin.answer_type, **where))
+            answer_type, seed = task.plugin.answer_type, run.recipe.seeds[0]
+            scored.append(
+                majority_cell(train, asked, answer_type, task=task.label, split=split, seed=seed)
+            )
     scores = score_grid(scored, run.baseline)
     groups: dict[tuple[str, str], Any] = {
         (task.label, split): slices(run.questions(task, split)) for task, split in run.evaluated()

@@ -20,7 +20,7 @@ from cotdistill.runs.models import open_ask, trained_roles
 from cotdistill.runs.run import Run
 from cotdistill.runs.store import Artifact
 from cotdistill.stages._job import StageJob
-from cotdistill.stages.curate import filtered
+from cotdistill.stages.curate import curate_rationales
 from cotdistill.stages.infer import answer_stream
 from cotdistill.strategies.greedy import Greedy
 from cotdistill.util.concurrency import run_async, stream_map
@@ -191,17 +191,9 @@ def _revised(
         for question, rationale in kept:
             rationales.setdefault(question.id, []).append(rationale)
         revised = run_async(_ask_again(run, cell, questions, rationales, checkpoints, index))
-        dropped: list[dict[str, Any]] = []
-
-        def drop(question: Question, rationale: Rationale, name: str, reason: str) -> None:
-            row = {"filter": name, "reason": reason, "gold": question.answer}
-            dropped.append({**row, **rationale.to_json()})
-
-        candidates = ((questions[key], one) for key in questions for one in revised.get(key, ()))
-        filters = run.filters(cell.method)
-        passed = list(filtered(candidates, filters, cell.task.plugin.answer_type, drop))
-        write_jsonl(folder / "dropped.jsonl", dropped)
-        write_jsonl(path, (rationale.to_json() for _, rationale in passed))
+        candidates = ((one, revised.get(key, ()), None) for key, one in questions.items())
+        filters, answer_type = run.filters(cell.method), cell.task.plugin.answer_type
+        curate_rationales(candidates, filters, answer_type, folder)
     return _read_kept(questions, path)
 
 
