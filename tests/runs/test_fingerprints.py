@@ -29,7 +29,8 @@ class Mine(FineTuneCot):
 def test_what_an_endpoint_may_cost_or_take_is_no_part_of_it() -> None:
     settings = {"name": "openai", "model": "m", "base_url": "http://localhost:1/v1"}
     before = identity(build("teachers", settings, Teacher))
-    changed = {"timeout_s": 1.0, "retries": 9, "max_concurrency": 3, "output_price": 2.0}
+    changed = {"timeout_s": 1.0, "retries": 9, "max_concurrency": 3}
+    changed |= {"input_price": 1.0, "output_price": 2.0}
     assert identity(build("teachers", {**settings, **changed}, Teacher)) == before
     assert identity(build("teachers", {**settings, "system": "Be brief."}, Teacher)) != before
     training = identity(TrainSettings())

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cotdistill.cli.run import Overrides
+
 if TYPE_CHECKING:
     from cotdistill.recipe import Entry, MethodEntry
     from cotdistill.records import Example, Rationale
@@ -15,10 +17,6 @@ if TYPE_CHECKING:
 
 _Run = Annotated[Path, typer.Argument(help="A run folder, or its recipe.", show_default=False)]
 _Out = Annotated[Path | None, typer.Option(help="Folder to write to; default: in the run folder.")]
-_Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Override a setting, as in `run`.", show_default=False),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +33,7 @@ def register(app: typer.Typer) -> None:
         parquet: Annotated[bool, typer.Option("--parquet", help="Parquet for JSON Lines.")] = False,
         license: Annotated[str, typer.Option(help="Licence named in the data card.")] = "unknown",
         out: _Out = None,
-        set: _Set = None,
+        set: Overrides = None,
     ) -> None:
         """Write the curated rationales as training sets, one folder for each task and method."""
         from cotdistill.data.sft import write_sft
@@ -53,7 +51,7 @@ def register(app: typer.Typer) -> None:
             typer.echo(f"wrote {rows} to {folder}")
 
     @group.command("inspect")
-    def export_inspect(run: _Run, out: _Out = None, set: _Set = None) -> None:
+    def export_inspect(run: _Run, out: _Out = None, set: Overrides = None) -> None:
         """Write one Inspect log for each model, task and seed; open them with `inspect view`."""
         import re
         from datetime import UTC, datetime

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-_RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
-_Set = Annotated[
+RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
+Overrides = Annotated[
     list[str] | None,
     typer.Option(
         "--set", help="Override a setting, e.g. --set train.epochs=3.", show_default=False
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
 
     @app.command()
-    def run(recipe: _RecipePath, set: _Set = None, verbose: _Verbose = False) -> None:
+    def run(recipe: RecipePath, set: Overrides = None, verbose: _Verbose = False) -> None:
         """Do the whole job, generate to report; called again, only what is missing."""
         _run(recipe, set or [], None, verbose=verbose)
 
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def demo(
         output: Annotated[Path, typer.Option(help="Folder for the run folder.")] = Path("runs"),
-        set: _Set = None,
+        set: Overrides = None,
     ) -> None:
         """Distil the bundled teacher into small students: no key, hub or GPU needed."""
         from cotdistill import lab
@@ -77,7 +77,7 @@ def register(app: typer.Typer) -> None:
 
 def _add_stage(app: typer.Typer, name: str, help: str) -> None:
     @app.command(name, help=f"{help} One stage of `run`.")
-    def stage(recipe: _RecipePath, set: _Set = None, verbose: _Verbose = False) -> None:
+    def stage(recipe: RecipePath, set: Overrides = None, verbose: _Verbose = False) -> None:
         _run(recipe, set or [], name, verbose=verbose)
 
 

@@ -1,10 +1,11 @@
 """`cotdistill tokens`: what a student will learn from, token by token, before any training."""
 
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cotdistill.cli.run import Overrides, RecipePath
 
 _ENOUGH = 2_000
 """Examples that the totals are counted over."""
@@ -15,13 +16,9 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def tokens(
-        recipe: Annotated[
-            Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)
-        ],
+        recipe: RecipePath,
         count: Annotated[int, typer.Option(help="Examples to show of each method and role.")] = 2,
-        set: Annotated[
-            list[str] | None, typer.Option("--set", help="Override a setting.", show_default=False)
-        ] = None,
+        set: Overrides = None,
     ) -> None:
         """Show training examples as tokens: what is read, what is learnt. Run `curate` first."""
         from cotdistill.cli.export import curated_examples

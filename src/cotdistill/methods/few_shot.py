@@ -12,7 +12,6 @@ from typing import ClassVar
 from cotdistill.contracts import AnswerType, Ask
 from cotdistill.prompting.base import (
     ANSWER_SENTENCE,
-    NEXT_QUESTION,
     FewShotMethod,
     PromptedMethod,
     Transcript,
@@ -29,10 +28,7 @@ class FewShot(FewShotMethod, PromptedMethod):
     async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask, answer_type)
         prompt = few_shot_prompt(map(exemplar, self.exemplars), query(question))
-        reply = await transcript.ask(
-            prompt, role=self.role, max_tokens=self.max_tokens, stop=NEXT_QUESTION
-        )
-        return transcript.answer(f"{ANSWER_SENTENCE} {reply.text.strip()}", ANSWER_SENTENCE)
+        return await self.concluded(prompt, transcript, ANSWER_SENTENCE)
 
 
 def query(question: Question) -> str:

@@ -15,7 +15,6 @@ from pydantic import Field
 from cotdistill.contracts import AnswerType, Ask
 from cotdistill.prompting.base import (
     ANSWER_SENTENCE,
-    NEXT_QUESTION,
     FewShotMethod,
     PromptedMethod,
     Transcript,
@@ -32,10 +31,7 @@ class FewShotCot(FewShotMethod, PromptedMethod):
     async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask, answer_type)
         prompt = few_shot_prompt(map(exemplar, self.exemplars), query(question))
-        reply = await transcript.ask(
-            prompt, role=self.role, max_tokens=self.max_tokens, stop=NEXT_QUESTION
-        )
-        return transcript.answer(reply.text, ANSWER_SENTENCE)
+        return await self.concluded(prompt, transcript)
 
 
 def query(question: Question) -> str:

@@ -15,11 +15,7 @@ second round), or on both, and is tested on stage 1's output. `stages` has the o
     Solution:
 """
 
-import random
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from string import ascii_uppercase
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -69,9 +65,6 @@ class SciCot(Method):
     )
     test_rationale: Literal["own", "teacher"] = Field(
         default="own", description="teacher: the teacher's, without the hint, as an upper bound"
-    )
-    shuffles: int = Field(
-        default=0, ge=0, description="extra training copies, each with the options in another order"
     )
     samples: int = Field(default=1, ge=1, description="rationales asked per question")
     max_tokens: int = Field(default=256, ge=1, description="length limit of a teacher's rationale")
@@ -126,16 +119,15 @@ class SciCot(Method):
         return [*rationales, generated] if self.train_rationale == "mixed" else [generated]
 
     def examples(self, question: Question, rationale: Rationale) -> Iterable[Example]:
-        for asked, text in _orders(question, rationale, self.shuffles):
-            prompt, conclusion = block(asked), f"{ANSWER_SENTENCE} {asked.gold}."
-            solution = f"Solution: {text}"
-            if self.stages == "rationale_answer":
-                yield Example("student", prompt, f"{solution} {conclusion}")
-            elif self.stages == "answer_rationale":
-                yield Example("student", prompt, f"{conclusion} {solution}")
-            else:
-                yield Example("rationale", prompt, solution)
-                yield Example("answer", answer_prompt(asked, text), conclusion)
+        prompt, conclusion = block(question), f"{ANSWER_SENTENCE} {question.gold}."
+        solution = f"Solution: {rationale.text}"
+        if self.stages == "rationale_answer":
+            yield Example("student", prompt, f"{solution} {conclusion}")
+        elif self.stages == "answer_rationale":
+            yield Example("student", prompt, f"{conclusion} {solution}")
+        else:
+            yield Example("rationale", prompt, solution)
+            yield Example("answer", answer_prompt(question, rationale.text), conclusion)
 
     async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript, limit = Transcript(question, ask, answer_type), self.rationale_max_tokens
@@ -152,25 +144,3 @@ class SciCot(Method):
         prompt, limit = answer_prompt(question, rationale), self.answer_max_tokens
         reply = await transcript.ask(prompt, role="answer", max_tokens=limit)
         return transcript.answer(f"{rationale}\n{reply.text.strip()}", ANSWER_SENTENCE)
-
-
-def _orders(
-    question: Question, rationale: Rationale, shuffles: int
-) -> Iterator[tuple[Question, str]]:
-    """Show the question as it is, then with its options in other orders; letters follow.
-
-    Only "(B)" names an option for sure: a rationale with a bare letter ("B flies") gets no copies.
-    """
-    yield question, rationale.text
-    letters, options = ascii_uppercase[: len(question.options)], question.options
-    bare = re.search(r"(?<!\()\b[A-Z]\b|\b[A-Z]\b(?!\))", rationale.text)
-    seen, generator = {letters}, random.Random(f"{question.id}\n{rationale.sample_index}")
-    for _ in range(0 if bare or not options else 10 * shuffles):  # few options have few orders
-        order = "".join(generator.sample(letters, len(letters)))
-        if order not in seen and len(seen) <= shuffles:
-            seen.add(order)
-            moved, parts = str.maketrans(order, letters), re.split(r"(\([A-Z]\))", rationale.text)
-            parts[1::2] = [part.translate(moved) for part in parts[1::2]]
-            shown = tuple(options[letters.index(old)] for old in order)
-            answer = question.gold[1].translate(moved)
-            yield replace(question, options=shown, answer=answer), "".join(parts)

@@ -5,7 +5,7 @@ A: The answer is
 """
 
 from cotdistill.contracts import AnswerType, Ask
-from cotdistill.prompting.base import ANSWER_SENTENCE, NEXT_QUESTION, PromptedMethod, Transcript
+from cotdistill.prompting.base import ANSWER_SENTENCE, PromptedMethod, Transcript
 from cotdistill.records import Answer, Question
 
 
@@ -15,7 +15,4 @@ class ZeroShot(PromptedMethod):
     async def solve(self, question: Question, ask: Ask, answer_type: AnswerType) -> Answer:
         transcript = Transcript(question, ask, answer_type)
         prompt = f"Q: {question.block}\nA: {ANSWER_SENTENCE}"
-        reply = await transcript.ask(
-            prompt, role=self.role, max_tokens=self.max_tokens, stop=NEXT_QUESTION
-        )
-        return transcript.answer(f"{ANSWER_SENTENCE} {reply.text.strip()}", ANSWER_SENTENCE)
+        return await self.concluded(prompt, transcript, ANSWER_SENTENCE)

@@ -146,6 +146,14 @@ class PromptedMethod(Method):
     def prompted_role(self) -> str:
         return self.role
 
+    async def concluded(self, prompt: str, transcript: Transcript, begun: str = "") -> Answer:
+        """Ask once and read the answer off; the prompt ends with `begun`, where that is given."""
+        reply = await transcript.ask(
+            prompt, role=self.role, max_tokens=self.max_tokens, stop=NEXT_QUESTION
+        )
+        text = f"{begun} {reply.text.strip()}" if begun else reply.text
+        return transcript.answer(text, ANSWER_SENTENCE)
+
 
 async def single(ask: Ask, prompt: Prompt, **settings: Any) -> Completion:
     """Return the single completion of an ask; a recorded teacher may have none for a prompt."""
