@@ -68,7 +68,12 @@ def _field_types(cls: type[Any]) -> dict[str, Any]:
     return _TYPES[cls]
 
 
+_SIMPLE = (str, int, float, type(None))  # nearly all values; `Mapping` is slow to look for
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, _SIMPLE):
+        return value
     if isinstance(value, Record):
         return value.to_json()
     if isinstance(value, tuple | list):

@@ -236,21 +236,40 @@ def test_a_claim_is_that_of_one_live_process(tmp_path: Path) -> None:
 
     async def main() -> None:
         one, two = CompletionLog(path), CompletionLog(path)
-        assert await one.claim(key)
-        assert await one.claim(key)  # of the same process
-        assert not await two.claim(key)
+        assert await one.claim(key, [0]) == {}
+        assert await one.claim(key, [1]) == {}  # of the same process
+        assert await two.claim(key, [0]) is None
+        assert await two.claim("cd" * 32, [0]) == {}
         one.release(key)
-        assert not await two.claim(key)
-        seen = two.changes
+        assert await two.claim(key, [0]) is None
         await one.put(key, IDENTITY_JSON, json_of(Request("Q")), [Completion("yes")])
-        assert await two.claim(key)
-        assert two.changes > seen
-        two.close()
-        assert await one.claim(key)
+        found = await two.claim(key, [0])
+        assert found is not None
+        assert found[0].text == "yes"
+        assert await one.claim(key, [0, 1]) == found  # which claimed what is missing
+        assert await two.claim(key, [0, 1]) is None
+        assert await two.claim(key, [0]) == found  # which is there for anyone
         one.close()
+        assert await two.claim(key, [0, 1]) == found
+        two.close()
 
     asyncio.run(main())
     assert [found.name for found in tmp_path.iterdir()] == ["log.sqlite"]
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_claim_of_who_was_cancelled_is_nobodys(tmp_path: Path, turns: int) -> None:
+    async def main() -> None:
+        with CompletionLog(tmp_path / "log.sqlite") as one, CompletionLog(one.path) as two:
+            claiming = asyncio.create_task(one.claim("ab" * 32, [0]))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            cancelled = claiming.cancel()
+            await asyncio.gather(claiming, return_exceptions=True)
+            await one.claim("cd" * 32, [0])
+            assert (await two.claim("ab" * 32, [0]) == {}) == cancelled
+
+    asyncio.run(main())
 
 
 def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
@@ -259,7 +278,7 @@ def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     log = CompletionLog(tmp_path / "log.sqlite")
     log._lock_file(log._owner).symlink_to(victim)
     with pytest.raises(StoreError, match="lock"):
-        asyncio.run(log.claim("ab" * 32))
+        asyncio.run(log.claim("ab" * 32, [0]))
     assert victim.read_text() == "precious"
 
 

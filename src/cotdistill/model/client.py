@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -130,19 +130,17 @@ class ModelClient:
     ) -> dict[int, Completion]:
         """The completions from the log, from a caller who asks for them already, or the model."""
         key = request_key(target.identity_json, request_json)
-        changes = self._log.changes
-        found = self._logged(target, key, wanted)
         missing: list[int] = []
         under_way: dict[int, asyncio.Future[_Outcome]] = {}
         for index in wanted:
-            if index not in found:
-                future = self._under_way.get((key, index))
-                if future is None:
-                    missing.append(index)
-                else:
-                    under_way[index] = future
+            future = self._under_way.get((key, index))
+            if future is None:
+                missing.append(index)
+            else:
+                under_way[index] = future
+        found: dict[int, Completion] = {}
         if missing:
-            found |= await self._fetch(target, request, request_json, key, missing, changes)
+            found = await self._fetch(target, request, request_json, key, missing)
         for index, future in under_way.items():
             outcome = await asyncio.shield(future)
             if isinstance(outcome, CotdistillError):
@@ -154,73 +152,55 @@ class ModelClient:
                 self.ledger.saved(target.name, [outcome[index]])
         return found
 
-    def _logged(self, target: _Role, key: str, wanted: Sequence[int]) -> dict[int, Completion]:
-        there = self._log.get(key, wanted[0], wanted[-1] - wanted[0] + 1)
-        if not there:
-            return there
-        found = {index: there[index] for index in wanted if index in there}
-        self.ledger.saved(target.name, found.values())
-        return found
-
     async def _fetch(
         self,
         target: _Role,
         request: Request,
         request_json: str,
         key: str,
-        missing: Sequence[int],
-        changes: int,
+        wanted: Sequence[int],
     ) -> dict[int, Completion]:
-        """Ask for what is missing; others of this process who want the same wait for the future."""
+        """Look up, or ask for, what nobody else in this process does: others await the future."""
         outcome: _Outcome = None
         future: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
-        for index in missing:
+        for index in wanted:
             self._under_way[key, index] = future
         try:
-            outcome = await self._fetch_claimed(
-                target, request, request_json, key, missing, changes
-            )
-            return outcome
+            # While another process is asking, its answer is waited for.
+            while (found := await self._log.claim(key, wanted)) is None:
+                await asyncio.sleep(random.uniform(0.1, 0.3))
+            if found:
+                self.ledger.saved(target.name, found.values())
+            missing = [index for index in wanted if index not in found]
+            if missing:
+                found |= await self._make(target, request, request_json, key, missing)
+            outcome = found
+            return found
         except CotdistillError as error:
             outcome = error
             raise
         finally:
-            for index in missing:
+            for index in wanted:
                 del self._under_way[key, index]
             future.set_result(outcome)
 
-    async def _fetch_claimed(
+    async def _make(
         self,
         target: _Role,
         request: Request,
         request_json: str,
         key: str,
         missing: Sequence[int],
-        changes: int,
     ) -> dict[int, Completion]:
-        """Ask for what is missing, unless another process is asking: then wait for its answer.
-
-        Between the look into the log and the claim the other process may have answered: where the
-        file has `changes` the caller does not know of, the log is looked into again.
-        """
-        found: dict[int, Completion] = {}
-        while not await self._log.claim(key):
-            await asyncio.sleep(random.uniform(0.1, 0.3))
-        kept = False
+        """Ask the model for what is claimed, and keep it; the claim ends in any case."""
+        made: list[Completion] = []
         try:
-            if self._log.changes != changes:
-                found = self._logged(target, key, missing)
-                missing = [index for index in missing if index not in found]
-            if missing:
-                made = await self._ask_model(target, request, missing)
-                completions = [replace(completion, key=key) for completion in made]
-                if completions:
-                    kept = True
-                    await self._log.put(key, target.identity_json, request_json, completions)
-                found |= {completion.sample_index: completion for completion in completions}
-            return found
+            made = await self._ask_model(target, request, missing)
+            if made:
+                made = await self._log.put(key, target.identity_json, request_json, made)
+            return {completion.sample_index: completion for completion in made}
         finally:
-            if not kept:
+            if not made:
                 self._log.release(key)
 
     async def _ask_model(
@@ -233,11 +213,12 @@ class ModelClient:
         usage = None
         try:
             completions = await target.model.complete(request, wanted)
-            usage = Usage(
-                sum(c.prompt_tokens for c in completions),
-                sum(c.completion_tokens for c in completions),
-                sum(c.cached_prompt_tokens for c in completions),
-            )
+            if target.metered is None:
+                usage = Usage(
+                    sum(c.prompt_tokens for c in completions),
+                    sum(c.completion_tokens for c in completions),
+                    sum(c.cached_prompt_tokens for c in completions),
+                )
         except QuestionFailed as error:
             ledger.fail(error.reason)
             raise

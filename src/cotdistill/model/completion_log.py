@@ -7,7 +7,7 @@ question; adding rows or samples asks only for what is new.
 
 Beside the completions the file holds what several processes must agree on:
 
-    claims        keys that a live process is asking for: two runs do not pay for one request twice
+    claims        what each live process is asking for: two runs do not pay for one request twice
     counts        tokens, money and events of each run, added up in the transactions that keep the
                   completions: what a killed call spent is in them
     reservations  requests under way of a run that has a budget
@@ -17,8 +17,8 @@ A process is alive while it holds the lock on its file `<log>.<id>.lock`; the sy
 when the process ends, however it ends. Claims of the dead are taken over, and their reservations
 count as spent: the endpoint may have answered.
 
-A reply counts only after its transaction is committed. What happens in one moment shares one
-transaction. The journal is a write-ahead log with `synchronous=NORMAL`: a kill of the process loses
+A reply counts only after its transaction is committed. There is one transaction in `COMMIT_GAP_S`
+at most, which what happens meanwhile shares; the first after a pause is not held up. The journal is a write-ahead log with `synchronous=NORMAL`: a kill of the process loses
 nothing that was committed; a power cut can lose the last transactions but does not damage the file
 (`durable="full"` syncs each one and loses none). A busy file is tried again without stopping the
 event loop. Left out: network file systems, where SQLite's write-ahead log is not safe.
@@ -35,7 +35,7 @@ import random
 import secrets
 import sqlite3
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,8 +63,10 @@ _Result = TypeVar("_Result")
 Counts = defaultdict[tuple[str, str], float]
 """Sums by role and name, such as ("teacher", "prompt_tokens")."""
 
-FORMAT = 2
+FORMAT = 3
 """Version of the key and of the tables; part of every key."""
+COMMIT_GAP_S = 0.004
+"""Least time between two transactions, in seconds: a commit costs as much as a dozen replies."""
 
 _SCHEMA = """
 CREATE TABLE models (id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE);
@@ -76,7 +78,7 @@ CREATE TABLE completions (
     reasoning TEXT NOT NULL, finish_reason TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL, cached_prompt_tokens INTEGER NOT NULL, logprob REAL,
     arrived REAL NOT NULL, PRIMARY KEY (request, sample)) WITHOUT ROWID;
-CREATE TABLE claims (key BLOB PRIMARY KEY, owner INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE claims (owner INTEGER PRIMARY KEY, signs BLOB NOT NULL);
 CREATE TABLE counts (
     run TEXT NOT NULL, role TEXT NOT NULL, name TEXT NOT NULL, value REAL NOT NULL,
     PRIMARY KEY (run, role, name)) WITHOUT ROWID;
@@ -178,15 +180,14 @@ class CompletionLog:
         self.path = path
         self.run = run
         self.counts: Counts = defaultdict(float)
-        self.changes = 0
-        """Number of noticed changes of the file by other processes."""
         self._lock_patience_s = lock_patience_s
         self._pending: list[tuple[Callable[[], Any], asyncio.Future[Any] | None]] = []
-        self._scheduled = False
+        self._scheduled: asyncio.AbstractEventLoop | None = None
+        self._committed_at = 0.0
         self._busy_since: float | None = None
         self._models: dict[str, int] = {}
-        self._claimed: Counter[str] = Counter()
-        self._data_version = 0
+        self._claimed: dict[bytes, int] = {}
+        self._claims_changed = False
         self._lock: int | None = None
         self._owner = secrets.randbits(62)
         try:
@@ -213,21 +214,27 @@ class CompletionLog:
 
     async def put(
         self, key: str, identity_json: str, request_json: str, completions: Sequence[Completion]
-    ) -> None:
-        """Keep completions of one request; return once they are committed.
+    ) -> list[Completion]:
+        """Keep completions of one request; return them with their key, once they are committed.
 
-        What is there already stays as it is. The caller's claim on the key ends in the same
-        transaction.
+        What is there already stays as it is. The caller's claim on the key, if any, ends in the
+        same transaction.
         """
-        ended = self._unclaimed(key)
-        await self._soon(partial(self._put, key, identity_json, request_json, completions, ended))
+        rows = list(map(_values, completions))
+
+        def put() -> None:
+            self._put(key, identity_json, request_json, rows)
+            self._unclaim(key)
+
+        await self._soon(put)
+        return [_completion(row, key) for row in rows]
 
     def add(self, entries: Iterable[tuple[str, str, str, Sequence[Completion]]]) -> None:
         """Keep many completions at once, in one transaction (the import of an exported log)."""
         try:
             with self._transaction():
-                for entry in entries:
-                    self._put(*entry, False)
+                for key, identity_json, request_json, completions in entries:
+                    self._put(key, identity_json, request_json, map(_values, completions))
         except sqlite3.Error as error:
             self._refuse(error)
 
@@ -286,35 +293,27 @@ class CompletionLog:
 
     # What processes agree on.
 
-    async def claim(self, key: str) -> bool:
-        """Return whether this process may ask for a key: no other live process is asking.
+    async def claim(self, key: str, indices: Sequence[int]) -> dict[int, Completion] | None:
+        """Return which of these completions are there; claim the key where any is missing.
 
-        A caller who may must `put` or `release` afterwards. Callers of one process share a claim.
+        None: another live process is asking for the key. A caller who has got a claim must `put` or
+        `release` afterwards. Callers of one process share a claim.
         """
-        if self._lock is None and self.path is not None:
-            try:
-                self._lock = _lock(self._lock_file(self._owner))
-            except OSError as error:
-                self._refuse(error)
-        if self._claimed[key] or await self._soon(partial(self._claim, key)):
-            self._claimed[key] += 1
-            return True
-        return False
+        done: asyncio.Future[dict[int, Completion] | None]
+        done = asyncio.get_running_loop().create_future()
+        # Nobody would give back what is claimed for a caller who was cancelled meanwhile.
+        self._later(lambda: None if done.cancelled() else self._claim(key, indices), done)
+        try:
+            return await done
+        except asyncio.CancelledError:
+            found = None if done.cancelled() else done.result()
+            if found is not None and len(found) < len(indices):
+                self.release(key)
+            raise
 
     def release(self, key: str) -> None:
         """Give back a claim where there is nothing to `put`."""
-        if self._unclaimed(key):
-            self._later(partial(self._unclaim, key))
-
-    def _unclaimed(self, key: str) -> bool:
-        """Count one caller less; return whether it was the last one who held the claim."""
-        if key not in self._claimed:
-            return False
-        self._claimed[key] -= 1
-        if self._claimed[key]:
-            return False
-        del self._claimed[key]
-        return True
+        self._later(partial(self._unclaim, key))
 
     async def reserve(
         self,
@@ -391,13 +390,15 @@ class CompletionLog:
 
     def _later(self, operation: Callable[[], Any], done: asyncio.Future[Any] | None = None) -> None:
         self._pending.append((operation, done))
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._commit)
+        loop = asyncio.get_running_loop()
+        if self._scheduled is not loop:  # a loop that ended before its time takes its timers along
+            self._scheduled = loop
+            wait = self._committed_at + COMMIT_GAP_S - time.monotonic()
+            loop.call_later(wait, self._commit) if wait > 0 else loop.call_soon(self._commit)
 
     def _commit(self) -> None:
         """Run what is pending in one transaction; try again soon where another process writes."""
-        self._scheduled = False
+        self._scheduled = None
         batch, self._pending = self._pending, []
         results: list[Any] = []
         try:
@@ -412,7 +413,7 @@ class CompletionLog:
                 self._pending = batch + self._pending
                 return
             results = [StoreError(_explain(self.path, error))] * len(batch)
-        self._busy_since = None
+        self._busy_since, self._committed_at = None, time.monotonic()
         for (_, done), result in zip(batch, results, strict=True):
             if done is None or done.done():
                 continue
@@ -427,14 +428,15 @@ class CompletionLog:
         database, counts = self._database, self.counts
         database.execute("BEGIN IMMEDIATE")
         try:
-            (version,) = database.execute("PRAGMA data_version").fetchone()
-            self.changes += version != self._data_version
-            self._data_version = version
             rows = [(self.run, *place, value) for place, value in counts.items()]
             database.executemany(_ADD_COUNT, rows)
             self.counts = defaultdict(float)
             yield
+            if self._claims_changed and self._lock is not None:
+                write = "INSERT OR REPLACE INTO claims VALUES (?, ?)"
+                database.execute(write, (self._owner, b"".join(self._claimed)))
             database.execute("COMMIT")
+            self._claims_changed = False
         except BaseException:
             for place, value in self.counts.items():
                 counts[place] += value
@@ -452,8 +454,8 @@ class CompletionLog:
         self._busy_since = self._busy_since or now
         if now - self._busy_since >= self._lock_patience_s:
             return False
-        self._scheduled = True
-        asyncio.get_running_loop().call_later(random.uniform(0.002, 0.03), self._commit)
+        self._scheduled = asyncio.get_running_loop()
+        self._scheduled.call_later(random.uniform(0.002, 0.03), self._commit)
         return True
 
     # Inside a transaction.
@@ -463,8 +465,7 @@ class CompletionLog:
         key: str,
         identity_json: str,
         request_json: str,
-        completions: Sequence[Completion],
-        unclaim: bool,
+        rows: Iterable[tuple[Any, ...]],
     ) -> None:
         database, now, digest = self._database, time.time(), bytes.fromhex(key)
         model = self._models.get(identity_json) or self._model_id(identity_json)
@@ -472,10 +473,8 @@ class CompletionLog:
         request_id = added.lastrowid
         if added.rowcount == 0:
             (request_id,) = database.execute(_FIND_REQUEST, (digest,)).fetchone()
-        for completion in completions:
-            database.execute(_ADD_COMPLETION, (request_id, *_values(completion), now))
-        if unclaim:
-            self._unclaim(key)
+        for row in rows:
+            database.execute(_ADD_COMPLETION, (request_id, *row, now))
 
     def _model_id(self, identity_json: str) -> int:
         add = "INSERT OR IGNORE INTO models (identity) VALUES (?)"
@@ -485,21 +484,32 @@ class CompletionLog:
         self._models[identity_json] = found
         return int(found)
 
-    def _claim(self, key: str) -> bool:
-        digest = bytes.fromhex(key)
-        add = "INSERT OR IGNORE INTO claims VALUES (?, ?)"
-        if self._database.execute(add, (digest, self._owner)).rowcount:
-            return True
-        find = "SELECT owner FROM claims WHERE key = ?"
-        (owner,) = self._database.execute(find, (digest,)).fetchone()
-        if owner == self._owner or self._alive(owner):
-            return bool(owner == self._owner)
-        self._forget(owner)
-        return self._claim(key)
+    def _claim(self, key: str, indices: Sequence[int]) -> dict[int, Completion] | None:
+        there = self.get(key, indices[0], indices[-1] - indices[0] + 1)
+        found = {index: there[index] for index in indices if index in there}
+        if len(found) == len(indices) or self.path is None:
+            return found
+        if self._lock is None:
+            try:
+                self._lock = _lock(self._lock_file(self._owner))
+            except OSError as error:
+                self._refuse(error)
+        sign = _sign(key)
+        query = "SELECT owner, signs FROM claims WHERE owner <> ?"
+        for owner, signs in self._database.execute(query, (self._owner,)).fetchall():
+            if sign in signs:
+                if self._alive(owner):
+                    return None
+                self._forget(owner)
+        self._claimed[sign] = self._claimed.get(sign, 0) + 1
+        self._claims_changed = True
+        return found
 
     def _unclaim(self, key: str) -> None:
-        delete = "DELETE FROM claims WHERE key = ? AND owner = ?"
-        self._database.execute(delete, (bytes.fromhex(key), self._owner))
+        sign = _sign(key)
+        if callers := self._claimed.pop(sign, 1) - 1:
+            self._claimed[sign] = callers
+        self._claims_changed = True
 
     def _reserve(
         self,
@@ -560,6 +570,11 @@ class CompletionLog:
 
     def _refuse(self, error: Exception) -> NoReturn:
         raise StoreError(_explain(self.path, error)) from error
+
+
+def _sign(key: str) -> bytes:
+    """Return eight bytes of a key: two that share them would only wait for one another."""
+    return bytes.fromhex(key[:16])
 
 
 def _completion(row: Sequence[Any], key: str) -> Completion:

@@ -276,8 +276,11 @@ class Endpoint:
                 usage = reported_usage(reply.body)
                 outcome = self.judge(reply.status, reply.body, reply.headers, body)
                 return outcome
-            usage = Usage(len(body) // 4, len(reply.body) // 4, estimated=True)
-            data = parse_json(reply.body)
+            try:
+                data = parse_json(reply.body)
+            except BadReply:
+                usage = read_usage({}, body, reply.body)
+                raise
             if (status := error_in(data)) is not None:
                 usage = reported_usage(reply.body)
                 outcome = self.judge(status, reply.body, reply.headers, body)
@@ -538,7 +541,8 @@ async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
     Raises:
         BadReply: it is larger than any completion.
     """
-    parts, size = list[bytes](), 0
+    parts: list[bytes] = []
+    size = 0
     async for part in response.content.iter_any():
         size += len(part)
         if size > MOST_BYTES:

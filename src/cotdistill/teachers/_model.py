@@ -151,13 +151,13 @@ class EndpointModel:
         if choices < len(indices):
             self._per_call = max(1, min(self._per_call, choices))
         self._takes_n = self._takes_n or choices > 1
+        if len(made) == len(indices):
+            return made
         there = {completion.sample_index for completion in made}
         return made + await self._rest(request, [index for index in indices if index not in there])
 
     async def _rest(self, request: Request, indices: Sequence[int]) -> list[Completion]:
         """Ask for the rest of a call; that the rest fails takes nothing from what was answered."""
-        if not indices:
-            return []
         try:
             return await self.complete(request, indices)
         except QuestionFailed as error:

@@ -34,6 +34,7 @@ __all__ = [
 _WHOLE = {"stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "tool_calls"}
 _CUT = {"length", "max_tokens", "max_output_tokens", "model_length"}
 _REFUSALS = {REFUSED, "refusal", "safety", "recitation", "prohibited_content", "sensitive"}
+_KNOWN = _WHOLE | _CUT | _REFUSALS
 
 
 class BadReply(ValueError):
@@ -97,7 +98,7 @@ def read_completions(
     choices = data.get("choices")
     if not isinstance(choices, list) or not choices:
         raise BadReply(f"no choices in the reply ({_shown(data)})")
-    kept = list[tuple[int, str, str, str, float | None]]()
+    kept: list[tuple[int, str, str, str, float | None]] = []
     problem = ""
     for index, choice in zip(indices, choices, strict=False):
         try:
@@ -129,7 +130,7 @@ def _choice(choice: Any, chat: bool) -> tuple[str, str, str, float | None]:
         raise BadReply(f"a choice has no message ({_shown(choice)})")
     written = choice.get("finish_reason")
     reason = written.lower() if isinstance(written, str) and written else "stop"
-    if choice.get("error") or reason not in _WHOLE | _CUT | _REFUSALS:
+    if choice.get("error") or reason not in _KNOWN:
         raise BadReply(f"the reply broke off (finish_reason {reason!r}, {_shown(choice)})")
     refusal = source.get("refusal")
     if reason in _REFUSALS or (isinstance(refusal, str) and refusal):
@@ -155,7 +156,8 @@ def _text(content: Any) -> tuple[str | None, str]:
     """The text and the thinking of a content: a text, or a list of parts of both kinds."""
     if content is None or isinstance(content, str):
         return content, ""
-    texts, thoughts = list[str](), list[str]()
+    texts: list[str] = []
+    thoughts: list[str] = []
     if not isinstance(content, list):
         raise BadReply(f"a choice holds no text ({_shown(content)})")
     for part in content:

@@ -42,6 +42,8 @@ def without_end_marks(text: str) -> str:
 
 def split_thinking(text: str) -> tuple[str, str]:
     """Return the thinking and the reply of a text; either may be empty."""
+    if not ("<" in text or "[" in text or "◁" in text):  # no mark at all, as in most replies
+        return "", text
     for begin, end in _BLOCKS:
         if begin in text or end in text:
             thoughts, reply = _split(text, begin, end)
