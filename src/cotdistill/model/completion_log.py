@@ -18,10 +18,11 @@ when the process ends, however it ends. Claims of the dead are taken over, and t
 count as spent: the endpoint may have answered.
 
 A reply counts only after its transaction is committed. There is one transaction in `COMMIT_GAP_S`
-at most, which what happens meanwhile shares; the first after a pause is not held up. The journal is a write-ahead log with `synchronous=NORMAL`: a kill of the process loses
-nothing that was committed; a power cut can lose the last transactions but does not damage the file
-(`durable="full"` syncs each one and loses none). A busy file is tried again without stopping the
-event loop. Left out: network file systems, where SQLite's write-ahead log is not safe.
+at most, which what happens meanwhile shares; the first after a pause is not held up. The journal is
+a write-ahead log with `synchronous=NORMAL`: a kill of the process loses nothing that was committed;
+a power cut can lose the last transactions but does not damage the file (`durable="full"` syncs each
+one and loses none). A busy file is tried again without stopping the event loop. Left out: network
+file systems, where SQLite's write-ahead log is not safe.
 """
 
 from __future__ import annotations
