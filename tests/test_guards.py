@@ -129,6 +129,54 @@ def test_no_line_is_over_100_columns() -> None:
     assert wide == []
 
 
+def read_beside(module: str) -> set[str]:
+    """The modules that define the names a module imports, contracts and records left out."""
+
+    def homes(path: Path) -> dict[str, str]:
+        found = {}
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cotdistill"):
+                source = (node.module or "").removeprefix("cotdistill").lstrip(".") or "__init__"
+                for name in (one.name for one in node.names):
+                    inner = f"{source}.{name}".removeprefix("__init__.")
+                    # A package's own file only hands names on: their homes are read.
+                    handed = (
+                        homes(modules()[source]) if modules()[source].stem == "__init__" else {}
+                    )
+                    found[name] = inner if inner in modules() else handed.get(name, source)
+        return found
+
+    return set(homes(modules()[module]).values()) - {"contracts", "records", "errors"}
+
+
+@pytest.mark.parametrize("kind", ["methods", "strategies"])
+def test_a_paper_is_read_in_its_file_and_three_modules_at_most(kind: str) -> None:
+    names = [name for name in modules() if name.startswith(f"{kind}.")]
+    assert len(names) >= 9
+    opened = {name: read_beside(name) for name in names}
+    assert len(set().union(*opened.values())) >= 3
+    assert {name: more for name, more in opened.items() if len(more) > 3} == {}
+
+
+def test_a_method_has_at_most_150_lines() -> None:
+    lengths = {
+        path.name: len(path.read_text("utf-8").splitlines())
+        for path in (PACKAGE / "methods").glob("*.py")
+    }
+    assert {name: length for name, length in lengths.items() if length > 150} == {}
+
+
+def test_the_walk_of_a_question_opens_twelve_modules() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    walk = re.findall(r"^\| \d+ \| `([\w/]+)\.py` \|", page, re.MULTILINE)
+    assert 0 < len(walk) <= 12
+    names = [step.replace("/", ".") for step in walk]
+    for place, name in enumerate(names[1:], 1):
+        # Each is imported by one before it, or is a plug-in behind a contract.
+        callers = {other for step in names[:place] for other in imports(modules()[step])}
+        assert name in callers or name.split(".")[0] in plugins.KINDS, name
+
+
 def test_imports_point_one_way() -> None:
     wrong = [
         f"{module} imports {other}"

@@ -59,9 +59,7 @@ class SocraticMethod(Method):
         default="teacher", description="who decomposes the training questions"
     )
     samples: int = Field(default=1, ge=1, description="decompositions asked per question")
-    max_tokens: int = Field(
-        default=256, ge=1, description="length limit of a teacher's decomposition"
-    )
+    max_tokens: int = Field(default=256, ge=1, description="tokens of a teacher's decomposition")
 
     async def annotate(
         self, question: Question, ask: Ask, answer_type: AnswerType
@@ -91,9 +89,7 @@ class SocraticCot(SocraticMethod):
     sub_questions: Literal["own", "gold"] = Field(
         default="own", description="at test time; gold is an upper bound"
     )
-    step_max_tokens: int = Field(
-        default=96, ge=1, description="tokens a student may write in one turn"
-    )
+    step_max_tokens: int = Field(default=96, ge=1, description="a student's tokens in one turn")
     max_steps: int = Field(
         default=10, ge=1, description="turns after which an unfinished question is given up"
     )
