@@ -18,11 +18,15 @@ _BLOCKS = (
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 )
-# The special tokens that chat templates end a turn with. What follows one belongs to no reply.
-_END_MARK = re.compile(
-    r"<\|(?:im_end|im_start|eot_id|eom_id|endoftext|end_of_text|end|return|eot)\|>"
-    r"|<end_of_turn>|<｜end▁of▁sentence｜>"
+# The special tokens that chat templates begin and end a turn with ("<|im_end|>", "<|user|>",
+# DeepSeek's in full width): no prose has their form. What follows one belongs to no reply.
+_END_MARK = re.compile(r"<\|\w{2,40}\|>|<end_of_turn>|<start_of_turn>|<｜[\w▁]{2,40}｜>")
+# How a chat template begins the model's turn, which some servers repeat.
+_OPENING = re.compile(
+    r"\s*(?:<\|begin_of_text\|>)?(?:<\|\w{2,40}\|>assistant|<\|assistant\|>|<start_of_turn>model)"
+    r"(?:<\|end_header_id\|>)?\s*"
 )
 # "</s>" is a tag of HTML as well: it is a mark only at the very end, where it may be repeated.
 _LAST_MARKS = re.compile(r"(?:\s|</s>|<eos>|\[/INST\])+\Z")
@@ -44,6 +48,8 @@ def split_thinking(text: str) -> tuple[str, str]:
     """Return the thinking and the reply of a text; either may be empty."""
     if not ("<" in text or "[" in text or "◁" in text):  # no mark at all, as in most replies
         return "", text
+    opening = _OPENING.match(text)
+    text = text[opening.end() :] if opening else text
     for begin, end in _BLOCKS:
         if begin in text or end in text:
             thoughts, reply = _split(text, begin, end)
