@@ -8,7 +8,8 @@ _STOPPED = "stopped; what was finished is kept: the same command goes on from he
 
 
 def main() -> None:
-    """Run the command line; a known error is one line and exit status 1, Ctrl-C is 130."""
+    """Run the command line; an error that is known, or of a file, is one line and exit
+    status 1, Ctrl-C is 130."""
     from cotdistill.cli.app import app
 
     try:
@@ -21,6 +22,14 @@ def main() -> None:
         from cotdistill.util.terminal import printable
 
         print(printable(f"error: {error}"), file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:  # a full disk, a deleted folder, a link where a file should be
+        from cotdistill.util.terminal import printable
+
+        place = f"{error.filename}: " if error.filename else ""
+        remedy = "check the path, the rights to it and the space on its disk"
+        line = f"error: {place}{error.strerror or error}; {remedy}"
+        print(printable(line), file=sys.stderr)
         raise SystemExit(1) from None
 
 

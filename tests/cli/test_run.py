@@ -104,6 +104,15 @@ def test_empty_split(folder: Path) -> None:
     assert "empty" in line or "no question" in line
 
 
+def test_a_link_where_the_log_of_requests_should_be_is_one_line(folder: Path) -> None:
+    (folder / "victim").write_text("mine")
+    (folder / "runs" / "recipe").mkdir(parents=True)
+    (folder / "runs" / "recipe" / "log.jsonl").symlink_to(folder / "victim")
+    line = failed_line(cotdistill("generate", "recipe.yaml", "--verbose", cwd=folder))
+    assert "log.jsonl" in line
+    assert (folder / "victim").read_text() == "mine"
+
+
 def test_missing_key(folder: Path) -> None:
     write_recipe(folder, teacher={"name": "openai", "model": "m"})
     line = failed_line(cotdistill("run", "recipe.yaml", cwd=folder))

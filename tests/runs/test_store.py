@@ -8,7 +8,7 @@ import pytest
 
 from cotdistill.errors import DataError, StoreError
 from cotdistill.runs.store import Artifact, locked
-from cotdistill.util.files import read_jsonl, whole_file, write_jsonl, write_text
+from cotdistill.util.files import read_jsonl, whole_file, write_jsonl, write_text, writing
 from cotdistill.util.naming import folder_name
 
 
@@ -133,3 +133,9 @@ def test_folder_names_are_safe() -> None:
         folder_name("..")
     with pytest.raises(ValueError, match="too long"):
         folder_name("生" * 100)
+
+
+def test_what_a_library_raises_while_it_writes_is_one_line(tmp_path: Path) -> None:
+    line = r"out: cannot be written \(I/O error\); free some space"
+    with pytest.raises(StoreError, match=line), writing(tmp_path / "out"):
+        raise RuntimeError("I/O error\nwith a second line")

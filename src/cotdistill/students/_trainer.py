@@ -1,6 +1,7 @@
 """The transformers Trainer with batches and a loss of our own."""
 
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader
 from cotdistill.contracts import Objective
 from cotdistill.students._data import Collator, ExampleBatches, TokenizedExample, TokenizedExamples
 from cotdistill.students._scoring import Scorer
+from cotdistill.util.files import writing
 
 
 class TargetTrainer(transformers.Trainer):  # type: ignore[misc]
@@ -30,6 +32,10 @@ class TargetTrainer(transformers.Trainer):  # type: ignore[misc]
         self._scorer, self._probed = Scorer(inner), rows
         self.model_accepts_loss_kwargs = True  # the loss is divided by the whole step's size
         self.loss_is_scaled_for_ga = True
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with writing(Path(self.args.output_dir)):
+            super()._save_checkpoint(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         # Not through accelerate: `ExampleBatches` gives every process its own, and their order must

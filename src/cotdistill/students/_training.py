@@ -42,7 +42,7 @@ from cotdistill.students._loading import adapted, build_base
 from cotdistill.students._scoring import Scorer, can_share
 from cotdistill.students._settings import TransformersSettings
 from cotdistill.students._trainer import TargetTrainer
-from cotdistill.util.files import read_records, write_json
+from cotdistill.util.files import read_records, write_json, writing
 
 _SAMPLE = 2_000
 """Examples looked at for characters that the tokenizer loses."""
@@ -311,21 +311,22 @@ def _write(
     best = job.work / f"checkpoint-{step}"
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    if model is inner:
-        for pattern in ("*.safetensors", "*.safetensors.index.json", "*config.json"):
-            for path in best.glob(pattern):
-                shutil.copy2(path, partial / path.name)
-    else:
-        import peft
-        from safetensors.torch import load_file
+    with writing(partial):
+        partial.mkdir(parents=True)
+        if model is inner:
+            for pattern in ("*.safetensors", "*.safetensors.index.json", "*config.json"):
+                for path in best.glob(pattern):
+                    shutil.copy2(path, partial / path.name)
+        else:
+            import peft
+            from safetensors.torch import load_file
 
-        peft.set_peft_model_state_dict(model, load_file(best / "adapter_model.safetensors"))
-        model.save_pretrained(partial / "adapter")
-        model.merge_and_unload().save_pretrained(partial)
-    codec.tokenizer.save_pretrained(partial)
-    write_json(partial / "training.json", result.to_json())
-    seal(partial)
+            peft.set_peft_model_state_dict(model, load_file(best / "adapter_model.safetensors"))
+            model.save_pretrained(partial / "adapter")
+            model.merge_and_unload().save_pretrained(partial)
+        codec.tokenizer.save_pretrained(partial)
+        write_json(partial / "training.json", result.to_json())
+        seal(partial)
     written = trainer.probe(load_model(partial, _dtype(job), trainer.args.device))
     trained = keeper.probes[str(step)]
     if not abs(written - trained) <= _TOLERANCE * (1 + trained):

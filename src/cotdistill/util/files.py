@@ -8,7 +8,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from cotdistill.errors import DataError, StoreError
+from cotdistill.errors import CotdistillError, DataError, StoreError
 from cotdistill.records import Record
 
 _Record = TypeVar("_Record", bound=Record)
@@ -93,6 +93,24 @@ def read_records(path: Path, kind: type[_Record], *, torn_tail: bool = False) ->
             yield kind.from_json(row)
         except ValueError as error:
             raise DataError(f"{path}: row {number}: {error}") from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn whatever a library raises in a block that only writes into one line.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written.
+    """
+    try:
+        yield
+    except CotdistillError:
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0][:200]
+        raise StoreError(
+            f"{path}: cannot be written ({reason}); free some space or choose another folder"
+        ) from error
 
 
 @contextmanager
