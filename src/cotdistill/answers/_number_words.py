@@ -1,14 +1,10 @@
 """English number words, read only where an answer begins with them: "twelve", "six point two", "two
 and a half"."""
 
-from __future__ import annotations
-
 import re
 from fractions import Fraction
 
 from cotdistill.answers._numerals import from_fraction
-
-__all__ = ["words_to_number"]
 
 _SMALL = {
     word: number

@@ -1,14 +1,10 @@
 """The grammar of written numbers and their canonical form; used by the number kind and by nothing
 that needs prose."""
 
-from __future__ import annotations
-
 import math
 import re
 import unicodedata
 from fractions import Fraction
-
-__all__ = ["NUMERAL", "SYMBOLIC", "canonical", "spell_out", "value"]
 
 _LETTER = "A-Za-z_\u00c0-\u024f\u0370-\u052f"
 """Letters of scripts that put spaces between words: a digit glued behind one belongs to the word.

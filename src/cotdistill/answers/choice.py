@@ -10,8 +10,6 @@ commitment ("A or B", "(A), (B), or (C)"): those hold no answer.
     'B'
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from string import ascii_uppercase
@@ -20,8 +18,6 @@ from typing import NamedTuple
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
 from cotdistill.text.markers import ascii_digits, concluded, negated
-
-__all__ = ["Choice"]
 
 _LETTERS = "ABCDEFGHIJ"
 """Letters read where the caller gives no options."""

@@ -8,8 +8,6 @@ no date), 2021-05-01, May 1, 2021, 1 May 2021, 1st of May, 2021. A day that no c
     '2021-05-01'
 """
 
-from __future__ import annotations
-
 import datetime
 import re
 from collections.abc import Iterator, Sequence
@@ -17,8 +15,6 @@ from collections.abc import Iterator, Sequence
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
 from cotdistill.text.markers import ascii_digits, concluded, negated
-
-__all__ = ["Date"]
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = (

@@ -10,8 +10,6 @@ towers or factorials of large numbers, and two seconds of computing, in whatever
     '\\frac{1}{2}'
 """
 
-from __future__ import annotations
-
 import logging
 import re
 import sys
@@ -26,8 +24,6 @@ from cotdistill.contracts import AnswerType
 from cotdistill.errors import MissingExtra
 from cotdistill.records import NO_ANSWER
 from cotdistill.text.markers import ascii_digits, concluded, last_box, sentence
-
-__all__ = ["MathExpression"]
 
 _NUMBER = Number()
 _LONGEST = 300

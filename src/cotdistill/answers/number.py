@@ -14,8 +14,6 @@ thousands separator (1,234).
     '12'
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -26,8 +24,6 @@ from cotdistill.answers._numerals import NUMERAL, SYMBOLIC, canonical, spell_out
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
 from cotdistill.text.markers import ascii_digits, concluded, negated, sentence
-
-__all__ = ["Number"]
 
 _WINDOWS = (40, 128, 512)
 """Characters read from the end before the whole text is; answers stand at the end."""

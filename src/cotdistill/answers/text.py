@@ -8,8 +8,6 @@ quoted words; the words after the last "is", "=", "gives" or "get" at the very e
     'ab'
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -17,8 +15,6 @@ from collections.abc import Sequence
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
 from cotdistill.text.markers import concluded
-
-__all__ = ["Text"]
 
 # Words in quotes, or set off in bold.
 _QUOTED = re.compile(

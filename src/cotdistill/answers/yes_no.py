@@ -8,16 +8,12 @@ word ("not yes").
     'yes'
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
 from cotdistill.text.markers import concluded, negated
-
-__all__ = ["YesNo"]
 
 # A word that says yes or no, and not "yes or no" itself.
 _WORD = re.compile(

@@ -3,14 +3,10 @@
 It cannot see a right answer reached for a wrong reason; for arithmetic the filter `equations` can.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from cotdistill.contracts import AnswerType, Filter
 from cotdistill.records import NO_ANSWER, Question, Rationale
-
-__all__ = ["AnswerMatch"]
 
 
 class AnswerMatch(Filter):

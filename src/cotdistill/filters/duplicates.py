@@ -7,8 +7,6 @@ equation is compared by text. The candidates of a question must stand together, 
 passes them: only one question is remembered.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -17,8 +15,6 @@ from pydantic import Field
 from cotdistill.contracts import AnswerType, Filter
 from cotdistill.records import Question, Rationale
 from cotdistill.text.arithmetic import equations_key
-
-__all__ = ["Duplicates"]
 
 
 class Duplicates(Filter):

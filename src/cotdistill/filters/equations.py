@@ -5,8 +5,6 @@ What is no plain arithmetic (powers, variables) is not judged. `require` also dr
 without any equation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from pydantic import Field
@@ -14,8 +12,6 @@ from pydantic import Field
 from cotdistill.contracts import AnswerType, Filter
 from cotdistill.records import Question, Rationale
 from cotdistill.text.arithmetic import find_equations
-
-__all__ = ["Equations"]
 
 
 class Equations(Filter):

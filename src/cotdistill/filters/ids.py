@@ -5,8 +5,6 @@ bad.
 {name: ids, drop: [gsm8k/train/17]}
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
@@ -16,8 +14,6 @@ from pydantic import Field, model_validator
 from cotdistill.contracts import AnswerType, Filter
 from cotdistill.errors import DataError
 from cotdistill.records import Question, Rationale
-
-__all__ = ["Ids"]
 
 
 class Ids(Filter):

@@ -4,8 +4,6 @@ The limits of 128, 512 and 2048 tokens of Ho et al. 2023, section 4.3, are the t
 `max_tokens`; this filter is for what came back, and `truncated` for what was cut off there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Self
 
@@ -13,8 +11,6 @@ from pydantic import Field, model_validator
 
 from cotdistill.contracts import AnswerType, Filter
 from cotdistill.records import Question, Rationale
-
-__all__ = ["Length"]
 
 
 class Length(Filter):

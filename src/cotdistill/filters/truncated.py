@@ -5,14 +5,10 @@ dropped, raise the method's `max_tokens`; the papers' limits suit terse teachers
 et al. 2023, who keep a truncated rationale that leads to the right answer: `filters` without it).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from cotdistill.contracts import AnswerType, Filter
 from cotdistill.records import Question, Rationale
-
-__all__ = ["Truncated"]
 
 
 class Truncated(Filter):

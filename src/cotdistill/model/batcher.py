@@ -7,8 +7,6 @@ what is asked meanwhile joins the running batch as soon as there is room (where 
 join), or is the next batch.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -19,8 +17,6 @@ from typing import Any
 from cotdistill.contracts import Decoding, Engine, StreamingEngine, TokenRule
 from cotdistill.errors import QuestionFailed
 from cotdistill.records import Completion, Request
-
-__all__ = ["BatchedModel"]
 
 _QUIET_SECONDS = 0.002
 """A batch starts when nothing was asked for this long: the event loop has run everything that was

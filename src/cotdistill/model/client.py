@@ -7,8 +7,6 @@ Requests that are the same and under way at the same time are asked once, by one
 completion is logged, and its transaction committed, before anyone sees it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import Collection, Mapping, Sequence
@@ -26,8 +24,6 @@ from cotdistill.model.completion_log import (
 )
 from cotdistill.model.ledger import Budget, Ledger, RoleMeter
 from cotdistill.records import REFUSED, Completion, Prompt, Request
-
-__all__ = ["ModelClient"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,6 @@ one and loses none). A busy file is tried again without stopping the event loop.
 file systems, where SQLite's write-ahead log is not safe.
 """
 
-from __future__ import annotations
-
 import asyncio
 import fcntl
 import hashlib
@@ -49,16 +47,6 @@ import orjson
 
 from cotdistill.errors import CotdistillError, StoreError
 from cotdistill.records import Completion, Request
-
-__all__ = [
-    "CompletionLog",
-    "Counts",
-    "LogEntry",
-    "Reserved",
-    "canonical_json",
-    "request_json",
-    "request_key",
-]
 
 _Result = TypeVar("_Result")
 Counts = defaultdict[tuple[str, str], float]

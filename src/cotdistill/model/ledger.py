@@ -6,8 +6,6 @@ that a killed call is counted too. `ledger.json` in the run folder is `Ledger.to
 samples of one call the prompt is paid, and counted, once.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import Counter, defaultdict
@@ -21,8 +19,6 @@ from cotdistill.errors import BudgetSpent
 from cotdistill.model.completion_log import CompletionLog, Counts, Reserved
 from cotdistill.records import Completion
 from cotdistill.util.files import write_json
-
-__all__ = ["Budget", "Ledger", "RoleMeter", "Spent", "Sums"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,10 @@ Nothing is fetched: genai-prices ships its list inside the package, and its upda
 started.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from decimal import Decimal
 
 from cotdistill.contracts import Price
-
-__all__ = ["known_price"]
 
 
 def known_price(model: str, base_url: str, share: float = 1.0) -> Price | None:

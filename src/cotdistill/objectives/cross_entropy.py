@@ -14,8 +14,6 @@ from cotdistill.contracts import Objective, TargetBatch
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["CrossEntropy"]
-
 
 class CrossEntropy(Objective):
     """Negative log-likelihood of the target, a mean over all target tokens."""

@@ -26,8 +26,6 @@ from cotdistill.records import Example
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Dpo"]
-
 
 class Dpo(Objective):
     """Prefer the target over `extra["rejected"]` more than the reference model does."""

@@ -14,8 +14,6 @@ from cotdistill.contracts import Objective, TargetBatch
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["PerExample"]
-
 
 class PerExample(Objective):
     """Mean over examples of each one's mean negative log-likelihood per target token."""

@@ -10,8 +10,6 @@ can cost anything, so a run that was killed finds it again and asks for nothing 
 Source: https://platform.openai.com/docs/guides/batch
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json
@@ -28,8 +26,6 @@ from cotdistill.teachers._endpoint import Endpoint, Failure
 from cotdistill.teachers._replies import BadReply, error_in, parse_json, read_usage
 from cotdistill.teachers._settings import EndpointSettings
 from cotdistill.util.terminal import shortened
-
-__all__ = ["Batches"]
 
 _log = logging.getLogger("cotdistill.teachers")
 _Read = TypeVar("_Read")

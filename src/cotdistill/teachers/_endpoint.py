@@ -23,8 +23,6 @@ The key is held by what sends the requests alone. `_Secret` cuts it, and every p
 characters, out of everything that comes back before anything else sees it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import hashlib
@@ -62,8 +60,6 @@ from cotdistill.teachers._replies import (
 )
 from cotdistill.teachers._settings import EndpointSettings
 from cotdistill.util.terminal import shortened
-
-__all__ = ["Endpoint", "Failure", "Refused"]
 
 _log = logging.getLogger("cotdistill.teachers")
 _fates = logging.getLogger("cotdistill.requests")

@@ -1,7 +1,5 @@
 """Limits of an endpoint: a concurrency limiter, a rate limiter, and waits before a retry."""
 
-from __future__ import annotations
-
 import asyncio
 import email.utils
 import math
@@ -10,8 +8,6 @@ import re
 import time
 from collections import deque
 from collections.abc import Mapping
-
-__all__ = ["ConcurrencyLimiter", "RateLimiter", "backoff", "requested_wait"]
 
 FIRST = 4
 """Requests under way before the first reply: a wrong key or address costs a handful."""

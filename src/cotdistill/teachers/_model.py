@@ -1,7 +1,5 @@
 """The live model behind `openai`: a request on the wire, and how many samples go into one call."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
@@ -19,8 +17,6 @@ from cotdistill.teachers._batches import Batches
 from cotdistill.teachers._endpoint import Endpoint, Refused
 from cotdistill.teachers._replies import read_completions
 from cotdistill.teachers._settings import EndpointSettings
-
-__all__ = ["EndpointModel"]
 
 
 class EndpointModel:

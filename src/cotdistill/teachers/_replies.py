@@ -5,8 +5,6 @@ A reply of the wrong shape is never taken for a completion. Each choice is judge
 off, unknown) is left out, so that the caller asks for that sample again.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,17 +15,6 @@ from cotdistill.contracts import Usage
 from cotdistill.records import REFUSED, Completion
 from cotdistill.text.thinking import split_thinking
 from cotdistill.util.terminal import shortened
-
-__all__ = [
-    "BadReply",
-    "cut_at_stops",
-    "error_in",
-    "error_message",
-    "parse_json",
-    "read_completions",
-    "read_usage",
-    "reported_usage",
-]
 
 # Ends of a whole text, of a cut one and of a refused one, as OpenAI, TGI, Anthropic, Cohere, Google
 # and Zhipu write them. A word that stands nowhere is taken for a broken-off reply.

@@ -1,7 +1,5 @@
 """The settings of an OpenAI-compatible endpoint, checked before anything is asked."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping
@@ -12,8 +10,6 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from cotdistill.contracts import Operational, Teacher
 from cotdistill.errors import UserError
-
-__all__ = ["EndpointSettings"]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 _RESERVED = {"model", "messages", "prompt", "n", "temperature", "top_p", "stop", "stream", "seed"}

@@ -2,11 +2,7 @@
 real mistakes.
 """
 
-from __future__ import annotations
-
 from cotdistill.teachers.local import LocalTeacher
-
-__all__ = ["LabTeacher"]
 
 
 class LabTeacher(LocalTeacher):

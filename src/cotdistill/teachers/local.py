@@ -7,8 +7,6 @@ A plain (not chat) causal teacher reads the prompt as it is and its completion's
 part of the text, so that prompts written for an endpoint work unchanged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +15,6 @@ from pydantic import Field, field_validator
 from cotdistill import plugins
 from cotdistill.contracts import EnginePlugin, Model, Teacher
 from cotdistill.model.batcher import BatchedModel
-
-__all__ = ["LocalTeacher"]
 
 
 class LocalTeacher(Teacher):

@@ -6,12 +6,8 @@ continue one (`prefill: true`, as vLLM can), else asked for in words; the return
 it either way. See docs/teachers.md.
 """
 
-from __future__ import annotations
-
 from cotdistill.contracts import Model
 from cotdistill.teachers._settings import EndpointSettings
-
-__all__ = ["OpenAI"]
 
 
 class OpenAI(EndpointSettings):

@@ -37,8 +37,6 @@ from cotdistill.records import Completion, Request
 from cotdistill.text.options import split_options
 from cotdistill.text.templates import WORD
 
-__all__ = ["Recorded"]
-
 _ANCHOR = 6
 """Words from a question's start that the index is searched by; a shorter question is searched by
 all."""

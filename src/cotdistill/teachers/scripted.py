@@ -6,8 +6,6 @@ Sample i gets reply i, round and round. A mapping gives the replies of the first
 occurs in the prompt.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -15,8 +13,6 @@ from typing import Annotated, Any, Literal
 from cotdistill.contracts import Model, Operational, Teacher
 from cotdistill.errors import FatalTeacherError, QuestionFailed
 from cotdistill.records import Completion, Message, Prompt, Request
-
-__all__ = ["Scripted"]
 
 Replies = str | tuple[str, ...]
 Fault = Literal["question failed", "fatal"]
