@@ -30,6 +30,7 @@ def test_recorded_rationales_reach_gold(
     monkeypatch.chdir(tmp_path / "project")
     recipe = load_recipe(path, [f"limit.train={FIRST}"])
     run = run_recipe(recipe, stages=["generate", "curate"])
+    assert [run.infer_artifact(*one).metadata for one in run.answered()]  # every split is there
     for task, method in run.trained():
         counts = run.curate_artifact(task, method).require("curate")
         assert counts["questions"] == FIRST

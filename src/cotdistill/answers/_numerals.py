@@ -59,6 +59,7 @@ _SCALES = {
     "m": 6,
     "b": 9,
 }
+# A price is its number: the sign of the currency is dropped.
 _CURRENCY = re.compile("[$€£¥₹]")
 _MOST_DIGITS = 1000
 _MOST_EXPONENT = 1000
@@ -67,8 +68,10 @@ _VULGAR = {
     sign: str(Fraction(unicodedata.numeric(sign)).limit_denominator(10))
     for sign in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⅐⅑⅒"
 }
+# "1½" and "½": one character for a fraction, with a whole number before it or without.
 _VULGAR_PATTERN = re.compile(f"(\\d)?\\s?([{''.join(_VULGAR)}])")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+# Exponents as characters of their own: "10³".
 _SUPERSCRIPT_PATTERN = re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 SYMBOLIC = "\ue000"
 """Stands for what is a number only by calculation (a root, pi, a factorial): no piece of it is the

@@ -36,6 +36,7 @@ _BARE = (
     r"which\b|but\b|for\b|from\b)[a-z]))"
     r"(?![A-Za-z0-9'’&]|\.[A-Za-z])"
 )
+# Tried in this order: a letter in brackets says more than a bare one.
 _STRONG = re.compile("|".join((_WRAPPED, _NAMED, _LISTED, _ENDING)))
 _AFTER_MARKER = re.compile("|".join((_WRAPPED, _NAMED, _BARE)))
 # A letter and nothing else.

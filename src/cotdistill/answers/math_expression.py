@@ -114,6 +114,7 @@ def normal(expression: str) -> str:
         .rstrip(" .")
     )
     plain = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", _DROPPED.sub("", plain))
+    # "x = 5" and "x \in [0, 1]" are read as what stands behind the variable.
     return re.sub(r"^[A-Za-z](?:\\in|=)(?=.)", "", plain)
 
 

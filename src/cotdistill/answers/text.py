@@ -81,6 +81,7 @@ def _concluded(tail: str) -> str | None:
     if final:
         return _bare(final[1])
     return _bare(
+        # The first sentence: a stop that ends the line or stands before a space, not a decimal.
         _LEAD.sub("", re.split(r"[.!?](?:\s|$)", line.strip(_FRAME), maxsplit=1)[0], count=1)
     )
 

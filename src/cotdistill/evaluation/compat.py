@@ -123,8 +123,10 @@ class PublishedEvaluator:
 
     def _candidates(self, text: str, number: str) -> list[str]:
         if self.kind == "number":
+            # As the published evaluators do: grouping commas go before numbers are looked for.
             return re.findall(number, text.replace(",", ""))
         if self.kind == "choice":
+            # The published evaluators take any capital letter among the options for an answer.
             return re.findall(f"[{_LETTERS.get(self._task, 'ABCDE')}]", text)
         if self.kind == "text":
             return [_MARKS.sub("", text)]

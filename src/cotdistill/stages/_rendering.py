@@ -113,6 +113,7 @@ def _md(text: str) -> str:
 
 def _fenced(text: str) -> str:
     """Fence text with more backticks than any run inside, so that it cannot end the fence."""
+    # A fence must be longer than any run of backticks in the text, or the text could end it.
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"

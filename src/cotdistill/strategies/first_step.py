@@ -161,6 +161,7 @@ def gold_steps(question: Question) -> list[str]:
     return required(steps or sentences(question.rationale), question, remedy)
 
 
+# A number as solutions write it, grouped by commas or not.
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 # A result: the number behind "=", or behind the annotation of one: "3 + 8 = <<3+8=11>>11".
 _RESULT = re.compile(rf"(?:=|>>)\s*[$£€]?\s*({_NUMBER.pattern})")

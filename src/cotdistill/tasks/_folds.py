@@ -15,6 +15,7 @@ from cotdistill.records import Question
 from cotdistill.tasks._benchmark import Benchmark
 from cotdistill.tasks._splitting import Splits
 
+# The published folds write "number0 number1 …" for the values that stand beside them.
 _SLOT = re.compile(r"\bnumber(\d+)\b")
 _OPERATIONS = {"+": "addition", "-": "subtraction", "*": "multiplication", "/": "division"}
 

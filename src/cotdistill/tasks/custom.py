@@ -103,7 +103,7 @@ class Custom(Task):
 
     def questions(self, split: Split) -> Iterator[Question]:
         splits = _splits(self, self._stamp())
-        if split not in splits and split != "ood":
+        if split not in splits and split in ("train", "test"):
             raise DataError(
                 f"task custom: no questions for the split {split!r}; give `path` a file for it, "
                 "or shares"

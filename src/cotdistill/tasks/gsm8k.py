@@ -62,6 +62,7 @@ class GSM8K(Benchmark):
         sub_question, stars, solution = line.partition(" ** ")
         if not stars:
             sub_question, solution = "", line
+        # The right side of each calculator annotation; no bracket inside keeps the search linear.
         results = re.findall(r"<<[^<>]*=\s*([^<>=]+)>>", solution)
         answer = results[-1] if results else (self.answers.extract(solution) or "")
         return Step(sub_question.strip(), self._clean(solution), answer)

@@ -3,6 +3,7 @@ common."""
 
 import re
 
+# Numbers and names are what two questions of one template differ in.
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME = re.compile(r"\b[A-Z][a-z]+\b")
 WORD = re.compile(r"\w+")
