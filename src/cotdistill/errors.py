@@ -50,7 +50,7 @@ class QuestionFailed(TeacherError):
     """One request failed for good; `reason` is a short class of failure for the counts in the
     report.
 
-    `transient` marks a failure that may pass (an outage, a limit): a later call of the same run
+    `transient` marks a failure worth retrying (an outage, a limit): a later call of the same run
     asks again.
     """
 

@@ -83,7 +83,7 @@ _LATEX_FRACTION = re.compile(rf"(?:(\d)\s{{0,3}})?(-?)\\[dt]?frac\s{{0,3}}{_PART
 _ROOT = re.compile(
     r"(?<![\d.])\s?(?:\\sqrt\s{0,3}(?:\{\s{0,3}(\d{1,12})\s{0,3}\}|(\d))|√\s?\(?(\d{1,12})\)?)"
 )
-# What is left of roots, recurring decimals, functions and constants, with a factor before it; 5!.
+# Roots, recurring decimals, functions and constants, with a factor before it; 5!.
 _SYMBOLIC = re.compile(
     r"(?:-?\d[\d.,]{0,40}\s?|[.])?(?:\\(?:sqrt|pi|overline|bar|dot|[dt]?binom|log|ln|sin|cos|tan|"
     r"infty|theta|alpha|sum|int|prod)(?![a-zA-Z])"
