@@ -156,8 +156,8 @@ def recipe_text(data: str, settings: Mapping[str, Any], found: list[Row]) -> str
         lines.append(f"  answer_index: {first}      {hint}")
     task = "\n".join(lines)
     return f"""\
-# A cotdistill recipe. Every key not given has a vetted default; `cotdistill list` names the plug-
-# ins.
+# A cotdistill recipe. Every key not given has a vetted default (docs/recipe.md); `cotdistill list`
+# names the plug-ins.
 # Keys are read from the environment only (here OPENAI_API_KEY); none is ever written to disk.
 
 task:
