@@ -19,7 +19,10 @@ def random_numbers(request: Request, sample_index: int, count: int) -> list[floa
     """Return `count` uniform numbers in [0, 1) that belong to this sample of this request on every
     machine.
     """
-    text = json.dumps([request.to_json(), sample_index], ensure_ascii=False, sort_keys=True)
+    fields = request.to_json()
+    # The seed's text has a name of its own for the prefill: a renamed field changes no draw.
+    fields["begin"] = fields.pop("prefill")
+    text = json.dumps([fields, sample_index], ensure_ascii=False, sort_keys=True)
     key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
     numbers: list[float] = np.random.Generator(np.random.Philox(key=key)).random(count).tolist()
     return numbers
