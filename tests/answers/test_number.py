@@ -1,10 +1,9 @@
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotdistill.answers.number import Number
+from tests.blow_up import no_blow_up
 
 NUMBER = Number()
 
@@ -202,9 +201,8 @@ def test_never_raises_and_never_invents(text: str) -> None:
     ],
 )
 def test_hostile_text_takes_linear_time(text: str) -> None:
-    began = time.perf_counter()
-    NUMBER.extract(text)
-    assert time.perf_counter() - began < 2
+    with no_blow_up():
+        NUMBER.extract(text)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
-import time
-
 import pytest
 
 from cotdistill.answers.number import Number
 from cotdistill.filters.equations import Equations
 from cotdistill.records import Question, Rationale
+from tests.blow_up import no_blow_up
 from tests.text.test_arithmetic import HOSTILE
 
 
@@ -31,7 +30,6 @@ def test_reasons(require: bool, text: str, reason: str | None) -> None:
 def test_hostile_text_costs_no_time(piece: str) -> None:
     text = (piece * (100_000 // len(piece) + 1))[:100_000]
     candidate = (Question("q", "How many?", "11"), Rationale("q", text, "11"))
-    started = time.process_time()
-    ((*_, reason),) = Equations().apply([candidate], Number())
-    assert time.process_time() - started < 0.2
+    with no_blow_up():
+        ((*_, reason),) = Equations().apply([candidate], Number())
     assert reason in (None, "wrong equation")

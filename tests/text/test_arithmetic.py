@@ -1,5 +1,4 @@
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -7,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotdistill.text.arithmetic import completion, find_equations, repaired
+from tests.blow_up import no_blow_up
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,8 @@ HOSTILE = [
 def test_time_is_linear_in_hostile_text(piece: str) -> None:
     text = (piece * (100_000 // len(piece) + 1))[:100_000]
     for read in (find_equations, repaired, completion):
-        started = time.process_time()
-        read(text + "=")
-        assert time.process_time() - started < 0.2
+        with no_blow_up():
+            read(text + "=")
 
 
 @pytest.mark.parametrize(
