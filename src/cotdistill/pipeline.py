@@ -14,6 +14,7 @@ from cotdistill.contracts import Job
 from cotdistill.recipe import Recipe, resolved_yaml
 from cotdistill.runs.environment import environment
 from cotdistill.runs.run import Run
+from cotdistill.runs.shards import Shard
 from cotdistill.runs.store import locked
 from cotdistill.stages import curate, evaluate, generate, infer, report, train
 from cotdistill.util.files import write_json, write_text
@@ -30,17 +31,22 @@ STAGES: dict[str, Callable[[Run], Iterable[Job]]] = {
 
 
 def run_recipe(
-    recipe: Recipe, progress: Progress | None = None, stages: Sequence[str] | None = None
+    recipe: Recipe,
+    progress: Progress | None = None,
+    stages: Sequence[str] | None = None,
+    shard: Shard | None = None,
 ) -> Run:
     """Run a recipe's stages (all six by default) in its folder; what is there is not done again.
+
+    With a shard, generate and infer see its questions only, and write to the shard's own folder.
 
     Raises:
         CotdistillError: see `cotdistill.errors`; what was finished or paid for before it is kept.
     """
-    run = Run(recipe, progress)
-    with locked(run.folder):
-        write_text(run.folder / "recipe.yaml", resolved_yaml(recipe))
-        write_json(run.folder / "environment.json", environment(recipe.seeds))
+    run = Run(recipe, progress, shard)
+    with locked(run.work):
+        write_text(run.work / "recipe.yaml", resolved_yaml(recipe))
+        write_json(run.work / "environment.json", environment(recipe.seeds))
         for stage in stages or STAGES:
             recipe.executor.plugin.run(STAGES[stage](run))
     return run

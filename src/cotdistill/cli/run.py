@@ -40,7 +40,8 @@ def register(app: typer.Typer) -> None:
         _run(recipe, set or [], None, verbose=verbose)
 
     for name, help in _STAGES.items():
-        _add_stage(app, name, help)
+        add = _add_shared_stage if name in ("generate", "infer") else _add_stage
+        add(app, name, help)
 
     @app.command()
     def demo(
@@ -81,7 +82,22 @@ def _add_stage(app: typer.Typer, name: str, help: str) -> None:
         _run(recipe, set or [], name, verbose=verbose)
 
 
-def _run(path: Path, overrides: list[str], stage: str | None, *, verbose: bool = False) -> None:
+def _add_shared_stage(app: typer.Typer, name: str, help: str) -> None:
+    @app.command(name, help=f"{help} One stage of `run`.")
+    def stage(
+        recipe: RecipePath,
+        set: Overrides = None,
+        verbose: _Verbose = False,
+        shard: Annotated[
+            str, typer.Option(help="Only this part of the questions, e.g. 3/64; see `merge`.")
+        ] = "",
+    ) -> None:
+        _run(recipe, set or [], name, verbose=verbose, shard=shard)
+
+
+def _run(
+    path: Path, overrides: list[str], stage: str | None, *, verbose: bool = False, shard: str = ""
+) -> None:
     from rich.console import Console
 
     from cotdistill.recipe import load_recipe, refuse_missing_students
@@ -93,8 +109,11 @@ def _run(path: Path, overrides: list[str], stage: str | None, *, verbose: bool =
     from cotdistill.pipeline import run_recipe
 
     console = Console() if sys.stdout.isatty() else Console(width=160)
+    from cotdistill.runs.shards import Shard
+
+    part = Shard.parse(shard) if shard else None
     with _requests_noted(recipe.folder) if verbose else nullcontext():
-        run_recipe(recipe, ConsoleProgress(console), [stage] if stage else None)
+        run_recipe(recipe, ConsoleProgress(console), [stage] if stage else None, part)
 
 
 @contextmanager

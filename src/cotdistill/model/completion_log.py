@@ -151,7 +151,8 @@ class CompletionLog:
     """The completion log in one file, or in memory without a path. Use it in one event loop.
 
     `run` names whose counts and reservations are meant where several runs share the file. `counts`
-    is added to the run's sums, and emptied, in the next transaction.
+    is added to the run's sums, and emptied, in the next transaction. What is not in the file is
+    looked for in the log `base`, if there is one, which is only read.
 
     Raises:
         StoreError: the file cannot be opened, read or written; the message says what is safe.
@@ -165,8 +166,11 @@ class CompletionLog:
         durable: Literal["normal", "full"] = "normal",
         read_only: bool = False,
         lock_patience_s: float = 60.0,
+        base: Path | None = None,
     ) -> None:
         self.path = path
+        there = base is not None and base.exists()
+        self._base = CompletionLog(base, read_only=True) if there else None
         self.run = run
         self.counts: Counts = defaultdict(float)
         self._lock_patience_s = lock_patience_s
@@ -192,13 +196,16 @@ class CompletionLog:
             found = self._database.execute(_FIND_REQUEST, (bytes.fromhex(key),)).fetchone()
         except sqlite3.Error as error:
             self._refuse(error)
+        base = self._base.get(key, first_sample, samples) if self._base is not None else {}
         if found is None:  # what is asked for the first time costs one look
-            return {}
+            return base
         rows = self._select(_GET, found[0], first_sample, first_sample + samples)
-        return {row[1]: _completion(row, key) for row in rows}
+        return {**base, **{row[1]: _completion(row, key) for row in rows}}
 
     def knows(self, identity_json: str) -> bool:
         """Return whether a model of this identity has ever answered."""
+        if self._base is not None and self._base.knows(identity_json):
+            return True
         return bool(self._select("SELECT 1 FROM models WHERE identity = ?", identity_json))
 
     async def put(
@@ -347,6 +354,8 @@ class CompletionLog:
 
     def close(self) -> None:
         """Commit what is pending, give back all claims and close the file."""
+        if self._base is not None:
+            self._base.close()
         try:
             if self._pending or self.counts or self._claimed or self._lock is not None:
                 self._database.execute("PRAGMA busy_timeout=30000")

@@ -1,12 +1,15 @@
 """The artifacts of a run: their places in its folder and their inputs."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cotdistill.contracts import Split
 from cotdistill.recipe import Entry, MethodEntry, Recipe
+from cotdistill.records import Question
 from cotdistill.runs.fingerprints import checkpoint_stamp, identity, source
 from cotdistill.runs.grid import Cell, Grid
+from cotdistill.runs.shards import PLACE, Shard
 from cotdistill.runs.store import Artifact
 from cotdistill.teachers.local import LocalTeacher
 from cotdistill.util.naming import fingerprint, folder_name
@@ -20,9 +23,36 @@ class Layout(Grid):
     read replies. Where the work is done, how fast, and at what price is not in it.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, shard: Shard | None = None) -> None:
         super().__init__(recipe)
         self.folder = recipe.folder
+        self.shard = shard
+        self.work = self.folder / PLACE / shard.name if shard is not None else self.folder
+        """Folder that this call writes to: the run's own, or that of its shard."""
+
+    @property
+    def log(self) -> Path:
+        """The run's completion log."""
+        return self.recipe.completions or self.folder / "completions.sqlite"
+
+    def share(self, artifact: Artifact) -> Artifact:
+        """Return this call's share of an artifact: all of it where the run is not shared out."""
+        if self.shard is None:
+            return artifact
+        made_from = [artifact.fingerprint, self.shard.index, self.shard.count]
+        return Artifact(self.work / artifact.folder.relative_to(self.folder), made_from)
+
+    def share_of(self, task: Entry, split: Split) -> Iterator[Question]:
+        """Yield this call's share of the questions of a split, in order."""
+        for question in self.questions(task, split):
+            if self.shard is None or self.shard.has(question):
+                yield question
+
+    def share_size(self, task: Entry, split: Split) -> int:
+        """Return the number of questions in this call's share."""
+        if self.shard is None:
+            return self.digest(task.label, split)[1]
+        return sum(1 for _ in self.share_of(task, split))
 
     def generate_artifact(self, task: Entry, method: MethodEntry) -> Artifact:
         made_from = {

@@ -9,7 +9,8 @@ from cotdistill.contracts import Ask, Model, TokenRule
 from cotdistill.model.batcher import BatchedModel
 from cotdistill.model.client import ModelClient
 from cotdistill.model.completion_log import CompletionLog
-from cotdistill.model.ledger import Budget
+from cotdistill.model.ledger import Budget, Sums
+from cotdistill.model.merging import own_counts
 from cotdistill.recipe import Entry
 from cotdistill.records import Completion, Prompt
 from cotdistill.runs.run import Run
@@ -41,9 +42,11 @@ async def open_ask(
     if student is not None:
         base = student.plugin
         waiting["base"] = lambda: BatchedModel(base.engine(None, recipe.engine.plugin))
-    budget = Budget(money=recipe.budget.usd, tokens=recipe.budget.tokens)
-    path = recipe.completions or run.folder / "completions.sqlite"
-    with CompletionLog(path, run=recipe.name) as log:
+    path, base = run.log, None
+    if run.shard is not None:
+        path, base = run.work / "completions.sqlite", run.log
+    with CompletionLog(path, run=recipe.name, base=base) as log:
+        budget = _budget(run)
         try:
             async with ModelClient(models or {}, log, ledger=run.ledger, budget=budget) as client:
 
@@ -56,4 +59,15 @@ async def open_ask(
 
                 yield ask
         finally:
-            run.ledger.write(run.folder / "ledger.json")
+            run.ledger.write(run.work / "ledger.json")
+
+
+def _budget(run: Run) -> Budget:
+    """Return the recipe's budget; of a shard its equal part of what the run itself left over."""
+    whole = Budget(money=run.recipe.budget.usd, tokens=run.recipe.budget.tokens)
+    if run.shard is None or whole == Budget():
+        return whole
+    spent, count = Sums(own_counts(run.log, run.recipe.name)), run.shard.count
+    money = whole.money and max(0.0, whole.money - spent.money) / count
+    tokens = whole.tokens and max(0, whole.tokens - spent.tokens) // count
+    return Budget(money=money, tokens=tokens)

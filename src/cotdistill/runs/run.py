@@ -10,6 +10,7 @@ from typing import Any
 from cotdistill.model.ledger import Ledger
 from cotdistill.recipe import Recipe
 from cotdistill.runs.layout import Layout
+from cotdistill.runs.shards import Shard
 from cotdistill.util.files import read_json, read_jsonl
 from cotdistill.util.progress import Progress, SilentProgress
 
@@ -17,8 +18,10 @@ from cotdistill.util.progress import Progress, SilentProgress
 class Run(Layout):
     """A recipe at work in its folder. Made again from the recipe it finds what was done before."""
 
-    def __init__(self, recipe: Recipe, progress: Progress | None = None) -> None:
-        super().__init__(recipe)
+    def __init__(
+        self, recipe: Recipe, progress: Progress | None = None, shard: Shard | None = None
+    ) -> None:
+        super().__init__(recipe, shard)
         self.progress = progress or SilentProgress()
         self.ledger = Ledger()
 

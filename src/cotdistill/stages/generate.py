@@ -31,7 +31,7 @@ from cotdistill.records import Question, Rationale
 from cotdistill.runs.models import open_ask
 from cotdistill.runs.run import Run
 from cotdistill.stages._failures import Failures
-from cotdistill.stages._job import StageJob
+from cotdistill.stages._job import Rows, StageJob
 from cotdistill.util.concurrency import run_async
 from cotdistill.util.files import whole_file
 
@@ -48,8 +48,9 @@ GRACE_S = 30.0
 def jobs(run: Run) -> Iterator[StageJob]:
     """Yield one job for each task and method that trains."""
     for task, method in run.trained():
-        artifact = run.generate_artifact(task, method)
-        yield StageJob(run, generate, (task, method), artifact)
+        artifact = run.share(run.generate_artifact(task, method))
+        rows = Rows("rationales.jsonl", "question", task, "train")
+        yield StageJob(run, generate, (task, method), artifact, rows)
 
 
 def generate(run: Run, task: Entry, method: MethodEntry) -> None:
@@ -58,16 +59,16 @@ def generate(run: Run, task: Entry, method: MethodEntry) -> None:
     Raises:
         TeacherError: every question failed.
     """
-    artifact = run.generate_artifact(task, method)
+    artifact = run.share(run.generate_artifact(task, method))
     out = artifact.start() / "rationales.jsonl"
     label = f"{task.label} · {method.label}"
     started = time.monotonic()
 
     async def annotate() -> GenerateCounts:
-        with run.progress.task(f"generate {label}", run.digest(task.label, "train")[1]) as advance:
+        with run.progress.task(f"generate {label}", run.share_size(task, "train")) as advance:
             async with open_ask(run) as ask:
                 return await generate_rationales(
-                    run.questions(task, "train"),
+                    run.share_of(task, "train"),
                     run.method(task, method),
                     ask,
                     task.plugin.answer_type,

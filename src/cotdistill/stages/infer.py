@@ -13,7 +13,7 @@ from cotdistill.runs.grid import Cell
 from cotdistill.runs.models import open_ask, trained_roles
 from cotdistill.runs.run import Run
 from cotdistill.stages._failures import Failures
-from cotdistill.stages._job import StageJob
+from cotdistill.stages._job import Rows, StageJob
 from cotdistill.util.concurrency import run_async, stream_map
 from cotdistill.util.files import append_jsonl, read_records, write_jsonl
 from cotdistill.util.progress import Advance
@@ -22,8 +22,9 @@ from cotdistill.util.progress import Advance
 def jobs(run: Run) -> Iterator[StageJob]:
     """Yield one job for each model, split and strategy; the teacher's rows are among them."""
     for cell, split, strategy in run.answered():
-        artifact = run.infer_artifact(cell, split, strategy)
-        yield StageJob(run, infer, (cell, split, strategy), artifact)
+        artifact = run.share(run.infer_artifact(cell, split, strategy))
+        rows = Rows("answers.jsonl", "question_id", cell.task, split)
+        yield StageJob(run, infer, (cell, split, strategy), artifact, rows)
 
 
 def infer(run: Run, cell: Cell, split: Split, strategy: Entry) -> None:
@@ -33,13 +34,13 @@ def infer(run: Run, cell: Cell, split: Split, strategy: Entry) -> None:
         UserError: the model is not trained yet.
         TeacherError: every question failed.
     """
-    artifact = run.infer_artifact(cell, split, strategy)
+    artifact = run.share(run.infer_artifact(cell, split, strategy))
     trained = run.train_artifact(cell)
     paths = trained.require("train")["checkpoints"] if cell.method.plugin.rounds else {}
     checkpoints = {role: trained.folder / path for role, path in paths.items()}
     work = artifact.start()
     (work / "scored.jsonl").unlink(missing_ok=True)  # of earlier answers
-    questions = list(run.questions(cell.task, split))
+    questions = list(run.share_of(cell.task, split))
     label = f"{cell.label} · {split} · {strategy.label}"
     started = time.monotonic()
 
