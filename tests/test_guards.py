@@ -37,7 +37,7 @@ ROOMS = [
     {"tasks", "teachers", "students", "executors"},
     {"recipe", "testing"},
     {"runs", "evaluation"},
-    {"stages"},
+    {"stages", "sharing"},
     {"pipeline"},
     {"cli"},
     {"__main__"},

@@ -24,6 +24,7 @@ class Bundled:
     file: str
     remedy: str
     hub: str | None = None
+    licence: str = "apache-2.0"
 
 
 _LAB = "install cotdistill again, or train them (docs/lab.md)"

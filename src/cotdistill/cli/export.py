@@ -1,4 +1,4 @@
-"""`cotdistill export`: what a run made, as others read it: training sets and evaluation logs."""
+"""`cotdistill export`: what a run made, as others read it: models, training sets, logs."""
 
 from __future__ import annotations
 
@@ -23,6 +23,34 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(help="Write what a run made as other programs read it.")
     app.add_typer(group, name="export")
+
+    @group.command("model")
+    def export_model_folder(
+        run: _Run,
+        out: Annotated[Path, typer.Option(help="The new folder.", show_default=False)],
+        task: Annotated[str | None, typer.Option(help="Label of the task.")] = None,
+        method: Annotated[str | None, typer.Option(help="Label of the method.")] = None,
+        student: Annotated[str | None, typer.Option(help="Label of the student.")] = None,
+        seed: Annotated[int | None, typer.Option(help="The seed it was trained with.")] = None,
+        dtype: Annotated[
+            Literal["bf16", "fp32"], typer.Option(help="Number format; bf16 rounds.")
+        ] = "bf16",
+        adapter: Annotated[
+            bool, typer.Option("--adapter", help="LoRA adapters alone, not merged.")
+        ] = False,
+        license: Annotated[str, typer.Option(help="Licence named in the model card.")] = "",
+        set: Overrides = None,
+    ) -> None:
+        """Write a trained student with its chat template, settings and model card."""
+        from cotdistill.sharing.card import ExportSettings
+        from cotdistill.sharing.model import export_model, trained_cell
+
+        opened = _open(run, set)
+        cell = trained_cell(opened, task=task, method=method, student=student, seed=seed)
+        roles = export_model(opened, cell, out, ExportSettings(dtype, adapter, license))
+        rounded = "; bf16 rounds: --dtype fp32 does not" if dtype == "bf16" and not adapter else ""
+        names = ", ".join(role.name for role in roles)
+        typer.echo(f"wrote {cell.label} ({names}) to {out}{rounded}")
 
     @group.command("sft")
     def export_sft(
