@@ -18,6 +18,8 @@ from aiohttp import web
 
 from cotdistill.errors import FatalTeacherError, TeacherError
 from cotdistill.methods.fine_tune_cot import FineTuneCot
+from cotdistill.teachers._endpoint import FIRST_UNREADABLE
+from cotdistill.teachers._limits import FIRST
 from tests.teachers.fake_endpoint import (
     USAGE,
     Call,
@@ -247,6 +249,16 @@ def test_what_an_error_says_it_cost_is_booked(code: int, tmp_path: Path) -> None
     outcome = generate(behave, tmp_path, retries=1)
     tries = len(outcome.fake.calls) - 11
     assert outcome.ledger.tokens == (11 + tries) * USAGE["total_tokens"]
+
+
+def test_replies_without_a_completion_from_the_first_one_on_cost_few_requests(
+    tmp_path: Path,
+) -> None:
+    outcome = generate(lambda call: web.json_response({"usage": USAGE}), tmp_path, count=100)
+    assert isinstance(outcome.error, FatalTeacherError)
+    assert "no choices in the reply" in str(outcome.error)
+    assert len(outcome.fake.calls) <= FIRST_UNREADABLE + FIRST
+    assert outcome.ledger.tokens == len(outcome.fake.calls) * USAGE["total_tokens"]
 
 
 def test_a_wait_beyond_the_time_limit_is_told_at_once(tmp_path: Path) -> None:

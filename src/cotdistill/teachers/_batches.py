@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from cotdistill.contracts import Usage
-from cotdistill.errors import FatalTeacherError, TeacherError
-from cotdistill.teachers._endpoint import Endpoint, Failure
-from cotdistill.teachers._replies import BadReply, error_in, parse_json, read_usage
+from cotdistill.errors import FatalTeacherError
+from cotdistill.teachers._endpoint import Endpoint, Failure, HttpReply
+from cotdistill.teachers._replies import BadReply, parse_json
 from cotdistill.teachers._settings import EndpointSettings
 from cotdistill.util.terminal import shortened
 
@@ -39,7 +39,7 @@ _ENDED = ("completed", "failed", "expired", "cancelled")
 class _Item:
     id: str
     body: dict[str, Any]
-    replied: asyncio.Future[bytes | Failure]
+    replied: asyncio.Future[HttpReply | Failure]
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class _Batch:
     ids: frozenset[str]
     waiting: dict[str, _Item] = field(default_factory=dict)
     watcher: asyncio.Task[None] | None = None
-    early: dict[str, bytes] = field(default_factory=dict)
+    early: dict[str, HttpReply] = field(default_factory=dict)
     """Replies that nobody has asked for yet: this batch was sent by an earlier process."""
     finished: bool = False
 
@@ -84,25 +84,22 @@ class Batches:
             reservation = await self._endpoint.meter.reserve(most)
             item = _Item(id, json.loads(body), asyncio.get_running_loop().create_future())
             reply = await self._replied(item)
-            usage = None
+            costs: list[Usage | None] = []
             try:
-                if isinstance(reply, Failure):
-                    failure = reply
-                else:
-                    data = parse_json(reply)
-                    usage = read_usage(data, body, reply)
-                    if (status := error_in(data)) is not None:
-                        failure = self._endpoint.judge(status, reply, request=body)
-                    else:
-                        return read(data, usage)
-            except BadReply as error:
-                failure = Failure("malformed reply", str(error))
+                outcome = (
+                    reply
+                    if isinstance(reply, Failure)
+                    else self._endpoint.read_reply(reply, body, read, costs.append)
+                )
             finally:
-                self._endpoint.meter.settle(reservation, usage)
+                self._endpoint.meter.settle(reservation, costs[0] if costs else None)
+            if not isinstance(outcome, Failure):
+                return outcome
+            failure = outcome
             self._endpoint.meter.count(f"retried: {failure.kind}")
         raise self._endpoint.failed(failure, f"{tries} batches", body)
 
-    async def _replied(self, item: _Item) -> bytes | Failure:
+    async def _replied(self, item: _Item) -> HttpReply | Failure:
         async with self._resuming:
             if self._batches is None:
                 self._batches = {batch.id: batch async for batch in self._noted()}
@@ -175,7 +172,7 @@ class Batches:
                     reply = await self._endpoint.request("GET", f"/files/{file_id}/content")
                     rows = [row for line in reply.splitlines() if (row := _row(line)) is not None]
                     # Answers first: a refusal is judged by whether others were answered.
-                    for row in sorted(rows, key=lambda row: row[1] != 200):
+                    for row in sorted(rows, key=lambda row: row[1].status != 200):
                         self._hand_out(batch, *row)
             batch.finished = True
             failure = Failure("no reply", f"batch {state['status']}: it holds no reply to this")
@@ -183,23 +180,16 @@ class Batches:
                 if not item.replied.done():
                     item.replied.set_result(failure)
 
-    def _hand_out(self, batch: _Batch, id: str, status: int, body: bytes) -> None:
+    def _hand_out(self, batch: _Batch, id: str, reply: HttpReply) -> None:
         """Give one row of a result to who waits for it."""
         item = batch.waiting.get(id)
-        if status == 200:
+        if reply.status == 200:
             self._endpoint.answered()
-        if item is None:
-            if status == 200:
-                batch.early[id] = body
-        elif not item.replied.done():
-            if status == 200:
-                item.replied.set_result(body)
-                return
-            try:
-                request = json.dumps(item.body).encode()
-                item.replied.set_result(self._endpoint.judge(status, body, request=request))
-            except TeacherError as error:
-                item.replied.set_exception(error)
+        if item is not None:
+            if not item.replied.done():
+                item.replied.set_result(reply)
+        elif reply.status == 200:
+            batch.early[id] = reply
 
     async def _noted(self) -> Any:
         """The batches an earlier process left under way at this endpoint."""
@@ -270,8 +260,8 @@ class _Failing:
         return True
 
 
-def _row(line: bytes) -> tuple[str, int, bytes] | None:
-    """Id, status and body of one row of a result; None where it is none."""
+def _row(line: bytes) -> tuple[str, HttpReply] | None:
+    """Id and reply of one row of a result; None where it is none."""
     try:
         row = parse_json(line)
     except BadReply:
@@ -279,8 +269,10 @@ def _row(line: bytes) -> tuple[str, int, bytes] | None:
     response = row.get("response")
     if not isinstance(response, dict):
         response = {"body": {"error": row.get("error") or "a row without a response"}}
-    status, body = response.get("status_code"), json.dumps(response.get("body")).encode()
-    return str(row.get("custom_id")), status if isinstance(status, int) else 500, body
+    status = response.get("status_code")
+    body = json.dumps(response.get("body")).encode()
+    reply = HttpReply(status if isinstance(status, int) else 500, {}, body)
+    return str(row.get("custom_id")), reply
 
 
 def _id_of(reply: dict[str, Any]) -> str:

@@ -15,11 +15,12 @@ answers 500 where its context is too small.
 
 The run stops (FatalTeacherError) where the fault cannot be the questions': no connection within
 the patience; a wrong key, account or path before the first answer; the first `FIRST_FAILURES`
-requests all failed; more than half of the last `WINDOW` failed. A request that failed in an earlier
-call as well is no news and counts for neither: what is left of a run is what failed before. Prompts
-that are too long or refused for their content count for the first requests only.
+requests all failed; the first `FIRST_UNREADABLE` replies, which may cost money, held no completion;
+more than half of the last `WINDOW` failed. A request that failed in an earlier call as well is no
+news and counts for neither: what is left of a run is what failed before. Prompts that are too long
+or refused for their content count for the first requests only.
 
-The key is held by what sends the requests alone. `_Secret` cuts it, and every piece of it of eight
+The key is held by what sends the requests alone. `Secret` cuts it, and every piece of it of eight
 characters, out of everything that comes back before anything else sees it.
 """
 
@@ -38,7 +39,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
-from pydantic import SecretStr
 
 from cotdistill.contracts import Meter, Usage
 from cotdistill.errors import FatalTeacherError, QuestionFailed
@@ -58,6 +58,7 @@ from cotdistill.teachers._replies import (
     read_usage,
     reported_usage,
 )
+from cotdistill.teachers._secret import Secret
 from cotdistill.teachers._settings import EndpointSettings
 from cotdistill.util.terminal import shortened
 
@@ -74,6 +75,7 @@ MOST_BYTES = 16 * 2**20
 QUIET_S = 2.0
 """Seconds of errors alone after which an endpoint is said to be down."""
 FIRST_FAILURES = 5
+FIRST_UNREADABLE = 15
 WINDOW = 40
 
 
@@ -93,7 +95,9 @@ class Failure:
     wait_s: float = 0.0
 
 
-class _HttpReply(NamedTuple):
+class HttpReply(NamedTuple):
+    """A reply as it came, without the key."""
+
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -123,59 +127,6 @@ _CONTENT = (
 )
 
 
-class _Secret:
-    """Cuts a key out of text from outside, by value and by every piece of `LEAST` characters."""
-
-    LEAST = 8
-
-    def __init__(self, key: SecretStr | None) -> None:
-        value = key.get_secret_value().encode() if key is not None else b""
-        if len(value) < self.LEAST:  # "EMPTY" and the like: no secret, but a word of many replies
-            value = b""
-        self._value = value
-        # Every piece of 8 characters holds one of these of 4 whole: so most texts cost 10 searches.
-        self._signs = [value[at : at + 4] for at in range(0, len(value) - 3, 4)]
-
-    def cut(self, text: bytes) -> bytes:
-        """Return the text with `***` in place of the key and its pieces."""
-        if not self._signs:
-            return text
-        if b"\\u00" in text or b"\\/" in text:  # a key written in JSON's escapes is a key as well
-            text = _unescaped(text)
-        if not any(sign in text for sign in self._signs):
-            return text
-        # Backwards, so that what was cut does not move what is still to be looked at; pieces that
-        # overlap (a longer part of the key) are one cut.
-        least, ends = self.LEAST, list[list[int]]()
-        pieces = {self._value[at : at + least] for at in range(len(self._value) - least + 1)}
-        for piece in pieces:
-            at = text.find(piece)
-            while at >= 0:
-                ends.append([at, at + least])
-                at = text.find(piece, at + 1)
-        merged = list[list[int]]()
-        for begin, end in sorted(ends):
-            if merged and begin <= merged[-1][1]:
-                merged[-1][1] = max(end, merged[-1][1])
-            else:
-                merged.append([begin, end])
-        for begin, end in reversed(merged):
-            text = text[:begin] + b"***" + text[end:]
-        return text
-
-    def cut_text(self, text: str) -> str:
-        """Return the same for a text."""
-        return self.cut(text.encode("utf-8", "replace")).decode("utf-8", "replace")
-
-
-def _unescaped(text: bytes) -> bytes:
-    """Return JSON without needless escapes; anything else as it is."""
-    try:
-        return json.dumps(parse_json(text), ensure_ascii=False).encode("utf-8", "replace")
-    except (BadReply, RecursionError):
-        return text
-
-
 class Endpoint:
     """One base URL with its connections, its limits and its state of health."""
 
@@ -184,7 +135,7 @@ class Endpoint:
         self.base_url = settings.base_url
         self._settings = settings
         self._key = settings.key()
-        self._secret = _Secret(self._key)
+        self._secret = Secret(self._key)
         self._places = ConcurrencyLimiter(settings.max_concurrency)
         self._rate = RateLimiter(settings.requests_per_minute, settings.tokens_per_minute)
         self._session: aiohttp.ClientSession | None = None
@@ -193,6 +144,7 @@ class Endpoint:
         self._down_since: float | None = None
         self._down_said = False
         self._outcomes: deque[bool] = deque(maxlen=WINDOW)
+        self._unreadable = 0
         self._fatal: FatalTeacherError | None = None
         self._said: set[str] = set()
 
@@ -239,6 +191,8 @@ class Endpoint:
             else:
                 tries += 1
             tried_at = now
+            if outcome.kind == "malformed reply":
+                self._check_replies(outcome)
             if tries > limits.retries:
                 raise self.failed(outcome, f"{tries} tries", body)
             left = began + limits.total_timeout_s - now
@@ -258,7 +212,13 @@ class Endpoint:
         """One try. What it cost is booked before its reply is read, whatever the reply is."""
         await self._rate.wait(most.prompt_tokens // 2 + most.completion_tokens)
         await self._places.acquire()
-        sent_at, usage, reservation = time.monotonic(), None, 0
+        sent_at, reservation = time.monotonic(), 0
+        usage: Usage | None = None
+
+        def book(cost: Usage | None) -> None:
+            nonlocal usage
+            usage = cost
+
         outcome: _Read | Failure | None = None
         cancelled = False
         try:
@@ -268,27 +228,13 @@ class Endpoint:
             self.meter.count("requests")
             reply = await self._exchange("POST", path, body)
             self._heard_at = time.monotonic()
-            if not 200 <= reply.status < 300:
-                usage = reported_usage(reply.body)
-                outcome = self.judge(reply.status, reply.body, reply.headers, body)
-                return outcome
-            try:
-                data = parse_json(reply.body)
-            except BadReply:
-                usage = read_usage({}, body, reply.body)
-                raise
-            if (status := error_in(data)) is not None:
-                usage = reported_usage(reply.body)
-                outcome = self.judge(status, reply.body, reply.headers, body)
-                return outcome
-            usage = read_usage(data, body, reply.body)
-            outcome = read(data, usage)
+            outcome = self.read_reply(reply, body, read, book)
             return outcome
         except asyncio.CancelledError:
             cancelled = True  # it may be answered and charged all the same: it stays reserved
             raise
-        except BadReply as error:
-            usage = usage or replace(most, estimated=True)  # larger than what is read
+        except BadReply as error:  # larger than what is read
+            usage = replace(most, estimated=True)
             outcome = Failure("malformed reply", str(error))
             return outcome
         except aiohttp.ConnectionTimeoutError:
@@ -321,6 +267,38 @@ class Endpoint:
             if _fates.isEnabledFor(logging.INFO):
                 self._note_fate(path, sent_at, kind, failure, usage)
 
+    def read_reply(
+        self,
+        reply: HttpReply,
+        request: bytes,
+        read: Callable[[dict[str, Any], Usage], _Read],
+        book: Callable[[Usage | None], None],
+    ) -> _Read | Failure:
+        """Return what `read` makes of a reply, or why there is nothing to read.
+
+        `book` is told what the reply cost before it is judged, whatever it is.
+
+        Raises:
+            Refused, FatalTeacherError: asking again cannot help.
+        """
+        status = reply.status
+        if 200 <= status < 300:
+            try:
+                data = parse_json(reply.body)
+            except BadReply as error:
+                book(read_usage({}, request, reply.body))
+                return Failure("malformed reply", str(error))
+            if (inner := error_in(data)) is None:
+                usage = read_usage(data, request, reply.body)
+                book(usage)
+                try:
+                    return read(data, usage)
+                except BadReply as error:
+                    return Failure("malformed reply", str(error))
+            status = inner
+        book(reported_usage(reply.body))
+        return self.judge(status, reply.body, reply.headers, request)
+
     def _note_fate(
         self, path: str, at: float, kind: str, failure: Failure | None, usage: Usage | None
     ) -> None:
@@ -335,7 +313,7 @@ class Endpoint:
 
     async def _exchange(
         self, method: str, path: str, body: bytes | None, upload: str | None = None
-    ) -> _HttpReply:
+    ) -> HttpReply:
         """Send one request; return the reply without the key. Redirects are not followed."""
         session = self._session or self._open()
         data: Any = body
@@ -358,7 +336,7 @@ class Endpoint:
                 reply = await response.read()
             else:
                 reply = await _read_capped(response)
-        return _HttpReply(response.status, response.headers, self._secret.cut(reply))
+        return HttpReply(response.status, response.headers, self._secret.cut(reply))
 
     async def request(
         self, method: str, path: str, body: Any = None, *, upload: str | None = None
@@ -456,6 +434,13 @@ class Endpoint:
             raise self._stop(f"the first {failures} requests all failed: {message}")
         if failures > WINDOW // 2:
             raise self._stop(f"{failures} of the last {len(outcomes)} requests failed: {message}")
+
+    def _check_replies(self, failure: Failure) -> None:
+        """Stop where there was no answer yet and many a reply without a completion."""
+        self._unreadable += 1
+        if not self._proven and self._unreadable >= FIRST_UNREADABLE:
+            first = f"the first {self._unreadable} replies hold no completion"
+            raise self._stop(f"{first}: {failure.message}; {_SETTINGS}")
 
     def answered(self) -> None:
         """Note that a request was answered."""
