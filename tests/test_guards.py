@@ -38,6 +38,7 @@ ROOMS = [
     {"recipe", "testing"},
     {"runs", "evaluation"},
     {"stages", "sharing"},
+    {"serving"},
     {"pipeline"},
     {"cli"},
     {"__main__"},

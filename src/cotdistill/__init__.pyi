@@ -35,5 +35,8 @@ from cotdistill.records import Request as Request
 from cotdistill.records import Step as Step
 from cotdistill.records import Verdict as Verdict
 from cotdistill.runs.run import Run as Run
+from cotdistill.serving.system import Reply as Reply
+from cotdistill.serving.system import System as System
+from cotdistill.serving.system import load_system as load_system
 
 __version__: str

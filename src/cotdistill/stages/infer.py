@@ -122,6 +122,21 @@ def _failures(answers: Iterable[Answer]) -> Failures:
     return failures
 
 
+async def answer_one(
+    question: Question, method: Method, strategy: Strategy, ask: Ask, answer_type: AnswerType
+) -> Answer:
+    """Answer one question: what evaluation and serving do alike.
+
+    Raises:
+        QuestionFailed: a request of it failed for good.
+    """
+
+    async def solve(question: Question, ask: Ask) -> Answer:
+        return await method.solve(question, ask, answer_type)
+
+    return await strategy.run(solve, question, ask, answer_type)
+
+
 async def answer_stream(
     questions: Iterable[Question],
     method: Method,
@@ -132,12 +147,9 @@ async def answer_stream(
 ) -> AsyncIterator[Answer]:
     """Yield answers as they finish. What is asked at the same moment shares a batch."""
 
-    async def solve(question: Question, ask: Ask) -> Answer:
-        return await method.solve(question, ask, answer_type)
-
     async def answer(question: Question) -> Answer:
         try:
-            return await strategy.run(solve, question, ask, answer_type)
+            return await answer_one(question, method, strategy, ask, answer_type)
         except QuestionFailed as error:
             trace = {
                 "failed": error.reason,

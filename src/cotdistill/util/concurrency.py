@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 _Item = TypeVar("_Item")
@@ -24,12 +25,45 @@ def run_async(main: Coroutine[Any, Any, _Result]) -> _Result:
 
 
 def _run(main: Coroutine[Any, Any, _Result]) -> _Result:
+    with asyncio.Runner(loop_factory=_fastest()) as runner:
+        return runner.run(main)
+
+
+def _fastest() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
         from uvloop import new_event_loop
     except ImportError:
-        return asyncio.run(main)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(main)
+        return asyncio.new_event_loop
+    return new_event_loop
+
+
+class LoopThread:
+    """An event loop in a thread of its own, for work that outlives any one caller's loop."""
+
+    def __init__(self, name: str) -> None:
+        self._runner = asyncio.Runner(loop_factory=_fastest())
+        started = Future[asyncio.AbstractEventLoop]()
+        self._thread = threading.Thread(target=self._work, args=(started,), name=name, daemon=True)
+        self._thread.start()
+        self._loop = started.result()
+
+    def submit(self, work: Coroutine[Any, Any, _Result]) -> Future[_Result]:
+        """Start work in the loop; a cancelled future cancels it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def close(self) -> None:
+        """Cancel what is under way and end the thread."""
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join()
+
+    def _work(self, started: Future[asyncio.AbstractEventLoop]) -> None:
+        async def main() -> None:
+            self._end = asyncio.Event()
+            started.set_result(asyncio.get_running_loop())
+            await self._end.wait()
+
+        with self._runner:
+            self._runner.run(main())
 
 
 async def stream_map(
