@@ -136,6 +136,8 @@ class Recipe(_Strict):
     completions: Annotated[Path | None, Operational()] = None
     budget: Annotated[BudgetSettings, Operational()] = BudgetSettings()
     max_concurrency: Annotated[int, Operational()] = Field(512, ge=1)
+    pilot: Annotated[int, Operational()] = Field(20, ge=0)
+    """Questions whose rationales are judged before the rest is asked; 0 judges none."""
 
     @model_validator(mode="before")
     @classmethod

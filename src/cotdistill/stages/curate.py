@@ -85,15 +85,24 @@ def curate_rationales(
             row = {"filter": name, "reason": reason, "gold": question.answer, **rationale.to_json()}
             append_jsonl(dropped_file, row)
 
-        stream = counted()
-        for name, one in filters:
-            stream = _through(stream, name, one, answer_type, drop)
-        for _, rationale in stream:
+        for _, rationale in filtered(counted(), filters, answer_type, drop):
             kept_ids.add(rationale.question_id)
             append_jsonl(kept_file, rationale.to_json())
             count += 1
     total = counts["questions"], counts["candidates"], count, len(kept_ids)
     return CurationCounts(*total, dict(dropped.most_common()), dict(failed.most_common()))
+
+
+def filtered(
+    candidates: Iterator[Candidate],
+    filters: Sequence[tuple[str, Filter]],
+    answer_type: AnswerType,
+    drop: Drop,
+) -> Iterator[Candidate]:
+    """Yield the candidates that pass all filters; `drop` is told of each of the others."""
+    for name, one in filters:
+        candidates = _through(candidates, name, one, answer_type, drop)
+    return candidates
 
 
 def read_candidates(questions: Iterable[Question], path: Path) -> Candidates:

@@ -13,11 +13,12 @@ whole by a rerun.
 import asyncio
 import contextlib
 import gc
+import itertools
 import json
 import tempfile
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -32,6 +33,7 @@ from cotdistill.runs.models import open_ask
 from cotdistill.runs.run import Run
 from cotdistill.stages._failures import Failures
 from cotdistill.stages._job import Rows, StageJob
+from cotdistill.stages._pilot import Pilot, shown_examples
 from cotdistill.util.concurrency import run_async
 from cotdistill.util.files import whole_file
 
@@ -75,6 +77,7 @@ def generate(run: Run, task: Entry, method: MethodEntry) -> None:
                     out,
                     max_concurrency=run.recipe.max_concurrency,
                     on_progress=lambda count: advance(count, run.ledger.line()),
+                    pilot=Pilot(label, run.recipe.pilot, run.filters(method)),
                 )
 
     counts = run_async(annotate())
@@ -107,20 +110,23 @@ async def generate_rationales(
     *,
     max_concurrency: int = 512,
     on_progress: Callable[[int], None] | None = None,
+    pilot: Pilot | None = None,
 ) -> GenerateCounts:
     """Annotate all questions, `max_concurrency` at a time, and write `out` in one step at the end.
 
     A slow question holds up no other. Memory grows by eight bytes with each question.
-    `on_progress` is called with how many more are done, now and then and at the end.
+    `on_progress` is called with how many more are done, now and then and at the end. With a `pilot`
+    its questions are finished, and judged, before the next one is begun.
 
     Raises:
+        PilotError: the first rationales show that the rest is not worth its price.
         FatalTeacherError, BudgetSpent, StoreError: the run has to stop; requests under way were
             let finish and are kept.
     """
     with whole_file(out) as file, tempfile.TemporaryFile() as finished:
         run = _Annotation(method, ask, answer_type, finished, on_progress)
         with _calm_collector():
-            await run.through(questions, max_concurrency)
+            await run.through(questions, max_concurrency, pilot)
         run.report()
         for place in run.places:
             finished.seek(place)
@@ -154,14 +160,28 @@ class _Annotation:
         self._rows, self._on_progress = rows, on_progress
         self._stopped: list[Exception] = []
         self._reported, self._reported_at = 0, 0.0
-        self._cut = 0
+        self._cut: list[tuple[Question, Rationale]] = []
+        self._cuts = 0
+        self._pilot: list[tuple[Question, Sequence[Rationale]]] | None = None
         self.counts = GenerateCounts()
         self.places = array("Q")
         """Where each question's row begins in `rows`, which has them as they finish."""
 
-    async def through(self, questions: Iterable[Question], max_concurrency: int) -> None:
-        """Let workers take the questions in turn; after an error the last requests finish."""
+    async def through(
+        self, questions: Iterable[Question], max_concurrency: int, pilot: Pilot | None
+    ) -> None:
+        """Annotate the pilot's questions, if there is a rest to be saved, and then the others."""
         source = iter(questions)
+        first = list(itertools.islice(source, pilot.size + 1)) if pilot and pilot.size else []
+        if pilot is not None and len(first) > pilot.size > 0:
+            self._pilot = []
+            await self._pass(iter(first[:-1]), min(max_concurrency, pilot.size))
+            pilot.judge(self._pilot, self._answer_type)
+            first, self._pilot = first[-1:], None
+        await self._pass(itertools.chain(first, source), max_concurrency)
+
+    async def _pass(self, source: Iterator[Question], max_concurrency: int) -> None:
+        """Let workers take the questions in turn; after an error the last requests finish."""
         workers = [asyncio.create_task(self._work(source)) for _ in range(max_concurrency)]
         try:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -200,8 +220,12 @@ class _Annotation:
         else:
             row["rationales"] = rationales
             self.counts.rationales += len(rationales)
-            self._cut += sum(bool(one.extra.get("truncated")) for one in rationales)
-            refuse_many_cuts(self._cut, self.counts.rationales)
+            if self._pilot is not None:
+                self._pilot.append((question, rationales))
+            cut = [(question, one) for one in rationales if one.extra.get("truncated")]
+            self._cuts += len(cut)
+            self._cut = (self._cut + cut)[:3]
+            refuse_many_cuts(self._cuts, self.counts.rationales, self._cut)
         self.places[position] = self._rows.tell()
         self._rows.write(_line(row))
         self.counts.questions += 1
@@ -219,7 +243,9 @@ class TooManyCutError(UserError):
     """The length limit cuts most rationales."""
 
 
-def refuse_many_cuts(cut: int, rationales: int) -> None:
+def refuse_many_cuts(
+    cut: int, rationales: int, examples: Sequence[tuple[Question, Rationale]] = ()
+) -> None:
     """Stop early where most of what is paid for is cut off and will be dropped.
 
     Raises:
@@ -229,6 +255,7 @@ def refuse_many_cuts(cut: int, rationales: int) -> None:
         raise TooManyCutError(
             f"{cut} of the first {rationales} rationales were cut off at `max_tokens`; raise it in"
             " the method's settings and run again (what was answered whole is asked anew)"
+            + shown_examples(examples)
         )
 
 
