@@ -642,6 +642,20 @@ class TrainResult(Record):
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Trial:
+    """Figures of a student that scored a tiny batch. `memory` is what its training holds at least:
+    bytes of weights, gradients and optimizer, activations not counted; `free` is what there is, 0
+    where that is not known.
+    """
+
+    loss: float = 0.0
+    parameters: int = 0
+    trained_parameters: int = 0
+    memory: int = 0
+    free: int = 0
+
+
 def silent(*_: Any) -> None:
     """Report nothing: the default of `on_progress` and `log`."""
 
@@ -684,6 +698,14 @@ class Student(Plugin):
             UserError: model, examples or settings cannot be trained; the message has the remedy.
         """
         raise NotImplementedError
+
+    def trial(self, examples: Sequence[Example], settings: TrainSettings) -> Trial:
+        """Load the student and score a few examples, before a teacher is paid for more.
+
+        Raises:
+            UserError: it cannot be loaded or trained; the message has the remedy.
+        """
+        return Trial()
 
     def engine(self, checkpoint: Path | None, engine: EnginePlugin, *, seed: int = 0) -> Engine:
         """Load a trained checkpoint, asked in the format it was trained in, into an engine.

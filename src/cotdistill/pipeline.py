@@ -5,6 +5,7 @@
 Each stage reads what the stage before it wrote into the run folder, writes its own, and yields
 jobs: one for each piece of work, which does nothing where the folder already holds its result, made
 from the very same inputs. So a second call, or a call after a kill, does only what is missing.
+What can be checked without asking or training anything is checked first.
 Where jobs run is the executor's business (`executor` in the recipe).
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from cotdistill.contracts import Job
 from cotdistill.recipe import Recipe, resolved_yaml
 from cotdistill.runs.environment import environment
+from cotdistill.runs.preflight import preflight
 from cotdistill.runs.run import Run
 from cotdistill.runs.shards import Shard
 from cotdistill.runs.store import locked
@@ -47,6 +49,7 @@ def run_recipe(
     with locked(run.work):
         write_text(run.work / "recipe.yaml", resolved_yaml(recipe))
         write_json(run.work / "environment.json", environment(recipe.seeds))
+        preflight(run, stages or tuple(STAGES))
         for stage in stages or STAGES:
             recipe.executor.plugin.run(STAGES[stage](run))
     return run

@@ -76,11 +76,8 @@ class ModelClient:
         logged = role in self._logged_roles
         if not logged:
             self.ledger.add(role, free=1)
-        elif metered is not None and price is None and self._budget.money is not None:
-            raise UserError(
-                f"budget: the price of the {role} is not known, so `usd` cannot limit it; give the"
-                " teacher `input_price` and `output_price` (0 where it is free), or limit `tokens`"
-            )
+        else:
+            refuse_unpriced(role, model, self._budget)
         budget = self._budget if logged else Budget()
         meter = RoleMeter(self.ledger, self._log, role, price, budget)
         if metered is not None:
@@ -249,6 +246,19 @@ class ModelClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def refuse_unpriced(role: str, model: Model, budget: Budget) -> None:
+    """Refuse a model whose price is not known where the budget is in dollars.
+
+    Raises:
+        UserError: it is so; the message has the remedy.
+    """
+    if isinstance(model, MeteredModel) and model.price is None and budget.money is not None:
+        raise UserError(
+            f"budget: the price of the {role} is not known, so `usd` cannot limit it; give the"
+            " teacher `input_price` and `output_price` (0 where it is free), or limit `tokens`"
+        )
 
 
 def _most(request: Request, samples: int) -> Usage:

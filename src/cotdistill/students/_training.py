@@ -97,7 +97,9 @@ def train(
     settings = job.settings
     objective = plugins.build("objectives", job.objective, Objective)
     examples = list(read_records(job.examples, Example))
-    inner, codec = build_base(job.student, job.seed, start=job.start, dtype=_dtype(job))
+    inner, codec = build_base(
+        job.student, job.seed, start=job.start, dtype=base_dtype(job.student, job.settings)
+    )
     limit = context_limit(inner)
     data = prepare(examples, codec, objective, settings, limit)
     texts = (text for item in examples[:_SAMPLE] for text in (item.prompt, item.target))
@@ -176,10 +178,10 @@ def world() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def _dtype(job: TrainingJob) -> torch.dtype:
+def base_dtype(student: TransformersSettings, settings: TrainSettings) -> torch.dtype:
     """Return float32, or bfloat16 where weights stay frozen under adapters on an accelerator."""
-    frozen = job.student.lora is not None and torch.accelerator.is_available()
-    return torch.bfloat16 if frozen and job.settings.precision != "float32" else torch.float32
+    frozen = student.lora is not None and torch.accelerator.is_available()
+    return torch.bfloat16 if frozen and settings.precision != "float32" else torch.float32
 
 
 def _trainer(
@@ -327,7 +329,9 @@ def _write(
         codec.tokenizer.save_pretrained(partial)
         write_json(partial / "training.json", result.to_json())
         seal(partial)
-    written = trainer.probe(load_model(partial, _dtype(job), trainer.args.device))
+    written = trainer.probe(
+        load_model(partial, base_dtype(job.student, job.settings), trainer.args.device)
+    )
     trained = keeper.probes[str(step)]
     if not abs(written - trained) <= _TOLERANCE * (1 + trained):
         raise StoreError(

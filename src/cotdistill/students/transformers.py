@@ -19,6 +19,7 @@ from cotdistill.contracts import (
     Objective,
     TrainResult,
     TrainSettings,
+    Trial,
     silent,
 )
 from cotdistill.records import Example
@@ -60,6 +61,11 @@ class TransformersStudent(TransformersSettings):
         if settings.processes > 1 and "WORLD_SIZE" not in os.environ:
             return train_on_processes(job, on_progress, log)
         return train(job, score, on_progress, log)
+
+    def trial(self, examples: Sequence[Example], settings: TrainSettings) -> Trial:
+        from cotdistill.students._trial import try_student
+
+        return try_student(self, examples, settings)
 
     def engine(self, checkpoint: Path | None, engine: EnginePlugin, *, seed: int = 0) -> Engine:
         from cotdistill.students._loading import load_engine
