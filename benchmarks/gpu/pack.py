@@ -46,7 +46,7 @@ PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux201
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / ".gpu")
-    parser.add_argument("--only", nargs="*", default=[item.name for item in PLAN])
+    parser.add_argument("--only", nargs="*", default=[item.recipe for item in PLAN])
     parser.add_argument("--piece", type=int, default=PIECE, help="bytes of one piece")
     arguments = parser.parse_args()
     out = arguments.out.resolve()
@@ -57,7 +57,7 @@ def main() -> None:
     _wheels(stage / "wheels")
     shutil.copytree(HERE, project / "gpu", ignore=shutil.ignore_patterns("__pycache__"))
     student = _student(project / "shape")
-    items = [item for item in PLAN if item.name in arguments.only]
+    items = [item for item in PLAN if item.recipe in arguments.only]
     for file in {item.file for item in items}:
         shutil.copy2(RECIPES / file, project / "recipes" / file)
     for path in sorted(_files(items)):

@@ -1,21 +1,22 @@
-"""The GPU script on a CPU: pieces fit together, failures stop nothing, room is given back."""
+"""The GPU script on a CPU: pieces fit together; a failure or the end of the time loses nothing."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import itertools
 import json
+import signal
 import subprocess
+import tarfile
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cotdistill.pipeline import run_recipe
-from cotdistill.recipe import load_recipe, parse_recipe
+from cotdistill.recipe import load_recipe
 from cotdistill.testing.tiny import tiny_checkpoint
-from cotdistill.util.files import read_json
 
 GPU = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu"
 
@@ -35,8 +36,14 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_every_planned_recipe_is_there_and_in_its_own_folder(module: Any) -> None:
     plan = module("plan").PLAN
-    recipes = [load_recipe(GPU.parents[1] / "recipes/real" / i.file, i.overrides) for i in plan]
-    assert len({recipe.name for recipe in recipes}) == len(recipes) > 15
+    done = set[tuple[Any, ...]]()
+    for item in plan:
+        recipe = load_recipe(GPU.parents[1] / "recipes/real" / item.file, item.overrides)
+        assert set(item.tasks) <= {task.label for task in recipe.tasks}
+        for place in itertools.product([recipe.name], item.tasks or [""], item.seeds):
+            assert place not in done
+            done.add(place)
+    assert len({name for name, *_ in done}) > 15
 
 
 def test_pieces_are_put_together_again(module: Any, tmp_path: Path) -> None:
@@ -54,39 +61,60 @@ def test_pieces_are_put_together_again(module: Any, tmp_path: Path) -> None:
     subprocess.run(["bash", "-n", str(pieces[0] / "unpack.sh")], check=True)
 
 
-def test_a_pool_reports_what_fails_and_does_the_rest(
-    module: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_a_cell_that_fails_is_reported_and_the_rest_is_done(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    module("pool")
+    plan, run = module("plan"), module("run")
+    monkeypatch.chdir(tmp_path)
     rows = [{"question": f"{n} + 1?", "answer": "7"} for n in range(30)]
-    data = tmp_path / "questions.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = {"name": "custom", "path": "questions.jsonl", "answer": "number"}
     recipe: dict[str, Any] = {
-        "name": "pool",
-        "output": str(tmp_path),
-        "task": {"name": "custom", "path": str(data), "answer": "number", "label": "sums"},
+        "name": "cells",
+        "tasks": [{**task, "label": "sums"}, {**task, "label": "other", "seed": 1}],
         "teacher": {"name": "scripted", "replies": " So it is. The answer is 7."},
         "student": {"model": str(tiny_checkpoint(tmp_path / "base", "gpt2")), "label": "tiny"},
         "methods": [
-            {"name": "answer_only", "label": "good"},
+            {"name": "zero_shot", "role": "teacher", "label": "teacher"},
             {"name": "answer_only", "label": "bad", "train": {"max_prompt_tokens": 1}},
+            {"name": "answer_only", "label": "good"},
         ],
-        "limit": {"train": 4, "validation": 2, "test": 3},
+        "seeds": [0, 1],
         "train": {"epochs": 1, "batch_size": 2, "selection": "last"},
-        "executor": {"name": "pool:Pool", "workers": 2},
     }
-    stages = ["generate", "curate", "train", "infer"]
-    folder = run_recipe(parse_recipe(recipe), stages=stages).folder
-    assert "FAILED train sums/bad" in capfd.readouterr().err
-    assert not list(folder.glob("sums/bad/**/infer/*/done.json"))
-    (done,) = folder.glob("sums/good/**/infer/*/done.json")
-    assert read_json(done)["metadata"]["questions"] == 3
+    Path("recipes").mkdir()
+    Path("recipes/cells.yaml").write_text(json.dumps(recipe))
+    items = tuple(plan.Item("cells", ("sums",), (seed,)) for seed in (0, 1))
+    monkeypatch.setattr(run, "PLAN", items)
+    arguments = ["run.py", "--out", "out", "--runs", "runs", "--seconds", "300", "--rehearse"]
+    monkeypatch.setattr("sys.argv", arguments)
+    run.main()
+    told = capsys.readouterr().out
+    assert told.count("FAILED") == 2
+    assert "max_prompt_tokens" in told
+    found = [json.loads(line) for line in Path("out/results.jsonl").read_text().splitlines()]
+    made = [(row["task"], row["method"], row["seed"], row["n"]) for row in found]
+    assert made == [("sums", "teacher", 0, 2), ("sums", "good", 0, 2), ("sums", "good", 1, 2)]
+    weights = list(Path("runs").glob("cells/sums/good/**/*.safetensors"))
+    assert len(weights) == 2
+    assert not any(path.stat().st_blocks for path in weights)  # asked, and its room given back
+    with tarfile.open("out/runs.tar.gz") as tar:
+        assert any(name.endswith("answers.jsonl") for name in tar.getnames())
 
 
-def test_room_of_an_answered_checkpoint_is_given_back(module: Any, tmp_path: Path) -> None:
-    weights = tmp_path / "checkpoint" / "model.safetensors"
-    weights.parent.mkdir()
-    weights.write_bytes(b"1" * 100_000)
-    module("run")._free(tmp_path)
-    assert weights.stat().st_size == 100_000
-    assert weights.stat().st_blocks * 512 < 100_000
+def test_what_was_done_when_the_time_is_over_is_kept(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = module("run")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr(run, "_planned", lambda *_: [(None, SimpleNamespace(name="endless"))])
+    monkeypatch.setattr(run, "run_item", lambda *_: signal.pause())
+    evaluated = list[Any]()
+    monkeypatch.setattr(run, "_evaluate", evaluated.append)
+    arguments = ["run.py", "--out", "out", "--runs", "runs", "--seconds", "0.2"]
+    monkeypatch.setattr("sys.argv", arguments)
+    run.main()
+    assert "out of time" in capsys.readouterr().out
+    assert [recipe.name for recipe in evaluated] == ["endless"]
+    assert Path("out/runs.tar.gz").is_file()

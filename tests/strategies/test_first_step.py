@@ -1,5 +1,6 @@
 import asyncio
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.records import Answer, Completion, Question, Request, Step
 from cotdistill.strategies.first_step import FirstStep, gold_steps, wrong_step
 from cotdistill.tasks.gsm8k import GSM8K
+from cotdistill.teachers.recorded import Recorded
 
 Run = Callable[..., Answer]
 
@@ -103,6 +105,30 @@ def test_a_model_can_guide(run: Run) -> None:
     second = run(FirstStep(source="teacher", step=2), student=student, teacher=teacher)
     assert student.begins == ["Ana has 3 of them. ", "", "Own one. Then 3 + 8 = 11. "]
     assert (first.guide_tokens, second.guide_tokens) == (7, 6)
+
+
+def test_step_k_of_a_recorded_solution_is_its_kth_sentence(
+    apples: Question, tmp_path: Path
+) -> None:
+    row = {"question": apples.text, "output": "Ana has 3. Then 3 + 8 = 11. So 11 - 4 = 7."}
+    (tmp_path / "guide.jsonl").write_text(json.dumps(row))
+    guide = Recorded(files=(tmp_path / "guide.jsonl",)).open()
+    begun = list[str]()
+
+    async def ask(prompt: Any, role: str = "student", **settings: Any) -> list[Completion]:
+        if role == "guide":
+            request = Request(prompt, stop=settings["stop"])
+            return await guide.complete(request, [0])
+        begun.append(settings.get("prefill", ""))
+        return [Completion(" Own one. Own two. --> 9", completion_tokens=5)]
+
+    async def solve(question: Question, ask: Ask) -> Answer:
+        return await FineTuneCot().solve(question, ask, Number())
+
+    strategy = FirstStep(source="guide", step=2, whole=True)
+    answer = asyncio.run(strategy.run(solve, apples, ask, Number()))
+    assert begun == ["", "Own one. Then 3 + 8 = 11. "]
+    assert answer.guide_tokens == 6  # words: a recording has no tokens
 
 
 def test_a_prompted_model_is_begun_with_a_space(run: Run) -> None:

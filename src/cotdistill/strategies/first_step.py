@@ -14,7 +14,7 @@ step has a mean token probability below `confidence`; `control: wrong` gives a w
 
 The answer's trace begins with the guide's step and whether it `leaks` the answer, or with the
 reason why there was none. `guide_tokens` counts what the guide wrote: tokens of a model, words of
-gold.
+gold and of recordings.
 """
 
 import math
@@ -77,6 +77,10 @@ class FirstStep(Strategy):
     )
     role: str = Field(default="", description="whose answer is begun; empty: the first asked")
     guide_max_tokens: int = Field(default=64, ge=1, description="tokens the guide may write")
+    whole: bool = Field(
+        default=False,
+        description="the guide's step k is that of its own whole solution, as recordings have them",
+    )
 
     async def run(
         self, solve: Solve, question: Question, ask: Ask, answer_type: AnswerType
@@ -130,23 +134,22 @@ class FirstStep(Strategy):
         if self.source == "gold":
             step = next(iter(gold_steps(question)[self.step - 1 :]), "")
         else:
-            given.prompt = next_step(question, own)
+            given.prompt = next_step(question, () if self.whole else own)
             reply = await single(
                 ask,
                 given.prompt,
                 role=self.source,
                 max_tokens=self.guide_max_tokens,
-                stop=("\n",),
+                stop=() if self.whole else ("\n",),
             )
             given.tokens = reply.completion_tokens
-            step = next(iter(sentences(reply.text)), "")
+            step = next(iter(sentences(reply.text)[self.step - 1 if self.whole else 0 :]), "")
         if not step or step.startswith(ANSWER_SENTENCE):
             given.why = f"{self.source} has no step {self.step}"
             return
         given.step = wrong_step(step) if self.control == "wrong" else step
         given.why = f"step {self.step} has no number to make wrong: {step}"
-        if self.source == "gold":
-            given.tokens = len(given.step.split())
+        given.tokens = given.tokens or len(given.step.split())
 
 
 def gold_steps(question: Question) -> list[str]:
