@@ -89,8 +89,12 @@ def test_the_page_on_python_runs_top_to_bottom(
 ) -> None:
     monkeypatch.chdir(package)
     (package / "page.py").write_text("\n".join(blocks("python.md", "python")), "utf-8")
-    page = runpy.run_path(str(package / "page.py"))
-    assert len(page["scores"]) == 3 and set(page["answers"].verdict) <= set(cotdistill.Verdict)
+    page = runpy.run_path(str(package / "page.py"), run_name="__main__")
+    assert (
+        len(page["scores"]) == 3
+        and len(page["patient"].scores) == 5
+        and set(page["answers"].verdict) <= set(cotdistill.Verdict)
+    )
     assert len(page["rationales"]) >= 16 + 16
     assert "kept" in capsys.readouterr().out
     assert page["Patient"]().tries == 2 and page["Pool"]().processes == 2

@@ -40,10 +40,21 @@ ROOMS = [
     {"stages", "sharing"},
     {"serving"},
     {"pipeline"},
+    {"api"},
     {"cli"},
     {"__main__"},
 ]
-TOP = {"__init__", "__main__", "contracts", "errors", "pipeline", "plugins", "recipe", "records"}
+TOP = {
+    "__init__",
+    "__main__",
+    "api",
+    "contracts",
+    "errors",
+    "pipeline",
+    "plugins",
+    "recipe",
+    "records",
+}
 
 
 def modules() -> dict[str, Path]:

@@ -33,7 +33,7 @@ RECIPE = {
 
 WATCHED = """
 import contextlib, json
-from cotdistill import load_recipe, run_recipe
+import cotdistill
 from cotdistill.util.progress import SilentProgress
 
 class Watch(SilentProgress):
@@ -44,7 +44,7 @@ class Watch(SilentProgress):
         done = self.steps.setdefault(description, [])
         yield lambda count=1, note="": done.append([count, note.split(",")[0]])
 
-run_recipe(load_recipe("recipe.yaml"), Watch())
+cotdistill.run("recipe.yaml", progress=Watch())
 with open("steps.json", "w") as file:
     json.dump(Watch.steps, file)
 """

@@ -1,9 +1,9 @@
 """Chain-of-thought distillation: from a large model's reasoning to a small model you own.
 
-    from cotdistill import load_recipe, run_recipe
+    import cotdistill
 
-    run = run_recipe(load_recipe("recipe.yaml"))
-    pandas.DataFrame(run.scores())
+    result = cotdistill.run("recipe.yaml")
+    result.to_frame()
 
 The public names stand in `__init__.pyi`, each with the module it comes from, which is imported when
 the name is first used: `import cotdistill` itself is light. docs/python.md shows them at work.

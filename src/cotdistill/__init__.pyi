@@ -1,5 +1,7 @@
 # The public names: read by type checkers and, for their modules, by `__init__.py`.
 
+from cotdistill.api import Result as Result
+from cotdistill.api import run as run
 from cotdistill.contracts import AnswerType as AnswerType
 from cotdistill.contracts import Ask as Ask
 from cotdistill.contracts import Engine as Engine
@@ -20,7 +22,6 @@ from cotdistill.contracts import TrainResult as TrainResult
 from cotdistill.contracts import TrainSettings as TrainSettings
 from cotdistill.errors import CotdistillError as CotdistillError
 from cotdistill.errors import UserError as UserError
-from cotdistill.pipeline import run_recipe as run_recipe
 from cotdistill.recipe import Recipe as Recipe
 from cotdistill.recipe import load_recipe as load_recipe
 from cotdistill.recipe import parse_recipe as parse_recipe
@@ -34,7 +35,6 @@ from cotdistill.records import Rationale as Rationale
 from cotdistill.records import Request as Request
 from cotdistill.records import Step as Step
 from cotdistill.records import Verdict as Verdict
-from cotdistill.runs.run import Run as Run
 from cotdistill.serving.system import Reply as Reply
 from cotdistill.serving.system import System as System
 from cotdistill.serving.system import load_system as load_system

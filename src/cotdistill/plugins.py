@@ -7,7 +7,8 @@ derives from the contract of its folder. Another package offers one by an entry 
     [project.entry-points."cotdistill.methods"]
     my_method = "my_package.my_method:MyMethod"
 
-A recipe may also name a class directly as "my_package.my_module:MyMethod": a recipe is code.
+A recipe may also name a class directly as "my_package.my_module:MyMethod": a recipe is code. From
+Python the class or an object of it stands for its entry.
 Listing reads docstrings without importing.
 """
 
@@ -17,11 +18,13 @@ import importlib
 import importlib.metadata
 import inspect
 import pkgutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from cotdistill import contracts
 from cotdistill.errors import PluginError, UserError
@@ -99,12 +102,14 @@ def find(kind: str, name: str) -> type[contracts.Plugin]:
     return found[-1]
 
 
-def build(kind: str, entry: str | Mapping[str, Any], expected: type[_Plugin]) -> _Plugin:
-    """Return a plug-in of a recipe entry: a bare name, or a mapping with `name` and settings.
+def build(kind: str, entry: Any, expected: type[_Plugin]) -> _Plugin:
+    """Return a plug-in of a recipe entry: a bare name, a mapping with `name` and settings, or, from
+    Python, a class or an object.
 
     Raises:
         PluginError: unknown name or refused settings; the message names the field and the remedy.
     """
+    entry = as_entries(entry)
     settings = {"name": entry} if isinstance(entry, str) else dict(entry)
     name = settings.pop("name", None)
     if not isinstance(name, str):
@@ -114,6 +119,63 @@ def build(kind: str, entry: str | Mapping[str, Any], expected: type[_Plugin]) ->
     plugin = checked(f"{kind} {name}", find(kind, name), settings)
     assert isinstance(plugin, expected), f"{plugin!r} is no {expected.__name__}"
     return plugin
+
+
+def as_entries(data: Any) -> Any:
+    """Return recipe data with every plug-in's class or object in it as the entry that makes it
+    again; `{"name": MyMethod, "label": "mine"}` adds to it.
+
+    Raises:
+        PluginError: a class that has no name to be found by, or an object that its settings do not
+            make again: the run could not be resumed.
+    """
+    if isinstance(data, contracts.Plugin):
+        return _entry_of_object(data)
+    if _is_plugin_class(data):
+        return {"name": _name_of(data)}
+    if isinstance(data, list | tuple):
+        return [as_entries(value) for value in data]
+    if not isinstance(data, Mapping):
+        return data
+    entry = {key: as_entries(value) for key, value in data.items()}
+    named = data.get("name")
+    given = isinstance(named, contracts.Plugin) or _is_plugin_class(named)
+    return {**entry, **entry["name"]} if given else entry
+
+
+def _is_plugin_class(value: Any) -> TypeGuard[type[contracts.Plugin]]:
+    return inspect.isclass(value) and issubclass(value, contracts.Plugin)
+
+
+def _entry_of_object(plugin: contracts.Plugin) -> dict[str, Any]:
+    name, kind = _name_of(type(plugin)), type(plugin)
+    try:
+        settings = plugin.model_dump(mode="json", exclude_unset=True)
+        again = kind(**settings) == plugin
+    except (PydanticSerializationError, ValidationError) as error:
+        raise PluginError(
+            f"{name}: its settings cannot be noted in the run folder ({error}); "
+            "let its fields be texts, numbers, and lists or mappings of them"
+        ) from error
+    if not again:
+        raise PluginError(
+            f"{name}: its settings alone do not make it again, so its run could not be resumed; "
+            "keep all that it needs in fields"
+        )
+    return {"name": name, **settings}
+
+
+def _name_of(kind: type[contracts.Plugin]) -> str:
+    package, *place = kind.__module__.split(".")
+    if package == "cotdistill" and len(place) == 2 and place[0] in KINDS:
+        return place[1]
+    module = sys.modules.get(kind.__module__)
+    if module is None or vars(module).get(kind.__name__) is not kind:
+        raise PluginError(
+            f"{kind.__module__}:{kind.__qualname__} is not what stands under that name: define the "
+            "class at the top of a module, script or notebook, and make its objects after that"
+        )
+    return f"{kind.__module__}:{kind.__name__}"
 
 
 def checked(place: str, model: type[_Model], settings: Mapping[str, Any]) -> _Model:
@@ -168,17 +230,30 @@ def _entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:
 
 def _named_class(kind: str, name: str) -> type[contracts.Plugin]:
     module_name, _, class_name = name.partition(":")
+    _look_here(module_name.partition(".")[0])
     try:
         member = vars(importlib.import_module(module_name))[class_name]
     except (ImportError, KeyError) as error:
-        raise PluginError(
-            f"{kind}: cannot load {name!r}: {error!r}; write it as package.module:Class"
-        ) from error
+        remedy = "write it as package.module:Class"
+        if module_name == "__main__":
+            remedy = (
+                "it was defined in a script or notebook: run that again, or move the class into a "
+                "file my_module.py and name it my_module:" + class_name
+            )
+        raise PluginError(f"{kind}: cannot load {name!r}: {error!r}; {remedy}") from error
     return _checked(member, KINDS[kind], name)
 
 
+def _look_here(package: str) -> None:
+    """Let a module in the folder of the call be found, as `python -m` does, behind all others."""
+    here = str(Path.cwd())
+    beside = any(Path(here, name).exists() for name in (f"{package}.py", f"{package}/__init__.py"))
+    if beside and here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+
+
 def _checked(member: Any, base: type[contracts.Plugin], place: str) -> type[contracts.Plugin]:
-    if not (inspect.isclass(member) and issubclass(member, base)):
+    if not (_is_plugin_class(member) and issubclass(member, base)):
         raise PluginError(
             f"{place} is no {base.__name__}: derive it from cotdistill.contracts.{base.__name__}"
         )

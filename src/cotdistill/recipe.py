@@ -33,6 +33,7 @@ from cotdistill import plugins
 from cotdistill.contracts import Objective, Operational, Split, TrainSettings
 from cotdistill.errors import PluginError, RecipeError
 from cotdistill.util.naming import fingerprint, folder_name
+from cotdistill.util.yaml_text import yaml_value
 
 _Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """NumPy's generators take no other."""
@@ -50,6 +51,8 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 _SINGULAR = {"task": "tasks", "student": "students", "strategy": "strategies"}
+
+_PLURAL = {many: one for one, many in _SINGULAR.items()}
 
 _KINDS = {"teacher": "teachers", "guide": "teachers", "engine": "engines", "executor": "executors"}
 """Kind of plug-in of each key that holds one entry."""
@@ -248,7 +251,33 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: the file is missing, no YAML, or no valid recipe; the message names file, line
             or field, and remedy.
     """
-    path = Path(path)
+    return recipe_of(path, dict(_setting(one) for one in overrides))
+
+
+def recipe_of(
+    source: Recipe | Mapping[str, Any] | str | Path, settings: Mapping[str, Any]
+) -> Recipe:
+    """Return the recipe in a file, a mapping or a recipe, with settings laid over it.
+
+    `settings` has keys of a recipe ("seeds") or paths to one ("train.epochs"), and their values;
+    `name` is the file's name by default, for a mapping "run".
+
+    Raises:
+        RecipeError: as `load_recipe`.
+    """
+    if isinstance(source, Recipe):
+        source = source.model_dump(mode="json")
+    if isinstance(source, Mapping):
+        return parse_recipe(_laid_over({"name": "run", **source}, settings))
+    path = Path(source)
+    data = _laid_over({"name": path.stem, **_read(path)}, settings)
+    try:
+        return parse_recipe(data)
+    except (RecipeError, PluginError) as error:
+        raise RecipeError(f"{path}: {str(error).removeprefix('recipe: ')}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text("utf-8")
     except OSError as error:
@@ -256,19 +285,13 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise RecipeError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from error
-    data = _yaml(text, path)
+    data = yaml_value(text, path)
     if not isinstance(data, dict):
         raise RecipeError(
             f"{path}: a recipe is a mapping of keys such as `task` and `methods`; "
             "`cotdistill init` writes one"
         )
-    for override in overrides:
-        _override(data, override)
-    data.setdefault("name", path.stem)
-    try:
-        return parse_recipe(data)
-    except (RecipeError, PluginError) as error:
-        raise RecipeError(f"{path}: {str(error).removeprefix('recipe: ')}") from error
+    return data
 
 
 def refuse_missing_students(path: Path, recipe: Recipe) -> None:
@@ -290,14 +313,14 @@ def refuse_missing_students(path: Path, recipe: Recipe) -> None:
 
 
 def parse_recipe(data: Mapping[str, Any]) -> Recipe:
-    """Return the recipe that a mapping describes.
+    """Return the recipe that a mapping describes; a class or an object may stand for an entry.
 
     Raises:
         RecipeError: an unknown key, a missing one or a wrong value; the message names the remedy.
         PluginError: the same for a plug-in.
     """
     try:
-        return Recipe.model_validate(data)
+        return Recipe.model_validate(plugins.as_entries(data))
     except ValidationError as error:
         raise RecipeError(plugins.settings_error("recipe", error, Recipe)) from error
 
@@ -382,59 +405,31 @@ def _label(name: str, settings: Mapping[str, Any]) -> str:
     return " ".join([name.rpartition(":")[2], *short, *tag])
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that a mapping has twice, where YAML would take the last without a word."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {name!r} is given twice; give it once",
-                    problem_mark=key.start_mark,
-                )
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
-def _yaml(text: str, place: str | Path) -> Any:
-    """Return the value of a YAML text; `place` is its file, whose lines are then named."""
-
-    def at(index: int) -> str:
-        return f"{place}:{index + 1}" if isinstance(place, Path) else place
-
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line if error.problem_mark else 0
-        raise RecipeError(f"{at(line)}: not valid YAML: {error.problem}") from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position)
-        raise RecipeError(
-            f"{at(line)}: control character {text[error.position]!r}; take it out"
-        ) from error
-    except ValueError as error:
-        raise RecipeError(
-            f"{place}: not valid YAML: {error}; "
-            "put quotes around text that looks like a date or number"
-        ) from error
-    except RecursionError as error:
-        raise RecipeError(f"{place}: not valid YAML: nested too deeply") from error
-
-
-def _override(data: dict[str, Any], override: str) -> None:
+def _setting(override: str) -> tuple[str, Any]:
+    """Return key and value of "key=value", the value as YAML."""
     path, equals, value = override.partition("=")
     if not equals:
         raise RecipeError(
             f"--set {override}: write it as key=value, for example --set train.epochs=3"
         )
-    *parents, last = path.split(".")
-    place: Any = data
-    for part in parents:
-        place = place.setdefault(part, {})
-        if not isinstance(place, dict):
-            raise RecipeError(
-                f"--set {override}: {part!r} holds no settings by name; edit the recipe instead"
-            )
-    place[last] = _yaml(value, f"--set {override}")
+    return path, yaml_value(value, f"--set {override}")
+
+
+def _laid_over(data: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data with each setting put at its path; no mapping that was given is changed."""
+    data = dict(data)
+    for path, value in settings.items():
+        *parents, last = path.split(".")
+        place = data
+        for part in parents:
+            inner = place.get(part) or {}
+            if not isinstance(inner, Mapping):
+                raise RecipeError(
+                    f"{path}: {part!r} holds no settings by name; edit the recipe instead"
+                )
+            place[part] = dict(inner)
+            place = place[part]
+        if not parents:  # `task` replaces `tasks`, and the other way round
+            place.pop(_SINGULAR.get(last) or _PLURAL.get(last, ""), None)
+        place[last] = value
+    return data

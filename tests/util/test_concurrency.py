@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 
 import pytest
 
@@ -124,3 +125,30 @@ def test_failure_cancels_the_rest() -> None:
     with pytest.raises(ValueError, match="no"):
         asyncio.run(main())
     assert sorted(cancelled) == [0, 2]
+
+
+def test_ctrl_c_stops_what_runs_beside_a_notebooks_loop() -> None:
+    cancelled = threading.Event()
+    started = threading.Event()
+
+    async def work() -> None:
+        started.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async def cell() -> None:
+        def interrupt() -> None:
+            started.wait()
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
+        run_async(work())
+
+    loop = asyncio.new_event_loop()  # a kernel's loop leaves Ctrl-C to Python
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(cell())
+    loop.close()
+    assert cancelled.is_set()

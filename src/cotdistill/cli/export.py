@@ -65,9 +65,10 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Write the curated rationales as training sets, one folder for each task and method."""
         from cotdistill.data.sft import write_sft
+        from cotdistill.runs.run import open_run
         from cotdistill.util.naming import folder_name
 
-        opened = _open(run, set)
+        opened = open_run(run, set)
         for task, method in opened.trained():
             name = Path(folder_name(task.label)) / folder_name(method.label)
             folder = (out or opened.folder / "sft") / name
@@ -87,9 +88,10 @@ def register(app: typer.Typer) -> None:
         from cotdistill.evaluation.grid import Scored
         from cotdistill.evaluation.interchange import inspect_log
         from cotdistill.records import Answer
+        from cotdistill.runs.run import open_run
         from cotdistill.util.files import read_records, write_json
 
-        opened = _open(run, set)
+        opened = open_run(run, set)
         folder = out or opened.folder / "inspect"
         written = 0
         for cell, split, strategy in opened.answered():
@@ -132,13 +134,6 @@ def _kept(run: Run, task: Entry, method: MethodEntry) -> Iterator[Rationale]:
     artifact = run.curate_artifact(task, method)
     artifact.require("curate")
     return read_records(artifact.folder / "kept.jsonl", Rationale)
-
-
-def _open(path: Path, overrides: list[str] | None) -> Run:
-    from cotdistill.recipe import load_recipe
-    from cotdistill.runs.run import Run
-
-    return Run(load_recipe(path / "recipe.yaml" if path.is_dir() else path, overrides or []))
 
 
 def _facts(run: Run, task: Entry, method: MethodEntry) -> tuple[dict[str, str], dict[str, int]]:

@@ -19,6 +19,8 @@ from pydantic import BaseModel
 
 from cotdistill.checkpoints.bundled import locate
 from cotdistill.contracts import Operational
+from cotdistill.runs.live_code import code_of
+from cotdistill.util.naming import fingerprint
 
 _PROMPTING = ("answers", "filters", "methods", "objectives", "prompting", "strategies", "text")
 """Folders of this package that make prompts, read replies, or decide what is kept and learnt."""
@@ -41,8 +43,12 @@ def source(plugin: type[Any]) -> str:
 
     Imports are followed into the plug-in's own package and into local files; of this package only
     into the folders that make prompts or read replies. "" for a plug-in of this package's
-    infrastructure (teachers, engines), whose results its settings determine.
+    infrastructure (teachers, engines), whose results its settings determine. Of a script or
+    notebook counts what the class uses, and not what stands beside it.
     """
+    if plugin.__module__ == "__main__":
+        used = code_of(plugin)
+        return fingerprint([used.here, sorted(map(_source, used.modules))])
     return _source(plugin.__module__)
 
 

@@ -1,18 +1,32 @@
-"""One run: a recipe at work in its folder, and its results as plain rows.
+"""One run: a recipe at work in its folder, and its results as plain rows."""
 
-run = Run(load_recipe(Path("recipe.yaml")))
-pandas.DataFrame(run.scores())
-"""
+from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from cotdistill.errors import UserError
 from cotdistill.model.ledger import Ledger
-from cotdistill.recipe import Recipe
+from cotdistill.recipe import Recipe, load_recipe
 from cotdistill.runs.layout import Layout
 from cotdistill.runs.shards import Shard
 from cotdistill.util.files import read_json, read_jsonl
 from cotdistill.util.progress import Progress, SilentProgress
+
+
+def open_run(path: str | Path, overrides: Sequence[str] | None = None) -> Run:
+    """Open the run of a recipe file, or the run in a folder, wherever that lies now.
+
+    Raises:
+        RecipeError: there is no recipe, or it is not valid.
+    """
+    path, overrides = Path(path), overrides or ()
+    if not path.is_dir():
+        return Run(load_recipe(path, overrides))
+    folder = path if path.name not in ("", "..") else path.resolve()
+    recipe = load_recipe(folder / "recipe.yaml", overrides)
+    return Run(recipe.model_copy(update={"output": folder.parent, "name": folder.name}))
 
 
 class Run(Layout):
@@ -36,9 +50,12 @@ class Run(Layout):
         """Return one row for each task, split, student, method and strategy (seeds combined).
 
         Raises:
-            FileNotFoundError: the run has not been evaluated.
+            UserError: the run has not been evaluated.
         """
-        rows: list[dict[str, Any]] = read_json(self.folder / "scores.json")["rows"]
+        path = self.folder / "scores.json"
+        if not path.exists():
+            raise UserError(f"{path}: not there; run the stage evaluate first")
+        rows: list[dict[str, Any]] = read_json(path)["rows"]
         return rows
 
     def rationales(self) -> Iterator[dict[str, Any]]:

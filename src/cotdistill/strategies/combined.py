@@ -32,7 +32,8 @@ class Combined(Strategy):
         if not isinstance(entries, list | tuple):
             example = "[calculator, {name: self_consistency, n: 8}]"
             raise ValueError(f"give a list of strategies, for example {example}")
-        named = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in entries]
+        given = plugins.as_entries(entries)
+        named = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in given]
         return [{**entry, **_build(entry).model_dump(mode="json")} for entry in named]
 
     @property

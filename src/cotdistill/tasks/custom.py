@@ -74,6 +74,11 @@ class Custom(Task):
     """
     seed: int = 0
 
+    @field_validator("answer", mode="before")
+    @classmethod
+    def _an_entry(cls, answer: Any) -> Any:
+        return plugins.as_entries(answer)
+
     @field_validator("columns")
     @classmethod
     def _known_fields(cls, columns: _Columns) -> _Columns:

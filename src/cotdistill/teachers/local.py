@@ -31,6 +31,7 @@ class LocalTeacher(Teacher):
     @field_validator("engine", mode="before")
     @classmethod
     def _with_all_settings(cls, entry: Any) -> dict[str, Any]:
+        entry = plugins.as_entries(entry)
         if not isinstance(entry, str | Mapping):
             raise ValueError("give the name of an engine, or a mapping with `name` and settings")
         engine = plugins.build("engines", entry, EnginePlugin)

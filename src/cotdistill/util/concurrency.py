@@ -14,14 +14,30 @@ _Result = TypeVar("_Result")
 def run_async(main: Coroutine[Any, Any, _Result]) -> _Result:
     """Run a coroutine to its end, on uvloop where it is installed.
 
-    Where a loop runs already, as in a notebook, the work is done in a thread of its own.
+    Where a loop runs already, as in a notebook, the work is done in a thread of its own; Ctrl-C
+    stops it there as it does here.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return _run(main)
+    stop: list[Callable[[], object]] = []
+
+    async def stoppable() -> _Result:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        stop.append(lambda: loop.call_soon_threadsafe(task.cancel))
+        return await main
+
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(_run, main).result()
+        work = thread.submit(_run, stoppable())
+        try:
+            return work.result()
+        except KeyboardInterrupt:
+            # The thread hears no Ctrl-C: its work is cancelled, and then waited for.
+            for cancel in stop:
+                cancel()
+            raise
 
 
 def _run(main: Coroutine[Any, Any, _Result]) -> _Result:
