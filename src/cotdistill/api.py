@@ -56,7 +56,7 @@ def _console() -> Progress:
 
 
 class Result:
-    """What a run left in its folder, as rows of plain values."""
+    """The results in a run folder, as rows of plain values."""
 
     def __init__(self, run: str | Path | Run) -> None:
         """Open a run by its folder or its recipe file.

@@ -42,10 +42,11 @@ def register(app: typer.Typer) -> None:
         set: Overrides = None,
     ) -> None:
         """Write a trained student with its chat template, settings and model card."""
+        from cotdistill.runs.run import open_run
         from cotdistill.sharing.card import ExportSettings
         from cotdistill.sharing.model import export_model, trained_cell
 
-        opened = _open(run, set)
+        opened = open_run(run, set)
         cell = trained_cell(opened, task=task, method=method, student=student, seed=seed)
         roles = export_model(opened, cell, out, ExportSettings(dtype, adapter, license))
         rounded = "; bf16 rounds: --dtype fp32 does not" if dtype == "bf16" and not adapter else ""

@@ -16,7 +16,7 @@ _HERE = "__main__"
 
 
 class UsedCode(NamedTuple):
-    """What a class of the running script is made of."""
+    """The parts of a class of the running script."""
 
     here: list[str]
     """Its code and that of the script's functions, classes and values behind it, sorted."""
