@@ -638,6 +638,7 @@ class TrainResult(Record):
     padding: float = 0.0
     left_out: int = 0
     cut: int = 0
+    device: str = ""
     out_of_vocabulary: dict[str, int] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 

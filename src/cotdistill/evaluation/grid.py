@@ -344,12 +344,12 @@ _SENTENCE = re.compile(r"[.!?](?:\s|$)")  # no decimal point
 
 
 def slices(questions: Iterable[Question]) -> dict[str, dict[str, Any]]:
-    """Return groups of questions by id: gold steps, length (by twenty words), gold operations.
+    """Return groups of questions by id: gold steps, length (by twenty words), operations, option.
 
     Steps are counted in `steps`, or in the sentences of the gold rationale; a data set's own `meta`
     (steps, operation) comes first.
     """
-    steps, lengths, operations = {}, {}, {}
+    steps, lengths, operations, options = {}, {}, {}, {}
     for question in questions:
         sentences = len(_SENTENCE.findall(question.rationale))
         known = question.meta.get("steps") or len(question.steps)
@@ -359,4 +359,5 @@ def slices(questions: Iterable[Question]) -> dict[str, dict[str, Any]]:
         worked = " ".join([question.rationale, *(step.solution for step in question.steps)])
         found = sorted({_OPERATIONS[sign] for sign in _OPERATION.findall(worked)})
         operations[question.id] = question.meta.get("operation") or " and ".join(found) or "none"
-    return {"steps": steps, "length": lengths, "operation": operations}
+        options[question.id] = question.answer if question.options else "none"
+    return {"steps": steps, "length": lengths, "operation": operations, "option": options}

@@ -11,6 +11,7 @@ from cotdistill.evaluation.grid import (
     score_grid,
     slices,
 )
+from cotdistill.evaluation.pairs import all_pairs
 from cotdistill.records import Answer, Rationale
 from cotdistill.runs.run import Run
 from cotdistill.stages._job import StageJob
@@ -65,7 +66,8 @@ def evaluate(run: Run) -> None:
     ]
     write_json(run.folder / "contamination.json", _contamination(run))
     made_from = {"made_from": run.scores_made_from}
-    extra = {"by_group": by_group, "measures": measures}
+    pairs = [pair.to_json() for pair in all_pairs(scores)]
+    extra = {"by_group": by_group, "pairs": pairs, "measures": measures}
     write_json(run.folder / "scores.json", {**made_from, **scores.to_json(), **extra})
 
 

@@ -64,7 +64,7 @@ def generate(run: Run, task: Entry, method: MethodEntry) -> None:
     artifact = run.share(run.generate_artifact(task, method))
     out = artifact.start() / "rationales.jsonl"
     label = f"{task.label} · {method.label}"
-    started = time.monotonic()
+    started, before = time.monotonic(), _teacher_tokens(run)
 
     async def annotate() -> GenerateCounts:
         with run.progress.task(f"generate {label}", run.share_size(task, "train")) as advance:
@@ -82,9 +82,16 @@ def generate(run: Run, task: Entry, method: MethodEntry) -> None:
 
     counts = run_async(annotate())
     counts.failures.refuse_all(label, counts.questions)
-    artifact.complete({**counts.to_json(), "seconds": time.monotonic() - started})
+    tokens, seconds = _teacher_tokens(run) - before, time.monotonic() - started
+    artifact.complete({**counts.to_json(), "seconds": seconds, "teacher_tokens": tokens})
     if counts.failures.counts:
         run.progress.log(counts.failures.line(label, counts.questions))
+
+
+def _teacher_tokens(run: Run) -> int:
+    """Tokens of the teacher in this process: what was paid for, and what came from the log."""
+    spent = run.ledger.roles.get("teacher")
+    return spent.tokens + spent.tokens_from_log if spent is not None else 0
 
 
 @dataclass

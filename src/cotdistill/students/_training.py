@@ -168,6 +168,7 @@ def _result(
         padding=round(1 - collator.used / max(1, collator.slots), 4),
         left_out=data.left_out,
         cut=data.cut,
+        device=_device_name(trainer.args.device),
         out_of_vocabulary=lost,
         history=keeper.history,
     )
@@ -176,6 +177,10 @@ def _result(
 def world() -> tuple[int, int]:
     """Return this process's rank and the number of processes, as torchrun sets them."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def base_dtype(student: TransformersSettings, settings: TrainSettings) -> torch.dtype:
