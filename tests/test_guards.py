@@ -26,6 +26,9 @@ HEAVY = (
     "peft",
     "uvloop",
     "vllm",
+    "starlette",
+    "uvicorn",
+    "prometheus_client",
 )
 
 # A room may import itself and the rooms before it. A new top-level module or folder fails.

@@ -8,7 +8,7 @@ plug-in is one file in the folder of its kind (or a package's entry point) and o
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import (
@@ -427,6 +427,17 @@ class Decoding(Protocol):
 
     def add(self, batch: Sequence[tuple[int, Request, int]]) -> None:
         """Add rows: (the caller's number of the row, request, sample index)."""
+        ...
+
+    def drop(self, rows: Collection[int]) -> None:
+        """Give up rows that nobody waits for any more; they never finish."""
+        ...
+
+    def listen(self, row: int, listener: Callable[[str], None]) -> None:
+        """Have the listener called with each piece of a row's text as it is written.
+
+        What is still to be heard when the row finishes is in its completion alone.
+        """
         ...
 
     def step(self) -> Sequence[tuple[int, Completion | QuestionFailed]]:

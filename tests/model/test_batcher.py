@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.errors import QuestionFailed
-from cotdistill.model.batcher import BatchedModel
+from cotdistill.model.batcher import LISTENER, BatchedModel
 from cotdistill.records import Completion, Request
 from cotdistill.testing.tiny import tiny_checkpoint
 
@@ -138,3 +139,48 @@ def test_questions_asked_while_a_batch_runs_join_it_and_get_the_same_answers(
         assert [c.text for c in engine.generate([(request, 0), (request, 1)])] == [first, other]
         again = Request(str(request.prompt) + first[:5], max_tokens=9)
         assert engine.generate([(again, 0)])[0].text == second
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_who_gives_up_leaves_the_batch_and_nothing_of_it_stays(tmp_path: Path, family: Any) -> None:
+    engine = TransformersEngine(batch_size=4).load(tiny_checkpoint(tmp_path, family))
+    endless = Request("Q: Is it?", max_tokens=100_000 if family == "t5" else 200, temperature=2.0)
+    short = [Request(f"Q: Is coin {number} heads up?", max_tokens=9) for number in range(9)]
+
+    async def run() -> list[str]:
+        model = BatchedModel(engine)
+        given_up = asyncio.create_task(model.complete(endless, range(8)))
+        await asyncio.sleep(0.05)
+        waiting = [asyncio.create_task(model.complete(one, [0])) for one in short]
+        given_up.cancel()
+        texts = [(await one)[0].text for one in waiting]
+        assert vars(model)["_taken"] == {} and not vars(model)["_pending"]
+        await model.close()
+        return texts
+
+    texts = asyncio.run(asyncio.wait_for(run(), timeout=60))
+    assert texts == [engine.generate([(one, 0)])[0].text for one in short]
+
+
+@pytest.mark.parametrize("family", ["llama", "t5", "qwen2"])
+def test_a_text_is_heard_as_it_is_written(tmp_path: Path, family: Any) -> None:
+    engine = TransformersEngine().load(tiny_checkpoint(tmp_path, family), target_begin=" ")
+    heard: list[str] = []
+
+    async def run(request: Request) -> str:
+        model = BatchedModel(engine)
+        listening = LISTENER.set(heard.append)
+        (made,) = await model.complete(request, [0])
+        LISTENER.reset(listening)
+        await model.complete(Request("Q: And this?", max_tokens=9), [0])  # which nobody hears
+        await model.close()
+        return made.text
+
+    request = Request("Q: Is it?", max_tokens=40, temperature=2.0)
+    whole = asyncio.run(run(request))
+    assert whole.startswith("".join(heard)) and len(heard) > 3
+    assert len(whole) - len("".join(heard)) <= 4  # an unfinished character, an end
+    heard.clear()
+    stop = " now"  # which these models write now and then; what may begin it is held back
+    cut = asyncio.run(run(replace(request, stop=(stop,), max_tokens=200)))
+    assert cut.startswith("".join(heard)) and len(cut) - len("".join(heard)) <= len(stop) + 4

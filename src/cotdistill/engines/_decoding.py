@@ -6,7 +6,7 @@ model's cache allows it), and leave when they finish.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,8 @@ class DecodingRow:
     logprob: float = 0.0
     scored: int = 0
     growing: GrowingText | None = None
+    listener: Callable[[str], None] | None = None
+    heard: int = 0
     done: bool = False
     given: int = 0
     """Number of its first tokens that are the caller's prefill; they do not count as generated."""
@@ -98,6 +100,22 @@ class Decoder:
                 self._refused.append((slot, error))
         # The longest wait first; equal prompts come together.
         self._waiting = deque(sorted(self._waiting, key=lambda row: (-len(row.prompt), row.prompt)))
+
+    @torch.inference_mode()
+    def drop(self, rows: Collection[int]) -> None:
+        """Drop rows, by slot, that nobody waits for."""
+        self._waiting = deque(row for row in self._waiting if row.slot not in rows)
+        self._refused = [one for one in self._refused if one[0] not in rows]
+        for row in self._running:
+            row.done = row.slot in rows
+        self._drop_finished()
+
+    def listen(self, slot: int, listener: Callable[[str], None]) -> None:
+        """Have a row that was just added heard as it is written."""
+        for row in (row for row in self._waiting if row.slot == slot):
+            row.listener = listener
+            if row.growing is None:
+                row.growing = GrowingText(self._codec, [*row.context, *row.forced], row.lead)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, Completion | QuestionFailed]]:
@@ -215,6 +233,8 @@ class Decoder:
             starts = ((stop, max(lead, before - len(stop) + 1)) for stop in row.request.stop)
             if any(text.find(stop, start) >= 0 for stop, start in starts):
                 return "stop"
+            if row.listener is not None:
+                _speak(row, text)
         near = self._look_after is None or token in self._look_after
         if self._rules and not row.forced and near:
             self._apply_rules(row)
@@ -281,3 +301,13 @@ class Decoder:
         if self._space_V is None:
             self._space_V = torch.tensor(self._codec.space_tokens, device=like.device)
         return self._space_V
+
+
+def _speak(row: DecodingRow, text: str) -> None:
+    """Let a row's listener hear what is sure to stay: a stop string may begin in the last part."""
+    unsure = max((len(stop) - 1 for stop in row.request.stop), default=0)
+    begin = row.heard + (len(row.drop) if text.startswith(row.drop) else 0)
+    new = text[begin : len(text) - unsure]
+    if new and len(text) >= len(row.drop) and row.listener is not None:
+        row.heard += len(new)
+        row.listener(new)

@@ -8,10 +8,13 @@ join), or is the next batch.
 """
 
 import asyncio
+import itertools
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cotdistill.contracts import Decoding, Engine, StreamingEngine, TokenRule
@@ -24,11 +27,18 @@ ready.
 """
 
 
+LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("LISTENER", default=None)
+"""Called in the worker's thread with each piece of the text that is asked for in this context, as
+it is written, where the engine is a `StreamingEngine`."""
+
+
 @dataclass(frozen=True)
 class _Wanted:
+    number: int
     request: Request
     sample_index: int
     future: asyncio.Future[Completion]
+    listener: Callable[[str], None] | None
 
 
 class BatchedModel:
@@ -44,7 +54,10 @@ class BatchedModel:
         # Filled by the event loop, emptied by the worker: append and popleft only, which are
         # atomic.
         self._pending: deque[_Wanted] = deque()
-        self._taken: list[_Wanted] = []
+        self._given_up: deque[int] = deque()
+        # The worker's alone while it works: what it has taken and not answered, by number.
+        self._taken: dict[int, _Wanted] = {}
+        self._numbers = itertools.count()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cotdistill-engine")
@@ -61,7 +74,13 @@ class BatchedModel:
         if self._closing:
             raise RuntimeError("this model is closed")
         loop = asyncio.get_running_loop()
-        wanted = [_Wanted(request, index, loop.create_future()) for index in sample_indices]
+        listener = LISTENER.get()
+        wanted = [
+            _Wanted(next(self._numbers), request, index, loop.create_future(), listener)
+            for index in sample_indices
+        ]
+        for one in wanted:
+            one.future.add_done_callback(partial(self._give_up, one.number))
         self._pending.extend(wanted)
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._work())
@@ -79,9 +98,13 @@ class BatchedModel:
         self._closing = True
         if self._task is not None:
             await self._task
-        for one in [*self._taken, *self._pending]:
+        for one in [*self._taken.values(), *self._pending]:
             one.future.cancel()
         self._thread.shutdown(wait=True)
+
+    def _give_up(self, number: int, future: asyncio.Future[Completion]) -> None:
+        if future.cancelled():
+            self._given_up.append(number)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
@@ -90,7 +113,7 @@ class BatchedModel:
             while count != len(self._pending):
                 count = len(self._pending)
                 await asyncio.sleep(_QUIET_SECONDS)
-            self._taken = []
+            self._taken = {}
             batch = loop.run_in_executor(self._thread, self._answer, loop)
             try:
                 await asyncio.wait([batch])
@@ -99,7 +122,7 @@ class BatchedModel:
                 raise
             error = batch.exception()
             if error is not None:  # whatever the engine raised belongs to those who wait
-                _resolve([(one.future, error) for one in self._taken])
+                _resolve([(one.future, error) for one in self._taken.values()])
 
     def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
         """Answer what is pending, in the worker thread, until nothing is under way."""
@@ -110,13 +133,19 @@ class BatchedModel:
             else _WholeBatches(engine)
         )
         while not self._closing:
+            gone = {self._given_up.popleft() for _ in range(len(self._given_up))}
             if self._pending:
-                first = len(self._taken)
                 new = [self._pending.popleft() for _ in range(len(self._pending))]
-                self._taken += [one for one in new if not one.future.done()]
-                joining = enumerate(self._taken[first:], first)
-                decoding.add([(place, one.request, one.sample_index) for place, one in joining])
-            done = [(self._taken[place].future, result) for place, result in decoding.step()]
+                joining = [one for one in new if not one.future.done()]
+                self._taken |= {one.number: one for one in joining}
+                decoding.add([(one.number, one.request, one.sample_index) for one in joining])
+                for one in joining:
+                    if one.listener is not None:
+                        decoding.listen(one.number, one.listener)
+            if gone := gone & self._taken.keys():
+                decoding.drop(gone)
+                self._taken = {n: one for n, one in self._taken.items() if n not in gone}
+            done = [(self._taken.pop(number).future, result) for number, result in decoding.step()]
             if done:
                 loop.call_soon_threadsafe(_resolve, done)
             if not decoding.busy:
@@ -133,6 +162,12 @@ class _WholeBatches:
 
     def add(self, batch: Sequence[tuple[int, Request, int]]) -> None:
         self._rows += batch
+
+    def drop(self, rows: Collection[int]) -> None:
+        self._rows = [row for row in self._rows if row[0] not in rows]
+
+    def listen(self, row: int, listener: Callable[[str], None]) -> None:
+        pass  # whole texts at once
 
     def step(self) -> list[tuple[int, Completion | QuestionFailed]]:
         rows, self._rows = self._rows, []

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cotdistill.contracts import Split
+from cotdistill.contracts import Method, Split
 from cotdistill.recipe import Entry, MethodEntry, Recipe
 from cotdistill.records import Question
 from cotdistill.runs.fingerprints import checkpoint_stamp, identity, source
@@ -95,6 +95,16 @@ class Layout(Grid):
         }
         name = f"{split}-{folder_name(strategy.label)}"
         return Artifact(self._cell_folder(cell) / "infer" / name, made_from)
+
+    def escalation_artifact(self, cell: Cell, strategy: Entry, teacher: Method) -> Artifact:
+        made_from = {
+            "student": self.infer_artifact(cell, "validation", strategy).fingerprint,
+            "teacher": _entry(self.recipe.teacher),
+            "teacher_files": checkpoint_stamp(_teacher_checkpoint(self.recipe.teacher)),
+            "method": _with_source(teacher),
+        }
+        name = f"escalate-{folder_name(strategy.label)}"
+        return Artifact(self._cell_folder(cell) / name, made_from)
 
     @property
     def scores_made_from(self) -> str:

@@ -6,10 +6,12 @@ was asked for is dropped without a word.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cotdistill.contracts import Ask
 from cotdistill.errors import UserError
+from cotdistill.model.batcher import LISTENER
 from cotdistill.records import Completion, Prompt
 
 _SAMPLES = 1 << 10
@@ -62,17 +64,29 @@ class Asks:
         self, prompt: Prompt, *, role: str = "teacher", **settings: Any
     ) -> list[Completion]:
         self._begun += 1
-        asked = self._overlaid(settings)
+        asked, heard = self._overlaid(settings), list[str]()
         self._under_way += 1
+        # Of the many texts of a vote none is the answer's, so they are not handed on.
+        alone = "temperature" not in settings and settings.get("samples", 1) == 1
+        speaks = self.on_text is not None and alone
+        listening = LISTENER.set(partial(self._hear, heard) if speaks else None)
         try:
             completions = await self.ask(prompt, role=role, **asked)
         finally:
             self._under_way -= 1
+            LISTENER.reset(listening)
+        if speaks and completions:
+            self._hear(heard, completions[0].text[len("".join(heard)) :])
         self.completions += [(role, one) for one in completions]
-        if self.on_text is not None and "temperature" not in settings:  # a vote's texts are many
-            for one in completions:
-                self.on_text(one.text if len(self.completions) == 1 else f"\n{one.text}")
         return completions
+
+    def _hear(self, heard: list[str], text: str) -> None:
+        """Hand a piece of the text under way on; texts are apart by a newline."""
+        assert self.on_text is not None
+        if text:
+            between = "\n" if self.completions and not heard else ""
+            heard.append(text)
+            self.on_text(between + text)
 
     @property
     def text(self) -> str:

@@ -11,14 +11,15 @@ tokens are booked with the run's ledger and budget.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from cotdistill.answers.choice import Choice
 from cotdistill.contracts import Ask
+from cotdistill.errors import BudgetSpent, QuestionFailed, TeacherError
 from cotdistill.model.batcher import BatchedModel
 from cotdistill.model.client import ModelClient
 from cotdistill.records import NO_ANSWER, Answer, Completion, Prompt, Question
@@ -26,7 +27,10 @@ from cotdistill.runs.models import open_ask, trained_roles
 from cotdistill.runs.run import Run
 from cotdistill.serving.asks import Asks, CutShort, Sampling
 from cotdistill.serving.choosing import Contender, choose, open_run
+from cotdistill.serving.escalation import Escalation, signal
+from cotdistill.serving.measured import escalation
 from cotdistill.stages.infer import answer_one
+from cotdistill.strategies.greedy import Greedy
 from cotdistill.text.options import split_options
 from cotdistill.util.concurrency import LoopThread
 
@@ -38,11 +42,31 @@ class Reply:
     """One answer with what a caller may want to know of it.
 
     `finish_reason` is "length" where a limit of tokens ended a text before it had an answer.
+    `completions` are all that were asked for, with their roles. Of a system that escalates,
+    `confidence` is the student's, `escalated` says whether the teacher's answer is returned, and
+    `failure` why it could not be had, where the student's is returned instead.
     """
 
     answer: Answer
     completions: tuple[tuple[str, Completion], ...] = ()
     finish_reason: str = "stop"
+    confidence: float | None = None
+    escalated: bool = False
+    failure: str = ""
+
+    @property
+    def teacher_tokens(self) -> int:
+        """Tokens that the teacher read and wrote."""
+        asked = (one for role, one in self.completions if role in _PAID)
+        return sum(one.prompt_tokens + one.completion_tokens for one in asked)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what stands beside the answer, reasoning and tokens."""
+        told = {"answered": self.answer.answer is not NO_ANSWER, "votes": list(self.answer.votes)}
+        if self.confidence is None:
+            return told
+        more = {"confidence": self.confidence, "escalated": self.escalated}
+        return {**told, **more, "failure": self.failure}
 
 
 def load_system(
@@ -53,15 +77,22 @@ def load_system(
     student: str | None = None,
     strategy: str | None = None,
     seed: int | None = None,
+    below: float | None = None,
+    accuracy: float | None = None,
 ) -> "System":
     """Load a system of a run; of several that fit the labels, the best on validation.
 
+    With a probability `below` or a wanted `accuracy` it asks the run's teacher where the student is
+    less sure of its answer: see `measured`.
+
     Raises:
-        UserError: no run, no such system, not trained, or several and none known to be best.
+        UserError: no run, no such system, not trained, several and none known to be best, or
+            escalation that was not measured.
     """
     run = open_run(folder)
     wanted: dict[str, str | int | None] = {"task": task, "method": method, "student": student}
-    return System(run, choose(run, **wanted, strategy=strategy, seed=seed))
+    chosen = choose(run, **wanted, strategy=strategy, seed=seed)
+    return System(run, chosen, escalation(run, chosen, below=below, accuracy=accuracy))
 
 
 class System:
@@ -71,8 +102,8 @@ class System:
         UserError: the run's model is not there, or not of this recipe.
     """
 
-    def __init__(self, run: Run, chosen: Contender) -> None:
-        self.run, self.chosen = run, chosen
+    def __init__(self, run: Run, chosen: Contender, rule: Escalation | None = None) -> None:
+        self.run, self.chosen, self.rule = run, chosen, rule
         cell = chosen.cell
         trained = run.train_artifact(cell)
         paths = trained.require("train")["checkpoints"] if cell.method.plugin.rounds else {}
@@ -117,6 +148,21 @@ class System:
             self._loop.submit(self._reply(question, sampling, on_text))
         )
 
+    def warm_up(self) -> None:
+        """Let the students answer once: what every question would fail with shows before any.
+
+        Raises:
+            UserError: method or strategy needs what no asked question has, such as a gold solution.
+        """
+        question, asks = Question("warm-up", "1 + 1?"), Asks(self._ask)
+        strategy, answer_type = (
+            self.chosen.strategy.plugin,
+            self.chosen.cell.task.plugin.answer_type,
+        )
+        with suppress(QuestionFailed):
+            work = answer_one(question, self._method, strategy, asks, answer_type)
+            self._loop.submit(work).result()
+
     def close(self) -> None:
         """Let go of the models; what is under way is cancelled."""
         self._loop.submit(self._open.aclose()).result()
@@ -145,11 +191,27 @@ class System:
         try:
             answer = await answer_one(question, self._method, strategy, asks, answer_type)
         except CutShort:
-            return Reply(
-                Answer(question.id, NO_ANSWER, asks.text), tuple(asks.completions), "length"
-            )
-        cut = answer.answer is NO_ANSWER and any(one.get("truncated") for one in answer.trace)
-        return Reply(answer, tuple(asks.completions), "length" if cut else "stop")
+            cut = Answer(question.id, NO_ANSWER, asks.text)
+            return Reply(cut, tuple(asks.completions), "length")
+        if self.rule is not None:
+            return await self._escalated(self.rule, question, answer, asks)
+        return Reply(answer, tuple(asks.completions), _finish_reason(answer))
+
+    async def _escalated(
+        self, rule: Escalation, question: Question, own: Answer, asks: Asks
+    ) -> Reply:
+        """Return the student's answer where it is sure enough, else the teacher's."""
+        answer_type = self.chosen.cell.task.plugin.answer_type
+        confidence = rule.calibration.confidence(signal(own, asks.completions, answer_type))
+        answer, failure = own, ""
+        if confidence < rule.below:
+            asks = replace(asks, sampling=Sampling())  # the caller's wishes are the student's
+            try:
+                answer = await answer_one(question, rule.method, Greedy(), asks, answer_type)
+            except (TeacherError, BudgetSpent) as error:
+                failure = str(error)
+        made, end = tuple(asks.completions), _finish_reason(answer)
+        return Reply(answer, made, end, confidence, answer is not own, failure)
 
     async def _ask(
         self, prompt: Prompt, *, role: str = "teacher", **settings: Any
@@ -172,6 +234,11 @@ class System:
         if self._paid is None:
             self._paid = await self._open.enter_async_context(open_ask(self.run))
         return self._paid
+
+
+def _finish_reason(answer: Answer) -> str:
+    cut = answer.answer is NO_ANSWER and any(one.get("truncated") for one in answer.trace)
+    return "length" if cut else "stop"
 
 
 def question_of(text: str, *, choice: bool = False) -> Question:
