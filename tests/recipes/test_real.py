@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cotdistill.errors import DataError
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import load_recipe
 from cotdistill.records import Question
+from cotdistill.tasks.custom import Custom
 from cotdistill.text.templates import normalised
 from recipes.real.fetch import File, fetch, files
 
@@ -62,6 +65,16 @@ def test_no_training_question_stands_in_the_test_split(
 
 def _words(question: Question) -> str:
     return normalised(" ".join((question.text, *question.options)))
+
+
+def test_training_on_what_another_source_tests_on_is_refused(shared_data: Path) -> None:
+    train, test = "benchmarks/svamp.json", "teachers/mentor-kd/svamp_test.json"
+    files = {"train": str(shared_data / train), "test": str(shared_data / test)}
+    columns: dict[str, Any] = {"question": ("question", "input")}
+    recipe = {"path": files, "answer": "number", "columns": columns, "validation": 0}
+    with pytest.raises(DataError, match=f"{train} and .*{test}: 150 training questions stand in"):
+        list(Custom(**recipe).questions("train"))
+    assert len(list(Custom(**recipe, overlap="drop").questions("train"))) == 850
 
 
 def test_data_page_lists_every_file_with_its_size(shared_data: Path) -> None:
