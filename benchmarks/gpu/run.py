@@ -1,13 +1,13 @@
 """Runs the real recipes on one GPU, in order of value, within a time; a later call goes on.
 
-    python3 gpu/run.py --seconds 700 --out "$OUT"         # in the unpacked project
+    python3 gpu/run.py --seconds 560 --out "$OUT"         # in the unpacked project
     python3 gpu/run.py --rehearse --out out                # the same on a CPU: tiny grids, minutes
 
 One cell (task, method, seed) after the other is trained and at once answered, in one process: side
 by side they would take turns on the card. One line a result: recipe, task, split, method, strategy,
 seed, accuracy, questions, seconds of training and answering. What fails is reported and stops
-nothing else. `--out` gets `results.jsonl`, line by line, and at the end `runs.tar.gz` (scores and
-reports of what is whole, answers and training notes without checkpoints).
+nothing else. `--out` gets `results.jsonl`, line by line, and at the end `runs.tar.gz` (scores of
+what is whole, answers and training notes without checkpoints; `tables.py` prints them).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class TimeUp(BaseException):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=700.0)
+    parser.add_argument("--seconds", type=float, default=560.0)
     parser.add_argument("--out", type=Path, required=True)
     roomy = max(("/dev/shm", "."), key=lambda place: shutil.disk_usage(place).free)
     parser.add_argument("--runs", type=Path, default=Path(roomy, "runs"))
@@ -167,7 +167,7 @@ def _evaluate(recipe: Recipe) -> None:
         }
         tasks = tuple(task for task in part.tasks if task.label not in waiting)
         if tasks:
-            run_recipe(part.model_copy(update={"tasks": tasks}), stages=("evaluate", "report"))
+            run_recipe(part.model_copy(update={"tasks": tasks}), stages=["evaluate"])
             return
 
 

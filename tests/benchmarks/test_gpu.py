@@ -100,6 +100,11 @@ def test_a_cell_that_fails_is_reported_and_the_rest_is_done(
     assert not any(path.stat().st_blocks for path in weights)  # asked, and its room given back
     with tarfile.open("out/runs.tar.gz") as tar:
         assert any(name.endswith("answers.jsonl") for name in tar.getnames())
+    assert not Path("runs/cells/scores.json").exists()  # no task has all its methods
+    whole = load_recipe(Path("recipes/cells.yaml"), [*run.REHEARSAL, "output=runs"])
+    run._evaluate(whole.model_copy(update={"methods": whole.methods[::2]}))
+    rows = json.loads(Path("runs/cells/scores.json").read_text())["rows"]
+    assert {(row["task"], len(row["seeds"])) for row in rows} == {("sums", 1), ("sums", 2)}
 
 
 def test_what_was_done_when_the_time_is_over_is_kept(
