@@ -198,6 +198,30 @@ class Price:
         return (fresh + cached * cached_price + usage.completion_tokens * self.output) / 1e6
 
 
+class Places(Protocol):
+    """Limits how many requests are under way."""
+
+    async def acquire(self) -> None:
+        """Wait for a place."""
+        ...
+
+    def release(self, *, answered: bool = False, congested: bool = False) -> None:
+        """Free a place, saying whether the reply was an answer or signalled congestion."""
+        ...
+
+
+class Rate(Protocol):
+    """Limits how many requests and tokens are sent in a time."""
+
+    async def wait(self, tokens: int) -> None:
+        """Wait until one more request of about so many tokens may be sent."""
+        ...
+
+    def correct(self, estimated: int, actual: int) -> None:
+        """Book the tokens a reply really cost in place of the estimate."""
+        ...
+
+
 class Meter(Protocol):
     """The run's ledger, as a model that is charged for its calls sees it."""
 
@@ -216,6 +240,16 @@ class Meter(Protocol):
 
     def settle(self, reservation: int, usage: Usage | None) -> None:
         """Book the usage of the call; None where it was not charged."""
+        ...
+
+    def limits(
+        self,
+        endpoint: str,
+        places: int,
+        requests_per_minute: float | None,
+        tokens_per_minute: float | None,
+    ) -> tuple[Places, Rate]:
+        """Return what limits the requests to an endpoint, of all processes of the run together."""
         ...
 
     def count(self, event: str) -> None:
@@ -480,8 +514,11 @@ class EnginePlugin(Plugin):
 class Job(Protocol):
     """One piece of a stage's work: call it to do it.
 
-    It pickles as recipe, stage and key, so that another process or machine that sees the run folder
-    can do it. A call does nothing where the work is done already.
+    It pickles as recipe, stage, key and shard, so that another process or machine that sees the run
+    folder can do it. A call does nothing where the work is done already.
+
+    An executor of many processes calls the job's `shares` there, each after `inside`, and then
+    `gather` here. Shares of one `place` have one completion log: one process at a time.
     """
 
     @property
@@ -492,7 +529,45 @@ class Job(Protocol):
         """Return its name, unique among the jobs of its stage."""
         ...
 
+    @property
+    def finished(self) -> bool:
+        """Return whether a call would do nothing."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Return the folder that holds its completion log."""
+        ...
+
+    @property
+    def progress(self) -> Any:
+        """Return what shows progress to the user (`util.progress.Progress`)."""
+        ...
+
     def __call__(self) -> None: ...
+
+    def shares(self, count: int) -> Sequence[Job]:
+        """Return jobs for other processes that do this one between them.
+
+        At most `count`; one where the work is not by question; none where it belongs here.
+        """
+        ...
+
+    def spending(self) -> tuple[Any, Any]:
+        """Return the run's budget and its sums so far: the arguments of a `model.keeper.Keeper`."""
+        ...
+
+    def inside(self, worker: str, ask: Callable[..., Awaitable[Any]], progress: Any) -> None:
+        """Keep to limits and budget by asking a keeper, and show progress so, from now on."""
+        ...
+
+    def gather(self, shares: Sequence[Any]) -> None:
+        """Make the job's result of those of its shares, all of which are done.
+
+        Raises:
+            UserError, StoreError: one of them is missing or damaged.
+        """
+        ...
 
 
 class Executor(Plugin):
@@ -505,6 +580,9 @@ class Executor(Plugin):
             CotdistillError: whatever a job raises; what other jobs finished is kept.
         """
         raise NotImplementedError
+
+    def close(self) -> None:
+        """End what was started for the jobs; called once after the last stage."""
 
 
 @dataclass(frozen=True)

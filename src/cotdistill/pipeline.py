@@ -19,6 +19,7 @@ from cotdistill.runs.run import Run
 from cotdistill.runs.shards import Shard
 from cotdistill.runs.store import locked
 from cotdistill.stages import curate, evaluate, generate, infer, report, train
+from cotdistill.stages.merge import salvage
 from cotdistill.util.files import write_json, write_text
 from cotdistill.util.progress import Progress
 
@@ -50,6 +51,10 @@ def run_recipe(
         write_text(run.work / "recipe.yaml", resolved_yaml(recipe))
         write_json(run.work / "environment.json", environment(recipe.seeds))
         preflight(run, stages or tuple(STAGES))
-        for stage in stages or STAGES:
-            recipe.executor.plugin.run(STAGES[stage](run))
+        salvage(run)
+        try:
+            for stage in stages or STAGES:
+                recipe.executor.plugin.run(STAGES[stage](run))
+        finally:
+            recipe.executor.plugin.close()
     return run

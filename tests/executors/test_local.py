@@ -13,6 +13,7 @@ import pytest
 from cotdistill.pipeline import STAGES, run_recipe
 from cotdistill.recipe import parse_recipe
 from cotdistill.runs.run import Run
+from cotdistill.runs.shards import Shard
 from cotdistill.testing.tiny import tiny_checkpoint
 from cotdistill.util.files import read_json
 
@@ -81,3 +82,50 @@ def test_jobs_are_made_of_recipe_stage_and_key(recipe: dict[str, Any]) -> None:
         assert all(isinstance(part, str) for part in parts)
         other = copy.copy(job)
         assert (other.stage, other.key) == (job.stage, job.key)
+
+
+SHARED_OUT = '''
+    """Shares of jobs as other processes would have them: from their pickled form."""
+    import pickle
+    from cotdistill.contracts import Executor
+    from cotdistill.model.keeper import Keeper
+    from cotdistill.util.progress import SilentProgress
+
+    class Parts(Executor):
+        """Three shares of each job."""
+
+        def run(self, jobs):
+            for job in [job for job in jobs if not job.finished]:
+                shares = job.shares(3)
+                for number, share in enumerate(shares):
+                    keeper = Keeper(*job.spending())  # it lives in one event loop
+                    there = pickle.loads(pickle.dumps(share))
+                    there.inside(f"worker {number}", keeper.call, SilentProgress())
+                    there()
+                job.gather(shares) if shares else job()
+'''
+
+
+def test_jobs_shared_out_give_what_one_process_gives(
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "parts.py").write_text(textwrap.dedent(SHARED_OUT))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    here = run_recipe(parse_recipe(recipe))
+    there = {**recipe, "name": "there", "executor": "parts:Parts", "budget": {"tokens": 10**6}}
+    shared = run_recipe(parse_recipe(there))
+    assert shared.scores() == here.scores()
+    for name in ("generate/rationales.jsonl", "curate/kept.jsonl"):
+        place = Path("sums/cot") / name
+        assert (shared.folder / place).read_bytes() == (here.folder / place).read_bytes()
+    assert list((shared.folder / "shards~").iterdir()) == []
+    asked = [read_json(one.folder / "ledger.json")["tokens"] for one in (here, shared)]
+    assert asked[0] == asked[1] > 0
+
+
+def test_what_a_killed_shard_paid_for_is_not_paid_again(recipe: dict[str, Any]) -> None:
+    run_recipe(parse_recipe(recipe), stages=["generate"], shard=Shard(1, 2))
+    run = run_recipe(parse_recipe(recipe), stages=["generate"])  # the other one never came
+    paid = run.ledger.total.roles["teacher"]
+    # The same replies to the same six prompts: those of the shard came from its log.
+    assert paid.from_log > 0 and run.ledger.roles["teacher"].completions < paid.completions

@@ -18,8 +18,8 @@ from aiohttp import web
 
 from cotdistill.errors import FatalTeacherError, TeacherError
 from cotdistill.methods.fine_tune_cot import FineTuneCot
+from cotdistill.model.limits import FIRST
 from cotdistill.teachers._endpoint import FIRST_UNREADABLE
-from cotdistill.teachers._limits import FIRST
 from tests.teachers.fake_endpoint import (
     USAGE,
     Call,

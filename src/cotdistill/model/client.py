@@ -23,6 +23,7 @@ from cotdistill.model.completion_log import (
     request_key,
 )
 from cotdistill.model.ledger import Budget, Ledger, RoleMeter
+from cotdistill.model.sharing import SharedLimits, SharedMeter
 from cotdistill.records import REFUSED, Completion, Prompt, Request
 
 
@@ -42,7 +43,8 @@ class ModelClient:
     """Answers `ask` for one run, for every role there is a model for (see `contracts.Ask`).
 
     Completions of `logged_roles` go through the log (one in memory without `log`); the others
-    (local students) are asked anew each time and spend no budget.
+    (local students) are asked anew each time and spend no budget. With `shared`, limits and budget
+    hold for all workers together.
     """
 
     def __init__(
@@ -53,9 +55,11 @@ class ModelClient:
         ledger: Ledger | None = None,
         budget: Budget | None = None,
         logged_roles: Collection[str] = ("teacher", "guide"),
+        shared: SharedLimits | None = None,
     ) -> None:
         self.ledger = ledger or Ledger()
         self._budget = budget or Budget()
+        self._shared = shared
         self._log = log or CompletionLog()
         self.ledger.follow(self._log)
         self._logged_roles = frozenset(logged_roles)
@@ -80,6 +84,8 @@ class ModelClient:
             refuse_unpriced(role, model, self._budget)
         budget = self._budget if logged else Budget()
         meter = RoleMeter(self.ledger, self._log, role, price, budget)
+        if self._shared is not None:
+            meter = SharedMeter(self._shared, self.ledger, self._log, role, price, budget)
         if metered is not None:
             meter.answered_before = self._log.knows(identity_json)
             metered.attach(meter)
@@ -232,6 +238,8 @@ class ModelClient:
         self._roles.clear()
         for model in models.values():
             await model.close()
+        if self._shared is not None:
+            await self._shared.close()
         self.ledger.follow(self._log)
         if self._log.path is None:
             self._log.close()

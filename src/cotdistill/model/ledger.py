@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cotdistill.contracts import Price, Usage
+from cotdistill.contracts import Places, Price, Rate, Usage
 from cotdistill.errors import BudgetSpent
 from cotdistill.model.completion_log import CompletionLog, Counts, Reserved
+from cotdistill.model.limits import ConcurrencyLimiter, RateLimiter
 from cotdistill.records import Completion
 from cotdistill.util.files import write_json
 
@@ -249,6 +250,16 @@ class RoleMeter:
                 ratios = used / max(tokens, 1), cost / money if money else 0.0
                 self._worst = max(worst[0], ratios[0]), max(worst[1], ratios[1])
             self._log.settle(reservation)
+
+    def limits(
+        self,
+        endpoint: str,
+        places: int,
+        requests_per_minute: float | None,
+        tokens_per_minute: float | None,
+    ) -> tuple[Places, Rate]:
+        """See `contracts.Meter`; the limits of this process alone."""
+        return ConcurrencyLimiter(places), RateLimiter(requests_per_minute, tokens_per_minute)
 
     def count(self, event: str) -> None:
         """See `contracts.Meter`."""

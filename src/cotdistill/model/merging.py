@@ -56,9 +56,10 @@ def merge_log(source: Path, into: Path) -> int:
         with closing(sqlite3.connect(into, timeout=60.0, isolation_level=None)) as database:
             database.execute("ATTACH ? AS shard", (str(source),))
             database.execute("BEGIN IMMEDIATE")
+            if not _add_counts(database):
+                return 0
             for statement in _JOIN.split(";"):
                 database.execute(statement)
-            _add_counts(database)
             (different,) = database.execute(_DIFFERENT).fetchone()
             database.execute("COMMIT")
     except sqlite3.Error as error:
@@ -66,18 +67,24 @@ def merge_log(source: Path, into: Path) -> int:
     return int(different)
 
 
-def _add_counts(database: sqlite3.Connection) -> None:
-    """Add what the shard's sums have grown by since they were added last."""
+def _add_counts(database: sqlite3.Connection) -> bool:
+    """Add what the shard's sums have grown by since they were added last; return whether they have.
+
+    A completion is kept in the transaction that counts it: equal sums mean nothing new.
+    """
     new = ("id", json.dumps(secrets.token_hex(8)))
     database.execute("INSERT OR IGNORE INTO shard.notes VALUES (?, ?)", new)
     query = "SELECT value FROM shard.notes WHERE name = 'id'"
     note = _MERGED + json.loads(database.execute(query).fetchone()[0])
     rows = database.execute("SELECT run, role, name, value FROM shard.counts").fetchall()
     found = database.execute("SELECT value FROM notes WHERE name = ?", (note,)).fetchone()
+    if found and json.loads(found[0]) == [list(row) for row in rows]:
+        return False
     added = {tuple(place): value for *place, value in json.loads(found[0])} if found else {}
     grown = [(*place, value - added.get(tuple(place), 0.0)) for *place, value in rows]
     database.executemany(_ADD, grown)
     database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (note, json.dumps(rows)))
+    return True
 
 
 def own_counts(path: Path, run: str) -> Counts:

@@ -48,7 +48,9 @@ async def open_ask(
     with CompletionLog(path, run=recipe.name, base=base) as log:
         budget = _budget(run)
         try:
-            async with ModelClient(models or {}, log, ledger=run.ledger, budget=budget) as client:
+            async with ModelClient(
+                models or {}, log, ledger=run.ledger, budget=budget, shared=run.shared
+            ) as client:
 
                 async def ask(
                     prompt: Prompt, *, role: str = "teacher", **settings: Any
@@ -63,9 +65,12 @@ async def open_ask(
 
 
 def _budget(run: Run) -> Budget:
-    """Return the recipe's budget; of a shard its equal part of what the run itself left over."""
-    whole = Budget(money=run.recipe.budget.usd, tokens=run.recipe.budget.tokens)
-    if run.shard is None or whole == Budget():
+    """Return the recipe's budget; of a shard its equal part of what the run itself left over.
+
+    Where workers share their limits, the whole budget is kept for all of them.
+    """
+    whole = run.budget
+    if run.shard is None or run.shared is not None or whole == Budget():
         return whole
     spent, count = Sums(own_counts(run.log, run.recipe.name)), run.shard.count
     money = whole.money and max(0.0, whole.money - spent.money) / count

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import UserError
-from cotdistill.model.ledger import Ledger
+from cotdistill.model.completion_log import CompletionLog
+from cotdistill.model.ledger import Budget, Ledger
+from cotdistill.model.sharing import SharedLimits
 from cotdistill.recipe import Recipe, load_recipe
 from cotdistill.runs.layout import Layout
 from cotdistill.runs.shards import Shard
@@ -33,11 +35,27 @@ class Run(Layout):
     """A recipe at work in its folder. Made again from the recipe it finds what was done before."""
 
     def __init__(
-        self, recipe: Recipe, progress: Progress | None = None, shard: Shard | None = None
+        self,
+        recipe: Recipe,
+        progress: Progress | None = None,
+        shard: Shard | None = None,
+        shared: SharedLimits | None = None,
     ) -> None:
         super().__init__(recipe, shard)
+        self.shared = shared
         self.progress = progress or SilentProgress()
         self.ledger = Ledger()
+
+    @property
+    def budget(self) -> Budget:
+        """The recipe's budget."""
+        return Budget(money=self.recipe.budget.usd, tokens=self.recipe.budget.tokens)
+
+    def note_spending(self) -> None:
+        """Write `ledger.json` by the sums in the run's log, where shards have added to it."""
+        with CompletionLog(self.log, run=self.recipe.name) as log:
+            self.ledger.follow(log)
+        self.ledger.write(self.folder / "ledger.json")
 
     def spent(self) -> dict[str, Any]:
         """Return what all calls of this run spent, by role, as `ledger.json` has it."""

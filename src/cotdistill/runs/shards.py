@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
@@ -51,6 +51,9 @@ class Shard:
         if not 1 <= index <= count:
             raise UserError(f"--shard {text}: write it as 3/64, the third of 64 shards")
         return cls(index, count)
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
 
     @property
     def name(self) -> str:
@@ -192,8 +195,3 @@ def clear(folder: Path) -> None:
     """Remove a shard's folder, whose log is merged, unless results in it are not joined yet."""
     if not any(folder.rglob("done.json")):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def logs(folder: Path) -> Iterator[Path]:
-    """Yield the completion logs of a run's shards."""
-    yield from sorted((folder / PLACE).glob("*/completions.sqlite"))

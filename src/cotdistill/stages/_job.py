@@ -1,18 +1,28 @@
 """A job of a stage: one artifact to make, the same in this process and in any other."""
 
+from __future__ import annotations
+
 import importlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import shutil
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from cotdistill.contracts import Split
+from cotdistill.model.completion_log import CompletionLog, Counts
+from cotdistill.model.ledger import Budget
+from cotdistill.model.merging import merge_log
+from cotdistill.model.sharing import SharedLimits
 from cotdistill.recipe import Entry, parse_recipe, resolved_yaml
 from cotdistill.runs.run import Run
-from cotdistill.runs.shards import join, refuse_unfinished
-from cotdistill.runs.store import Artifact
+from cotdistill.runs.shards import Shard, clear, join, refuse_unfinished
+from cotdistill.runs.store import Artifact, locked
+from cotdistill.util.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class StageJob:
     """The artifact it makes; None for a job that is cheap and done each time."""
     rows: Rows | None = None
     """None for a job that cannot be shared out."""
+    locks: bool = False
+    """Whether to hold the folder of its shard while it runs."""
 
     @property
     def stage(self) -> str:
@@ -49,9 +61,63 @@ class StageJob:
         folder = self.artifact.folder if self.artifact is not None else self.run.folder
         return str(folder.relative_to(self.run.folder))
 
+    @property
+    def finished(self) -> bool:
+        return self.artifact is not None and self.artifact.finished
+
+    @property
+    def progress(self) -> Progress:
+        return self.run.progress
+
+    @property
+    def place(self) -> str:
+        return str(self.run.work)
+
     def __call__(self) -> None:
-        if self.artifact is None or not self.artifact.finished:
-            self.do(self.run, *self.about)
+        with locked(self.run.work) if self.locks else nullcontext():
+            if not self.finished:
+                self.do(self.run, *self.about)
+
+    def spending(self) -> tuple[Budget, Counts]:
+        """See `contracts.Job`."""
+        if not self.run.log.exists():
+            return self.run.budget, defaultdict(float)
+        with CompletionLog(self.run.log, run=self.run.recipe.name, read_only=True) as log:
+            return self.run.budget, log.read_counts()
+
+    def shares(self, count: int) -> list[StageJob]:
+        """See `contracts.Job`."""
+        if self.artifact is None:
+            return []
+        # The shards of several methods have one log: what two of them ask is asked once.
+        own = "" if self.stage == "generate" else self.key
+        count = count if self.rows is not None else 1
+        return [self._share(Shard(number, count, own)) for number in range(1, count + 1)]
+
+    def _share(self, shard: Shard) -> StageJob:
+        assert self.artifact is not None
+        run, artifact = Run(self.run.recipe, self.run.progress, shard), self.artifact
+        if self.rows is not None:
+            made_from = [artifact.fingerprint, shard.index, shard.count]
+            artifact = Artifact(run.work / self.key, made_from)
+        return replace(self, run=run, artifact=artifact)
+
+    def inside(self, worker: str, ask: Callable[..., Awaitable[Any]], progress: Any) -> None:
+        """See `contracts.Job`."""
+        self.run.shared, self.run.progress = SharedLimits(worker, ask), progress
+
+    def gather(self, shares: Sequence[StageJob]) -> None:
+        """See `contracts.Job`."""
+        for share in shares:
+            merge_log(share.run.work / "completions.sqlite", self.run.log)
+        self.run.note_spending()
+        if self.rows is not None:
+            done = self.join([share.run.work for share in shares])
+            for share in shares:  # of what failed for now the rest need not be asked again
+                if share.artifact is not None and not done.get("transient"):
+                    shutil.rmtree(share.artifact.folder)
+        for share in shares:
+            clear(share.run.work)
 
     def parts(self, folders: Sequence[Path]) -> list[Artifact]:
         """Return the shards' artifacts, given the folders of all shards in order."""
@@ -76,12 +142,15 @@ class StageJob:
         return join(self.artifact, parts, questions, rows.file, rows.key)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return find_job, (resolved_yaml(self.run.recipe), self.stage, self.key)
+        shard = self.run.shard
+        of = (f"{shard.index}/{shard.count}", shard.job) if shard is not None else ()
+        return find_job, (resolved_yaml(self.run.recipe), self.stage, self.key, *of)
 
 
-def find_job(recipe: str, stage: str, key: str) -> StageJob:
-    """Return the job of a resolved recipe, as YAML, that has this key."""
-    run = Run(parse_recipe(yaml.safe_load(recipe)))
+def find_job(recipe: str, stage: str, key: str, shard: str = "", job: str = "") -> StageJob:
+    """Return the job of a resolved recipe, as YAML, that has this key; or its share of a shard."""
+    part = replace(Shard.parse(shard), job=job) if shard else None
+    run = Run(parse_recipe(yaml.safe_load(recipe)), shard=part)
     module: Any = importlib.import_module(f"cotdistill.stages.{stage}")
-    job: StageJob = next(job for job in module.jobs(run) if job.key == key)
-    return job
+    found: StageJob = next(job for job in module.jobs(run) if job.key == key)
+    return replace(found, locks=part is not None)

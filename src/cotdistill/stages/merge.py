@@ -1,13 +1,14 @@
 """Merge: the shards of generate or infer become what one run would have written."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from cotdistill.model.completion_log import CompletionLog
+from cotdistill.errors import StoreError
 from cotdistill.model.merging import merge_log
 from cotdistill.recipe import Recipe
 from cotdistill.runs.run import Run
-from cotdistill.runs.shards import found_shards, in_order, refuse_unfinished
+from cotdistill.runs.shards import PLACE, found_shards, in_order, refuse_unfinished
 from cotdistill.runs.store import locked
 from cotdistill.stages import generate, infer
 
@@ -44,8 +45,14 @@ def merge_logs(run: Run, logs: Iterable[Path]) -> str:
     count = different = 0
     for count, source in enumerate(logs, 1):  # noqa: B007
         different += merge_log(source, run.log)
-    with CompletionLog(run.log, run=run.recipe.name) as log:
-        run.ledger.follow(log)
-        run.ledger.write(run.folder / "ledger.json")
+    run.note_spending()
     asked_twice = f"; {different:,} completions were asked for by two shards" if different else ""
     return f"{run.log}: {count} logs joined{asked_twice}"
+
+
+def salvage(run: Run) -> None:
+    """Join the logs of shards nobody works on: what a killed call paid for is not paid again."""
+    if run.shard is None:
+        for path in sorted((run.folder / PLACE).glob("*/completions.sqlite")):
+            with suppress(StoreError), locked(path.parent):
+                merge_log(path, run.log)

@@ -44,12 +44,7 @@ from cotdistill.contracts import Meter, Usage
 from cotdistill.errors import FatalTeacherError, QuestionFailed
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.model.ledger import Budget, Ledger, RoleMeter
-from cotdistill.teachers._limits import (
-    ConcurrencyLimiter,
-    RateLimiter,
-    backoff,
-    requested_wait,
-)
+from cotdistill.model.limits import backoff, requested_wait
 from cotdistill.teachers._replies import (
     BadReply,
     error_in,
@@ -131,13 +126,11 @@ class Endpoint:
     """One base URL with its connections, its limits and its state of health."""
 
     def __init__(self, settings: EndpointSettings) -> None:
-        self.meter: Meter = RoleMeter(Ledger(), CompletionLog(), "teacher", None, Budget())
         self.base_url = settings.base_url
         self._settings = settings
+        self.attach(RoleMeter(Ledger(), CompletionLog(), "teacher", None, Budget()))
         self._key = settings.key()
         self._secret = Secret(self._key)
-        self._places = ConcurrencyLimiter(settings.max_concurrency)
-        self._rate = RateLimiter(settings.requests_per_minute, settings.tokens_per_minute)
         self._session: aiohttp.ClientSession | None = None
         self._answered = False
         self._answered_at = self._heard_at = time.monotonic()
@@ -147,6 +140,16 @@ class Endpoint:
         self._unreadable = 0
         self._fatal: FatalTeacherError | None = None
         self._said: set[str] = set()
+
+    def attach(self, meter: Meter) -> None:
+        """Book all calls with this meter, and hold to the limits that it keeps."""
+        self.meter, limits = meter, self._settings
+        self._places, self._rate = meter.limits(
+            self.base_url,
+            limits.max_concurrency,
+            limits.requests_per_minute,
+            limits.tokens_per_minute,
+        )
 
     def say_once(self, line: str) -> None:
         """Tell the user something that is true of the endpoint, the first time it shows."""

@@ -62,7 +62,7 @@ class EndpointModel:
 
     def attach(self, meter: Meter) -> None:
         """Book all calls with this meter."""
-        self._endpoint.meter = meter
+        self._endpoint.attach(meter)
 
     def present(self, completion: Completion) -> Completion:
         """Return a completion whose text is what the setting `rationale` says.

@@ -41,21 +41,26 @@ class ConcurrencyLimiter:
         except asyncio.CancelledError:
             # The place may have been given in the moment of the cancellation: hand it on.
             if place.done() and not place.cancelled():
-                self._free()
+                self._taken -= 1
+                self._fill()
             raise
 
     def release(self, *, answered: bool = False, congested: bool = False) -> None:
         """Free a place, saying whether the reply was an answer or signalled congestion."""
+        self.adapt(answered=answered, congested=congested)
+        self._taken -= 1
+        self._fill()
+
+    def adapt(self, *, answered: bool = False, congested: bool = False) -> None:
+        """Move the limit by what a reply was."""
         if congested:
             self.limit = max(1.0, self.limit - 0.5)
         elif answered and not self._proven:
             self._proven, self.limit = True, float(self._most)
         elif answered and self.limit < self._most:
             self.limit = min(float(self._most), self.limit + self._most / 16 / self.limit)
-        self._free()
 
-    def _free(self) -> None:
-        self._taken -= 1
+    def _fill(self) -> None:
         while self._waiting and self._taken < int(self.limit):
             place = self._waiting.popleft()
             if not place.done():

@@ -8,8 +8,8 @@ from email.utils import formatdate
 
 import pytest
 
-from cotdistill.teachers import _limits
-from cotdistill.teachers._limits import (
+from cotdistill.model import limits
+from cotdistill.model.limits import (
     FIRST,
     ConcurrencyLimiter,
     RateLimiter,
@@ -87,8 +87,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    monkeypatch.setattr(_limits.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(_limits.asyncio, "sleep", sleep)
+    monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(limits.asyncio, "sleep", sleep)
     return now
 
 

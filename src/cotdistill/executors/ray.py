@@ -1,0 +1,307 @@
+"""Jobs on a Ray cluster, or on one that is started here for the run: `executor: ray`.
+
+    executor: {name: ray, workers: 8, address: "10.0.0.1:6379", stages: {train: {gpus: 1}}}
+
+Generate and infer are shared out by question into `shards` tasks, curate and train are a task for
+each cell of the grid; `workers` tasks are at work at a time. A task whose worker or node dies is
+started again elsewhere and goes on from its completion log and markers. One actor (`model.keeper`)
+holds the limits of each endpoint, the budget and the progress for all. The run folder has to be on
+a file system that all nodes see, under the same path. Needs the extra `ray`.
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from cotdistill.contracts import Executor, Job
+from cotdistill.errors import (
+    CotdistillError,
+    MissingExtra,
+    QuestionFailed,
+    StoreError,
+    TeacherError,
+    UserError,
+)
+from cotdistill.model.keeper import Keeper
+
+LOOK_S = 0.5
+"""Seconds between two looks at what the workers have done."""
+GRACE_S = 60.0
+"""Seconds for workers to stop after one has failed: requests under way finish and are kept."""
+STORE_BYTES = 200 * 2**20
+"""Object store of a cluster started here: tasks pass a few lines of text."""
+
+
+class Resources(BaseModel):
+    """Needs of a task: processor cores and graphics cards, or shares of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpus: float = Field(1.0, ge=0)
+    gpus: float = Field(0.0, ge=0)
+
+
+class Ray(Executor):
+    """On a Ray cluster (extra `ray`): one given by `address`, or one started for the run."""
+
+    address: str | None = None
+    workers: int = Field(4, ge=1)
+    shards: int | None = Field(None, ge=1)
+    """Parts of generate and infer; as many as workers by default."""
+    cpus: float = Field(1.0, ge=0)
+    gpus: float = Field(0.0, ge=0)
+    stages: Mapping[str, Resources] = {}
+    """Other needs of single stages."""
+    retries: int = Field(3, ge=0)
+    """How often a task may be started again after its worker or node died."""
+
+    _keeper: Any = PrivateAttr(None)
+    _started: bool = PrivateAttr(False)
+
+    def run(self, jobs: Iterable[Job]) -> None:
+        todo = [job for job in jobs if not job.finished]
+        shared = [(job, job.shares(self.shards or self.workers)) for job in todo]
+        away = [pair for pair in shared if pair[1]]
+        for job, shares in shared:
+            if not shares:
+                job()
+        if away:
+            self._connect(away[0][0])
+            self._work([share for _, shares in away for share in shares])
+            for job, shares in away:
+                job.gather(shares)
+
+    def close(self) -> None:
+        if self._keeper is None:
+            return
+        ray = _ray()
+        with contextlib.suppress(Exception):  # a cluster that is gone already
+            ray.kill(self._keeper)
+        if self._started:
+            ray.shutdown()
+        self._keeper, self._started = None, False
+
+    def _connect(self, job: Job) -> None:
+        """Find or start the cluster, and the keeper on this very node."""
+        ray = _ray()
+        if not ray.is_initialized():
+            self._start(ray)
+        if self._keeper is None:
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+            here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), False)
+            actor = ray.remote(Keeper)
+            options = actor.options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)
+            self._keeper = options.remote(*job.spending())
+
+    def _start(self, ray: Any) -> None:
+        quiet = {"log_to_driver": False, "configure_logging": False}
+        needs = [self._resources(stage).cpus for stage in ("", *self.stages)]
+        try:
+            if self.address is not None:
+                _refuse_silence(self.address)
+                ray.init(address=self.address, **quiet)
+            else:
+                os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+                cores = max(1, round(self.workers * max(needs) + 0.5))
+                settings = {"num_cpus": cores, "object_store_memory": STORE_BYTES}
+                ray.init(include_dashboard=False, **settings, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            where = self.address or "a cluster on this machine"
+            raise UserError(f"executor ray: {where} cannot be used: {reason}") from error
+        self._started = True
+
+    def _resources(self, stage: str) -> Resources:
+        return self.stages.get(stage) or Resources(cpus=self.cpus, gpus=self.gpus)
+
+    def _work(self, shares: Sequence[Job]) -> None:
+        """Have all shares done, `workers` places at a time; stop all where one fails."""
+        groups: dict[str, list[Job]] = {}
+        for share in shares:
+            groups.setdefault(share.place, []).append(share)
+        ray, waiting = _ray(), list(groups.values())
+        running: dict[Any, str] = {}
+        stage, progress = shares[0].stage, shares[0].progress
+        with progress.task(f"{stage} on ray", len(groups)) as advance:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < self.workers:
+                        group = waiting.pop(0)
+                        running[self._submit(ray, group)] = group[0].key
+                    done, _ = ray.wait(list(running), timeout=LOOK_S)
+                    for task in done:
+                        _refuse_failure(ray, task, running.pop(task))
+                    self._show(ray, stage, progress, advance, len(done))
+            except BaseException:
+                _stop(ray, running)
+                raise
+
+    def _submit(self, ray: Any, group: Sequence[Job]) -> Any:
+        needs = self._resources(group[0].stage)
+        task = ray.remote(_do).options(
+            num_cpus=needs.cpus,
+            num_gpus=needs.gpus,
+            max_retries=self.retries,
+            name=f"cotdistill {group[0].key}",
+        )
+        return task.remote([job.__reduce__() for job in group], self._keeper, str(Path.cwd()))
+
+    def _show(
+        self, ray: Any, stage: str, progress: Any, advance: Callable[..., None], tasks: int
+    ) -> None:
+        done, lines = ray.get(self._keeper.call.remote("read"))
+        for line in lines:
+            progress.log(line)
+        count = sum(number for label, number in done.items() if label.startswith(stage))
+        advance(tasks, f"{count:,} done by the workers" if count else "")
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtra("executor ray needs: pip install 'cotdistill[ray]'") from error
+    return ray
+
+
+def _refuse_silence(address: str) -> None:
+    """Notice an address where nobody listens: Ray itself would try for minutes.
+
+    Raises:
+        UserError: there is no connection.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not (host and port.isdecimal()):  # "auto" and names of other kinds are Ray's business
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"executor ray: no cluster at {address} ({error}); start one with `ray start --head`, "
+            "or leave out `address` to have one started here"
+        ) from error
+
+
+def _refuse_failure(ray: Any, task: Any, key: str) -> None:
+    """Raise what a task failed of.
+
+    Raises:
+        CotdistillError: its own error, or a StoreError where its workers kept dying.
+    """
+    try:
+        failure = ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        raise (error.cause or error) from None
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise StoreError(
+            f"executor ray: the workers of {key} died ({reason}); what they finished is kept: run"
+            " again, with fewer `workers` if memory was short"
+        ) from error
+    if failure is not None:
+        kind, message = failure
+        raise kind(message)
+
+
+def _stop(ray: Any, tasks: Iterable[Any]) -> None:
+    """Interrupt tasks as Ctrl-C would, and wait for them to store what they have."""
+    left = list(tasks)
+    for task in left:
+        ray.cancel(task)
+    if left:
+        ray.wait(left, num_returns=len(left), timeout=GRACE_S)
+
+
+# In a worker.
+
+
+def _do(calls: Sequence[Any], keeper: Any, folder: str) -> tuple[type[CotdistillError], str] | None:
+    """Do jobs one after the other; return the kind and words of an error of ours."""
+    from ray.exceptions import RayTaskError
+
+    worker = secrets.token_hex(8)
+
+    async def ask(name: str, *arguments: Any) -> Any:
+        try:
+            return await keeper.call.remote(name, *arguments)
+        except RayTaskError as error:
+            raise (error.cause or error) from None
+
+    reporter = _Reporter(keeper)
+    try:
+        _enter(folder)
+        with reporter.warnings():
+            for make, parts in calls:
+                job = make(*parts)
+                job.inside(worker, ask, reporter)
+                job()
+    except CotdistillError as error:
+        kind = TeacherError if isinstance(error, QuestionFailed) else type(error)
+        return kind, str(error)
+    return None
+
+
+def _enter(folder: str) -> None:
+    """Work where the caller works: the paths of a recipe are relative to that.
+
+    Raises:
+        UserError: this node has no such folder.
+    """
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise UserError(
+            f"executor ray: node {socket.gethostname()} has no folder {folder}; the nodes of the"
+            " cluster need a shared file system with the recipe's data and run folder"
+        ) from error
+
+
+class _Reporter(logging.Handler):
+    """A worker's progress and warnings, told to the keeper now and then."""
+
+    def __init__(self, keeper: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._keeper = keeper
+
+    @contextmanager
+    def task(self, description: str, total: int | None) -> Iterator[Callable[..., None]]:
+        waiting, told_at = 0, time.monotonic()
+
+        def advance(count: int = 1, note: str = "") -> None:
+            nonlocal waiting, told_at
+            waiting += count
+            if time.monotonic() - told_at > LOOK_S:
+                self._keeper.call.remote("advance", description, waiting)
+                waiting, told_at = 0, time.monotonic()
+
+        yield advance
+        self._keeper.call.remote("advance", description, waiting)
+
+    def log(self, line: str) -> None:
+        self._keeper.call.remote("log", line)
+
+    def show(self, table: Any) -> None:
+        """Show nothing: tables are for the caller's terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.log(record.getMessage())
+
+    @contextmanager
+    def warnings(self) -> Iterator[None]:
+        """Pass on what this package warns of."""
+        log = logging.getLogger("cotdistill")
+        log.addHandler(self)
+        try:
+            yield
+        finally:
+            log.removeHandler(self)

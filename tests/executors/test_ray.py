@@ -1,0 +1,143 @@
+"""The run of a recipe on Ray is that of one process, also where a worker dies half way."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cotdistill.errors import FatalTeacherError, MissingExtra, UserError
+from cotdistill.pipeline import run_recipe
+from cotdistill.plugins import build
+from cotdistill.recipe import parse_recipe
+from cotdistill.util.files import read_json
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
+
+TEACHER = '''
+    """A teacher whose first worker dies after some replies, as if its node had gone."""
+    import os
+    from pathlib import Path
+    from cotdistill.contracts import Teacher
+    from cotdistill.errors import FatalTeacherError
+    from cotdistill.records import Completion
+
+    class Mortal(Teacher):
+        folder: str
+        fatal: bool = False
+
+        def open(self):
+            return Live(self)
+
+    class Live:
+        def __init__(self, settings):
+            self.settings, self.asked = settings, 0
+
+        def identity(self):
+            return {"teacher": "mortal"}
+
+        async def complete(self, request, indices):
+            self.asked += 1
+            died = Path(self.settings.folder) / "died"
+            with (Path(self.settings.folder) / "asked").open("a") as file:
+                file.write(request.prompt.replace(chr(10), " ")[:40] + chr(10))
+            if self.settings.fatal:
+                raise FatalTeacherError("no key")
+            if self.asked == 8 and not died.exists():
+                died.touch()
+                os._exit(1)
+            return [Completion(f" {request.prompt[:9]!r}. The answer is 7.", i) for i in indices]
+
+        async def close(self):
+            pass
+'''
+
+
+@pytest.fixture(scope="module")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    found = pytest.importorskip("ray")
+    folder = tmp_path_factory.mktemp("plug-in")
+    (folder / "mortal.py").write_text(textwrap.dedent(TEACHER))
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHONPATH", str(folder), prepend=":")
+    patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    patch.syspath_prepend(str(folder))
+    store = 100 * 2**20
+    found.init(num_cpus=2, include_dashboard=False, object_store_memory=store, log_to_driver=False)
+    yield found
+    found.shutdown()
+    patch.undo()
+
+
+def recipe(tmp_path: Path, name: str, **changes: Any) -> dict[str, Any]:
+    rows = [{"question": f"{n} + 1?", "answer": "7"} for n in range(40)]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {
+        "name": name,
+        "output": str(tmp_path),
+        "task": {
+            "name": "custom",
+            "path": str(tmp_path / "q.jsonl"),
+            "answer": "number",
+            "label": "t",
+        },
+        "teacher": {"name": "mortal:Mortal", "folder": str(tmp_path), "label": "mortal"},
+        "methods": [{"name": "fine_tune_cot", "label": "cot"}],
+        "max_concurrency": 4,
+        "executor": {"name": "ray", "workers": 2, "shards": 3},
+        **changes,
+    }
+
+
+def test_a_worker_that_dies_is_replaced_and_nothing_that_arrived_is_lost(
+    ray: Any, tmp_path: Path
+) -> None:
+    stages = ["generate", "curate"]
+    there = run_recipe(parse_recipe(recipe(tmp_path, "there")), stages=stages)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert (tmp_path / "died").exists()
+    here = run_recipe(parse_recipe(recipe(tmp_path, "here", executor="local")), stages=stages)
+    once = (tmp_path / "asked").read_text().splitlines()[len(asked) :]
+    for name in ("generate/rationales.jsonl", "curate/kept.jsonl"):
+        assert (there.folder / "t/cot" / name).read_bytes() == (
+            here.folder / "t/cot" / name
+        ).read_bytes()
+    assert len(once) <= len(asked) <= len(once) + 4  # what the dead worker had under way
+    assert read_json(there.folder / "t/cot/generate/done.json")["metadata"]["questions"] == 28
+    # An error of ours is ours here too.
+    broken = recipe(tmp_path, "broken")
+    broken["teacher"]["fatal"] = True
+    with pytest.raises(FatalTeacherError, match="no key"):
+        run_recipe(parse_recipe(broken), stages=stages)
+
+
+def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    from cotdistill.executors.ray import _refuse_silence
+
+    with pytest.raises(UserError, match=r"no cluster at 127.0.0.1:1 .*ray start --head"):
+        _refuse_silence("127.0.0.1:1")
+    _refuse_silence("auto")
+
+
+def test_without_ray_one_line_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    teacher = {"name": "scripted", "replies": "7"}
+    with pytest.raises(MissingExtra, match=r"pip install 'cotdistill\[ray\]'"):
+        run_recipe(parse_recipe(recipe(tmp_path, "bare", teacher=teacher)), stages=["generate"])
+
+
+def test_settings_that_are_wrong_are_refused() -> None:
+    from cotdistill.contracts import Executor
+
+    with pytest.raises(UserError, match="executors ray: workers"):
+        build("executors", {"name": "ray", "workers": 0}, Executor)
+    with pytest.raises(UserError, match=r"unknown setting 'stages\.train\.gpu'"):
+        build("executors", {"name": "ray", "stages": {"train": {"gpu": 1}}}, Executor)
