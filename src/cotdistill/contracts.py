@@ -681,6 +681,8 @@ class TrainSettings(BaseModel):
     """
     share_prompts: bool = True
     """Compute a prompt once for all its targets in the same batch."""
+    batch_tokens: int | None = Field(None, ge=1)
+    """Compute a batch in pieces of at most so many tokens: less memory, the same steps."""
     gradient_checkpointing: bool = False
     processes: int = Field(1, ge=1)
     """Processes that share each batch, started by torchrun on this machine: one for each GPU."""
@@ -695,6 +697,11 @@ class TrainSettings(BaseModel):
             raise ValueError(
                 f"processes: {self.processes} processes cannot answer questions between epochs; "
                 "set `selection` to loss or last"
+            )
+        if self.processes > 1 and self.batch_tokens is not None:
+            raise ValueError(
+                "batch_tokens: processes wait for each other in every piece of a batch; set "
+                "`gradient_accumulation` in its place"
             )
         if self.processes > self.batch_size:
             raise ValueError(

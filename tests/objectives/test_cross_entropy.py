@@ -26,7 +26,7 @@ EXAMPLES = [
 def scored(folder: Path, objective: Objective) -> tuple[Any, list[TokenizedExample], TargetBatch]:
     model, codec = build_base(TransformersStudent(model=str(tiny_checkpoint(folder, "llama"))))
     rows = prepare(EXAMPLES, codec, objective, TrainSettings()).rows
-    inputs = Collator(True, end_padded=False)(rows)
+    inputs = Collator(True, "row")(rows)
     return model.eval(), rows, Scorer(model).batch(model, inputs)
 
 

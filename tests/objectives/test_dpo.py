@@ -73,7 +73,7 @@ def margins(student: TransformersStudent, start: Path) -> list[float]:
     """log π(target) - log π(rejected) of every pair."""
     model, codec = build_base(student, start=start)
     rows = prepare(PAIRS, codec, Dpo(), TrainSettings()).rows
-    collator = Collator(True, end_padded=False)
+    collator = Collator(True, "row")
     with torch.no_grad():
         batch = Scorer(model.eval()).batch(model, collator(rows))
     sums = batch.per_target(-batch.nll).view(-1, 2)

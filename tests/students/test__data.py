@@ -4,7 +4,13 @@ however it is spread over batches and processes."""
 from __future__ import annotations
 
 from cotdistill.records import Example
-from cotdistill.students._data import Collator, ExampleBatches, TokenizedExample, TokenizedExamples
+from cotdistill.students._data import (
+    Collator,
+    ExampleBatches,
+    TokenizedExample,
+    TokenizedExamples,
+    pieces,
+)
 
 ROWS = [
     TokenizedExample(
@@ -66,8 +72,19 @@ def test_a_filler_teaches_nothing() -> None:
 
 
 def test_equal_prompts_are_collated_once() -> None:
-    batch = Collator(True, end_padded=False)(ROWS[:5])
+    batch = Collator(True, "padded")(ROWS[:5])
     assert batch["prompt_of"].tolist() == [0, 0, 0, 1, 1]
     assert batch["input_ids"].tolist() == [[0, 0], [1, 1]]
     assert batch["attention_mask"].tolist() == [[0, 1], [1, 1]]
-    assert Collator(False, end_padded=True)(ROWS[:5])["attention_mask"].shape == (5, 2)
+    assert Collator(False, "encoder")(ROWS[:5])["attention_mask"].shape == (5, 2)
+
+
+def test_pieces_hold_every_row_once_within_their_limit() -> None:
+    made = pieces(ROWS[::-1], 12)
+    flat = [row for piece in made for row in piece]
+    assert sorted(map(id, flat)) == sorted(map(id, ROWS)) and len(made) > 3
+    for piece in made:
+        prompts = {row.prompt for row in piece}
+        assert sum(map(len, prompts)) + sum(row.learnt for row in piece) <= 12
+    assert pieces(ROWS, None) == [ROWS]
+    assert [len(piece) for piece in pieces(ROWS[:3], 1)] == [1, 1, 1]

@@ -59,6 +59,17 @@ def test_a_student_learns_reloads_and_answers_with_an_end(tmp_path: Path, family
     assert losses[-1] < 0.2 * losses[0]
 
 
+def test_pieces_of_a_batch_learn_what_the_whole_batch_learns(tmp_path: Path) -> None:
+    weights = []
+    for tokens in (None, 30):
+        settings = FAST.model_copy(update={"batch_size": 6, "batch_tokens": tokens})
+        out = tmp_path / str(tokens)
+        train_on(EXAMPLES * 3, made(tmp_path, "llama"), settings, out)
+        weights.append(load_file(out / "model.safetensors"))
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("family", ["qwen2", "t5"])
 def test_adapters_learn_and_are_merged(tmp_path: Path, family: Family) -> None:
     student, out = made(tmp_path, family, lora=LoraSettings(r=8, alpha=16)), tmp_path / "out"

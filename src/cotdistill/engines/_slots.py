@@ -88,7 +88,7 @@ def fits(model: Any) -> bool:
     return (
         bool(layers)
         and all(type(layer) is DynamicLayer for layer in layers)
-        and config._attn_implementation in ("sdpa", "eager")
+        and config._attn_implementation in ("sdpa", "eager", "cotdistill")
         and not config.to_dict().get("alibi")
     )
 

@@ -1,7 +1,6 @@
 """Training examples as tokens, in batches whose order is the same in every run.
 
-Shapes: M examples of a batch, N targets of them, U different prompts among them, P prompt columns
-(left padding), T target columns.
+Shapes: M examples of a batch, N targets of them, T target columns.
 """
 
 import math
@@ -9,7 +8,8 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import groupby
+from typing import Any, Literal
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -19,6 +19,7 @@ from cotdistill.checkpoints.text import TextCodec
 from cotdistill.contracts import Objective, TrainSettings
 from cotdistill.errors import DataError
 from cotdistill.records import Example
+from cotdistill.students._packing import pack
 
 IGNORED = -100
 """Label of a column that is not learnt from (the convention of torch's cross entropy)."""
@@ -206,36 +207,87 @@ class ExampleBatches(Sampler[list[int]]):
             yield own or [~step[0]]
 
 
+Form = Literal["row", "lines", "padded", "encoder"]
+"""What a model reads: one row (`_packing`), lines of it, prompts padded on their left, or prompts
+of an encoder, padded at their end."""
+
+
 @dataclass
 class Collator:
-    """Makes tensors of a batch and counts padding. `share` computes equal prompts once."""
+    """Makes tensors of a batch and counts padding. `share` computes equal prompts once; their
+    examples then stand beside each other."""
 
     share: bool
-    end_padded: bool
-    """Prompts are padded at their end (encoders) instead of their beginning."""
+    form: Form
     slots: int = 0
     used: int = 0
 
     def __call__(self, rows: Sequence[TokenizedExample]) -> dict[str, Any]:
-        prompts: dict[Any, tuple[int, ...]] = {}
-        keys: list[Any] = []
-        targets = [target for row in rows for target in row.targets]
-        for row in rows:
-            for _ in row.targets:
-                keys.append(row.prompt if self.share else len(keys))
-                prompts.setdefault(keys[-1], row.prompt)
-        place_of = {key: place for place, key in enumerate(prompts)}
-        ids = [torch.tensor(prompt) for prompt in prompts.values()]
-        side = "right" if self.end_padded else "left"
-        masks = [torch.ones_like(row) for row in ids]
-        padded = pad_sequence(ids, True, padding_side=side)
-        labels = pad_sequence([torch.tensor(ids) for ids in targets], True, IGNORED)
-        self.slots += padded.numel() + labels.numel()
-        self.used += sum(map(len, prompts.values())) + sum(map(len, targets))
+        if self.share:
+            places: dict[tuple[int, ...], int] = {}
+            for row in rows:
+                places.setdefault(row.prompt, len(places))
+            rows = sorted(rows, key=lambda row: places[row.prompt])
+            groups = [(prompt, _targets(same)) for prompt, same in groupby(rows, _prompt)]
+        else:
+            groups = [(row.prompt, [target]) for row in rows for target in row.targets]
+        prompts, own = [prompt for prompt, _ in groups], [targets for _, targets in groups]
+        packed = self.form in ("row", "lines")
+        made = pack(prompts, own, lines=self.form == "lines") if packed else self._pad(prompts, own)
+        targets = _targets(rows)
+        lengths = torch.tensor([len(target) for target in targets])
+        self.slots += made["input_ids"].numel() + (0 if packed else made["labels"].numel())
+        self.used += sum(map(len, prompts)) + int(lengths.sum())
         return {
-            "input_ids": padded,
-            "attention_mask": pad_sequence(masks, True, padding_side=side),
-            "prompt_of": torch.tensor([place_of[key] for key in keys]),
-            "labels": labels,
+            **made,
+            "tokens": torch.tensor([token for target in targets for token in target]),
+            "target_of": torch.arange(len(targets)).repeat_interleave(lengths),
+            "lengths": lengths.float(),
+            "weights": torch.tensor([row.weight for row in rows], dtype=torch.float32),
+            "reference": torch.tensor([value for row in rows for value in row.reference]),
             "rows": list(rows),
         }
+
+    def _pad(
+        self, prompts: Sequence[tuple[int, ...]], targets: Sequence[list[tuple[int, ...]]]
+    ) -> dict[str, Any]:
+        ids = [torch.tensor(prompt) for prompt in prompts]
+        side = "right" if self.form == "encoder" else "left"
+        flat = [torch.tensor(target) for own in targets for target in own]
+        labels = pad_sequence(flat, True, IGNORED)
+        return {
+            "input_ids": pad_sequence(ids, True, padding_side=side),
+            "attention_mask": pad_sequence(
+                [torch.ones_like(row) for row in ids], True, padding_side=side
+            ),
+            "prompt_of": torch.arange(len(ids)).repeat_interleave(
+                torch.tensor([len(own) for own in targets])
+            ),
+            "labels": labels,
+            "read": (labels != IGNORED).flatten().nonzero()[:, 0],
+        }
+
+
+def _prompt(row: TokenizedExample) -> tuple[int, ...]:
+    return row.prompt
+
+
+def _targets(rows: Iterable[TokenizedExample]) -> list[tuple[int, ...]]:
+    return [target for row in rows for target in row.targets]
+
+
+def pieces(rows: Sequence[TokenizedExample], limit: int | None) -> list[list[TokenizedExample]]:
+    """Return the rows in pieces of at most `limit` tokens, equal prompts together and counted
+    once; a longer row is a piece by itself."""
+    if limit is None:
+        return [list(rows)]
+    made: list[list[TokenizedExample]] = []
+    used = 0
+    for row in sorted(rows, key=lambda row: (len(row.prompt), row.prompt)):
+        again = bool(made) and made[-1][-1].prompt == row.prompt
+        used += row.learnt + (0 if again else len(row.prompt))
+        if not made or used > limit:
+            made.append([])
+            used = row.length
+        made[-1].append(row)
+    return made

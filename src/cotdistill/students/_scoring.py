@@ -1,12 +1,10 @@
 # ruff: noqa: N806 - tensor names carry their shape
 """The forward pass over a batch of targets: logits at targets only, each prompt computed once.
 
-A causal model reads prompts first and keeps their keys and values; every target of a prompt then
-continues from there. That is the same loss as on separate rows (nothing of a target can be seen by
-another), at the cost of one prompt. An encoder-decoder encodes a prompt once and decodes all its
-targets.
+A causal model reads a packed row (`_packing`), or prompts with their targets, padded, where it
+cannot. An encoder-decoder encodes a prompt once and decodes all its targets.
 
-Shapes: N targets, U prompts, P prompt columns, T target columns, K target tokens, V vocabulary.
+Shapes: N targets, U prompts, T target columns, K target tokens, V vocabulary.
 """
 
 import inspect
@@ -15,24 +13,24 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import BaseModelOutput
 
 from cotdistill.contracts import TargetBatch
-from cotdistill.students._data import IGNORED, Collator, TokenizedExample
+from cotdistill.students._data import IGNORED, Collator, Form, TokenizedExample
+from cotdistill.students._likelihood import token_likelihood
+from cotdistill.students._packing import ATTENTION, can_pack
 
 _PROBED = 8
 """TokenizedExamples whose mean loss stands for what a model computes."""
 
 
-def can_share(model: Any) -> bool:
-    """Return whether targets can continue from a prompt's keys and values: a plain cache and
-    positions given per row."""
+def form_for(model: Any) -> Form:
+    """Return how batches for this model are laid out, on the device that training takes."""
     if model.config.is_encoder_decoder:
-        return True
-    plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
-    return plain and "position_ids" in inspect.signature(model.forward).parameters
+        return "encoder"
+    if not can_pack(model):
+        return "padded"
+    return "lines" if torch.accelerator.is_available() else "row"
 
 
 class Scorer:
@@ -41,25 +39,23 @@ class Scorer:
     def __init__(self, inner: Any) -> None:
         self._inner = inner
         self._accepted = frozenset(inspect.signature(inner.forward).parameters)
+        if can_pack(inner):
+            inner.set_attn_implementation(ATTENTION)
 
     def batch(self, model: Any, inputs: dict[str, Any]) -> TargetBatch:
         """Score the targets of a batch with `model`, which is `inner` or wraps it."""
-        rows, labels_NT = inputs["rows"], inputs["labels"]
-        real_NT = labels_NT != IGNORED
-        logits_KV = self._logits(model, inputs)[real_NT]
-        tokens_K = labels_NT[real_NT]
-        nll_K = torch.nn.functional.cross_entropy(logits_KV.float(), tokens_K, reduction="none")
-        target_of_NT = torch.arange(len(labels_NT), device=tokens_K.device)[:, None]
-        reference = [value for row in rows for value in row.reference]
+        logits_KV, tokens_K = self._logits(model, inputs), inputs["tokens"]
+        nll_K = token_likelihood(logits_KV, tokens_K)
+        reference = inputs["reference"]
         return TargetBatch(
-            examples=[row.example for row in rows],
-            weights=nll_K.new_tensor([row.weight for row in rows]),
-            target_of=target_of_NT.expand_as(real_NT)[real_NT],
-            lengths=real_NT.sum(dim=1).float(),
+            examples=[row.example for row in inputs["rows"]],
+            weights=inputs["weights"],
+            target_of=inputs["target_of"],
+            lengths=inputs["lengths"],
             tokens=tokens_K,
             logits=logits_KV,
             nll=nll_K,
-            reference_nll=nll_K.new_tensor(reference) if reference else torch.zeros_like(nll_K),
+            reference_nll=reference if len(reference) else torch.zeros_like(nll_K),
         )
 
     @torch.no_grad()
@@ -95,43 +91,43 @@ class Scorer:
         return sum(values) / len(values)
 
     def _logits(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        if self._inner.config.is_encoder_decoder:
-            return self._encoder_decoder_logits(model, inputs)
-        if inputs["input_ids"].shape[0] < inputs["labels"].shape[0]:
-            return self._continued_logits(model, inputs)
-        targets_NT = inputs["labels"].clamp(min=0)
-        real_NT = (inputs["labels"] != IGNORED).long()
-        ids = torch.cat([inputs["input_ids"], targets_NT[:, :-1]], dim=1)
-        mask = torch.cat([inputs["attention_mask"], real_NT[:, :-1]], dim=1)
-        width = targets_NT.shape[1]
-        logits_NTV: torch.Tensor = self._forward(model, ids, mask, width)[:, -width:]
-        return logits_NTV
+        if "packed" in inputs:
+            logits_1KV: torch.Tensor = self._packed_logits(model, inputs)
+            return logits_1KV.flatten(0, 1)
+        encoder = self._inner.config.is_encoder_decoder
+        logits_NTV = (self._encoder_decoder_logits if encoder else self._padded_logits)(
+            model, inputs
+        )
+        return logits_NTV.flatten(0, 1).index_select(0, inputs["read"])
 
-    def _continued_logits(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        prompt_of_N, mask_UP = inputs["prompt_of"], inputs["attention_mask"]
-        cache = DynamicCache(config=self._inner.config)
-        first = self._forward(model, inputs["input_ids"], mask_UP, 1, past_key_values=cache)
-        first_U1V: torch.Tensor = first[:, -1:]
-        if inputs["labels"].shape[1] == 1:
-            return first_U1V[prompt_of_N]
-        for layer in cache.layers:
-            layer.keys, layer.values = layer.keys[prompt_of_N], layer.values[prompt_of_N]
-        targets_NT = inputs["labels"].clamp(min=0)[:, :-1]
-        real_NT = (inputs["labels"] != IGNORED).long()[:, :-1]
-        mask = torch.cat([mask_UP[prompt_of_N], real_NT], dim=1)
-        width = targets_NT.shape[1]
-        rest_NTV = self._forward(model, targets_NT, mask, width, past_key_values=cache)
-        return torch.cat([first_U1V[prompt_of_N], rest_NTV], dim=1)
+    def _packed_logits(self, model: Any, inputs: dict[str, Any]) -> Any:
+        ids_1L = inputs["input_ids"]
+        # A mask of four dimensions reaches the attention as it is; where that needs none, an empty
+        # one keeps transformers from making its own.
+        mask = inputs.get("visible", ids_1L.new_empty((1, 1, 1, 1)))
+        return model(
+            input_ids=ids_1L,
+            attention_mask=mask,
+            position_ids=inputs["position_ids"],
+            logits_to_keep=inputs["read"],
+            packed=inputs["packed"],
+            use_cache=False,
+        ).logits
 
-    def _forward(
-        self, model: Any, ids: torch.Tensor, mask: torch.Tensor, keep: int, **extra: Any
-    ) -> Any:
+    def _padded_logits(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        labels_NT, prompt_of_N = inputs["labels"], inputs["prompt_of"]
+        width, real_NT = labels_NT.shape[1], (labels_NT != IGNORED).long()
+        before = (inputs["input_ids"][prompt_of_N], inputs["attention_mask"][prompt_of_N])
+        ids = torch.cat([before[0], labels_NT.clamp(min=0)[:, :-1]], dim=1)
+        mask = torch.cat([before[1], real_NT[:, :-1]], dim=1)
+        extra: dict[str, Any] = {}
         if "position_ids" in self._accepted:
-            extra["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+            extra["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
         if "logits_to_keep" in self._accepted:
-            extra["logits_to_keep"] = keep
-        extra["use_cache"] = "past_key_values" in extra
-        return model(input_ids=ids, attention_mask=mask, **extra).logits
+            extra["logits_to_keep"] = width
+        output = model(input_ids=ids, attention_mask=mask, use_cache=False, **extra)
+        logits_NTV: torch.Tensor = output.logits[:, -width:]
+        return logits_NTV
 
     def _encoder_decoder_logits(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         prompt_of_N, labels_NT = inputs["prompt_of"], inputs["labels"]

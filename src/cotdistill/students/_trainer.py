@@ -9,7 +9,13 @@ import transformers
 from torch.utils.data import DataLoader
 
 from cotdistill.contracts import Objective
-from cotdistill.students._data import Collator, ExampleBatches, TokenizedExample, TokenizedExamples
+from cotdistill.students._data import (
+    Collator,
+    ExampleBatches,
+    TokenizedExample,
+    TokenizedExamples,
+    pieces,
+)
 from cotdistill.students._scoring import Scorer
 from cotdistill.util.files import writing
 
@@ -25,9 +31,11 @@ class TargetTrainer(transformers.Trainer):  # type: ignore[misc]
         collator: Collator,
         objective: Objective,
         inner: Any,
+        batch_tokens: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(train_dataset=TokenizedExamples(rows), data_collator=collator, **kwargs)
+        super().__init__(train_dataset=TokenizedExamples(rows), **kwargs)
+        self._batch_tokens = batch_tokens
         self.batches, self.collator, self.objective = batches, collator, objective
         self._scorer, self._probed = Scorer(inner), rows
         self.model_accepts_loss_kwargs = True  # the loss is divided by the whole step's size
@@ -40,14 +48,29 @@ class TargetTrainer(transformers.Trainer):  # type: ignore[misc]
     def get_train_dataloader(self) -> DataLoader[Any]:
         # Not through accelerate: `ExampleBatches` gives every process its own, and their order must
         # survive a resumption.
-        return DataLoader(self.train_dataset, batch_sampler=self.batches, collate_fn=self.collator)
+        return DataLoader(self.train_dataset, batch_sampler=self.batches, collate_fn=list)
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: torch.device
     ) -> tuple[list[Any], torch.Tensor | None]:
         batches = list(islice(epoch_iterator, num_batches))
-        size = sum(row.size for batch in batches for row in batch["rows"])
+        size = sum(row.size for batch in batches for row in batch)
         return batches, self.accelerator.gather(torch.tensor(size, device=device)).sum()
+
+    def training_step(
+        self,
+        model: Any,
+        inputs: Any,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        # Gradients add up over the pieces: what a step holds does not depend on their number.
+        step = super().training_step
+        made = (self.collator(piece) for piece in pieces(inputs, self._batch_tokens))
+        losses = [step(model, inputs, num_items_in_batch) for inputs in made]
+        return torch.stack(losses).sum()
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0  # transformers' estimate knows neither shared prompts nor targets
 
     def compute_loss(
         self,

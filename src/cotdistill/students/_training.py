@@ -39,13 +39,15 @@ from cotdistill.students._data import (
 )
 from cotdistill.students._epochs import EpochKeeper
 from cotdistill.students._loading import adapted, build_base
-from cotdistill.students._scoring import Scorer, can_share
+from cotdistill.students._scoring import Scorer, form_for
 from cotdistill.students._settings import TransformersSettings
 from cotdistill.students._trainer import TargetTrainer
 from cotdistill.util.files import read_records, write_json, writing
 
 _SAMPLE = 2_000
 """Examples looked at for characters that the tokenizer loses."""
+_LARGE = 50_000_000
+"""Parameters from which products outweigh bfloat16's conversions on a CPU."""
 _TOLERANCE = 0.02
 """Nats per token by which a written checkpoint may differ: merging adapters in bfloat16 rounds."""
 
@@ -114,6 +116,8 @@ def train(
         inner.gradient_checkpointing_enable({"use_reentrant": False})
     model = adapted(inner, job.student)
     trainer = _trainer(model, inner, data.rows, objective, job)
+    if trainer.args.bf16 and settings.precision == "auto":
+        log("trains in bfloat16 mixed precision; `train: {precision: float32}` does without")
     scored = settings.selection in ("accuracy", "oracle_test")
     if trainer.is_fsdp_enabled and scored:
         raise UserError(
@@ -207,11 +211,9 @@ def _trainer(
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         use_cpu=not torch.accelerator.is_available(),
-        bf16=_mixed(settings),
+        bf16=_mixed(settings, inner),
         logging_steps=max(1, settings.steps(len(rows)) // 40),
-        # A batch with shared prompts takes two forward passes and another process's batch one,
-        # so no pass may wait for the others; buffers (rotary frequencies) never change.
-        ddp_broadcast_buffers=False,
+        ddp_broadcast_buffers=False,  # buffers (rotary frequencies) never change
         logging_nan_inf_filter=False,  # EpochKeeper stops at a loss that is no number
         save_strategy="no",  # EpochKeeper says when
         eval_strategy="no",
@@ -221,8 +223,8 @@ def _trainer(
         seed=job.seed,
         data_seed=job.seed,
     )
-    share = settings.share_prompts and not settings.gradient_checkpointing and can_share(inner)
-    collator = Collator(share, end_padded=inner.config.is_encoder_decoder)
+    form = form_for(inner)
+    collator = Collator(settings.share_prompts and form != "padded", form)
     if objective.uses_reference:
         model.to(arguments.device)
         rows = Scorer(inner).with_reference(model, rows, collator, settings.batch_size)
@@ -234,19 +236,24 @@ def _trainer(
         collator=collator,
         objective=objective,
         inner=inner,
+        batch_tokens=settings.batch_tokens,
         model=model,
         args=arguments,
     )
-    if trainer.is_fsdp_enabled:
-        collator.share = False  # its forward passes wait for each other
+    if trainer.is_fsdp_enabled and form == "encoder":
+        collator.share = False  # the encoder alone would be a forward pass apart
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
 
 
-def _mixed(settings: TrainSettings) -> bool:
+def _mixed(settings: TrainSettings, model: Any) -> bool:
+    """Return whether to train in mixed precision; asks torch what the processor computes with."""
     if settings.precision != "auto":
         return settings.precision == "bfloat16"
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    large = model.num_parameters() >= _LARGE
+    return large and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _accuracy(
