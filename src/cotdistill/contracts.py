@@ -681,6 +681,9 @@ class TrainSettings(BaseModel):
     """
     share_prompts: bool = True
     """Compute a prompt once for all its targets in the same batch."""
+    group_prompts: bool = False
+    """Draw the examples of a prompt together. A step then costs less, and holds fewer questions,
+    from which small batches learn worse."""
     batch_tokens: int | None = Field(None, ge=1)
     """Compute a batch in pieces of at most so many tokens: less memory, the same steps."""
     gradient_checkpointing: bool = False

@@ -60,6 +60,14 @@ def test_equal_prompts_of_a_step_meet_in_a_batch() -> None:
     assert sum(map(len, prompts)) <= 8  # 15 examples of 5 prompts in 4 batches: 3 may be cut apart
 
 
+def test_examples_of_a_prompt_can_be_drawn_together() -> None:
+    batches = list(ExampleBatches(ROWS, 3, seed=1, together=True))
+    assert sorted(place for batch in batches for place in batch) == list(range(15))
+    assert [len({ROWS[place].prompt for place in batch}) for batch in batches] == [1] * 5
+    alone = list(ExampleBatches(ROWS, 3, seed=1))
+    assert max(len({ROWS[place].prompt for place in batch}) for batch in alone) > 1
+
+
 def test_a_filler_teaches_nothing() -> None:
     rows = ROWS[:5]
     parts = [list(ExampleBatches(rows, 4, seed=1, rank=rank, world=4)) for rank in range(4)]

@@ -7,8 +7,6 @@ architectures that transformers does not read.
 """
 
 import json
-import os
-import tempfile
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -19,8 +17,9 @@ import transformers
 from tokenizers import pre_tokenizers
 
 from cotdistill.checkpoints.auto import auto_class, one_line, whole_model
+from cotdistill.checkpoints.conversions import converted
 from cotdistill.checkpoints.hashes import file_hash, seal
-from cotdistill.errors import MissingExtra, StoreError, UserError
+from cotdistill.errors import MissingExtra, UserError
 
 _FORMAT = 1
 """Raise it when a file has to be converted again because the conversion changed."""
@@ -36,9 +35,6 @@ def from_gguf(path: Path) -> Path:
     """Return a checkpoint folder with the contents of a GGUF file, made when the file is first
     seen.
 
-    Two processes may convert the same file at the same time: each works in its own folder, the
-    first to be done gives its folder the final name, and the other one's is removed.
-
     Raises:
         UserError: no such file, or transformers cannot read it.
         MissingExtra: the package `gguf` is not installed.
@@ -46,27 +42,9 @@ def from_gguf(path: Path) -> Path:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a GGUF file, a checkpoint folder or a hub id")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cotdistill" / "gguf"
     # A newer transformers may read the same file differently, so its version is part of the name.
     name = f"{file_hash(path)[:32]}-{_FORMAT}-transformers-{transformers.__version__}"
-    folder = base / name
-    if folder.is_dir():
-        return folder
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=base, prefix=".partial-") as partial:
-            made = Path(partial) / "checkpoint"
-            _convert(path, made)
-            seal(made)
-            if not folder.is_dir():
-                made.rename(folder)
-    except OSError as error:
-        if not folder.is_dir():  # else another process was first
-            raise StoreError(
-                f"{folder}: cannot be written ({error.strerror or error}); "
-                "free some space or set XDG_CACHE_HOME"
-            ) from error
-    return folder
+    return converted("gguf", name, lambda folder: _convert(path, folder))
 
 
 def _convert(path: Path, folder: Path) -> None:
@@ -104,6 +82,7 @@ def _convert(path: Path, folder: Path) -> None:
     written = json.loads((folder / "tokenizer.json").read_text("utf-8"))
     written["added_tokens"] = [one for one in written["added_tokens"] if one["id"] < tokens]
     (folder / "tokenizer.json").write_text(json.dumps(written, ensure_ascii=False), "utf-8")
+    seal(folder)
 
 
 def _cut_as_learnt(path: Path, tokenizer: Any, metadata: dict[str, Any]) -> None:

@@ -120,11 +120,11 @@ def load_checkpoint(
     return model, tokenizer
 
 
-def context_limit(model: Any) -> int | None:
-    """Return how many positions the model has, or None where it has no limit (relative positions,
-    as in T5).
+def context_limit(config: Any) -> int | None:
+    """Return how many positions a model of this configuration has, or None where it has no limit
+    (relative positions, as in T5).
     """
-    config = model.config.get_text_config(decoder=True)
+    config = config.get_text_config(decoder=True)
     if config.model_type in {"t5", "mt5", "umt5", "switch_transformers", "longt5"}:
         return None
     known, names = config.to_dict(), ("max_position_embeddings", "n_positions")

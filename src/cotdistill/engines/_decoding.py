@@ -74,7 +74,10 @@ class Decoder:
         ends = tuple(end for rule in rules for end in rule.ends)
         everywhere = any(not rule.ends for rule in rules)
         self._look_after = None if everywhere else codec.tokens_before(ends)
-        self._end_ids, self._context_limit = end_ids(model, codec.tokenizer), context_limit(model)
+        self._end_ids, self._context_limit = (
+            end_ids(model, codec.tokenizer),
+            context_limit(model.config),
+        )
         self._batch_size, self._max_batch_tokens = batch_size, max_batch_tokens
         self._waiting: deque[DecodingRow] = deque()
         self._refused: list[tuple[int, QuestionFailed]] = []

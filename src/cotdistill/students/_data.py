@@ -147,6 +147,7 @@ class TokenizedExamples(Dataset[TokenizedExample]):
 class ExampleBatches(Sampler[list[int]]):
     """The batches of an epoch as places in the rows, for process `rank` of `world`.
 
+    With `together` the rows of a prompt are drawn at once, else one by one.
     A step is drawn as `accumulation` batches. Its examples are then spread over batches and
     processes so that equal prompts meet: what a step holds depends on neither.
     """
@@ -159,8 +160,10 @@ class ExampleBatches(Sampler[list[int]]):
         accumulation: int = 1,
         rank: int = 0,
         world: int = 1,
+        together: bool = False,
     ) -> None:
         self._rows, self._batch_size, self._seed = rows, batch_size, seed
+        self._together = together
         self._accumulation, self._rank, self._world = accumulation, rank, world
         self.epoch = 0
 
@@ -177,7 +180,7 @@ class ExampleBatches(Sampler[list[int]]):
         order: list[int] = []
         for start in range(0, len(places), window):
             part = places[start : start + window]
-            order += sorted(part, key=lambda place: self._rows[place].length)
+            order += sorted(part, key=self._length)
         size, steps = self._batch_size, self._accumulation
         batches = [order[start : start + size] for start in range(0, len(order), size)]
         draw.shuffle(batches)
@@ -191,9 +194,17 @@ class ExampleBatches(Sampler[list[int]]):
             groups.setdefault(row.prompt, []).append(place)
         for members in groups.values():
             draw.shuffle(members)
-        places = [place for members in groups.values() for place in members]
-        draw.shuffle(places)
+        drawn = list(groups.values())
+        if self._together:
+            draw.shuffle(drawn)
+        places = [place for members in drawn for place in members]
+        if not self._together:
+            draw.shuffle(places)
         return places
+
+    def _length(self, place: int) -> tuple[Any, ...]:
+        row = self._rows[place]
+        return (len(row.prompt), row.prompt) if self._together else (row.length,)
 
     def _spread(self, batches: list[list[int]]) -> Iterator[list[int]]:
         """Yield this process's part of every batch of a step."""

@@ -21,7 +21,7 @@ def preview_examples(
 ) -> str:
     """Return the first `count` examples token by token and totals over all, for the terminal."""
     model, codec = build_base(student)
-    data = prepare(examples, codec, CrossEntropy(), settings, context_limit(model))
+    data = prepare(examples, codec, CrossEntropy(), settings, context_limit(model.config))
     blocks = [_block(number, data, codec) for number in range(min(count, len(data.rows)))]
     return "\n\n".join([*blocks, _totals(data, examples, codec)])
 

@@ -102,7 +102,7 @@ def train(
     inner, codec = build_base(
         job.student, job.seed, start=job.start, dtype=base_dtype(job.student, job.settings)
     )
-    limit = context_limit(inner)
+    limit = context_limit(inner.config)
     data = prepare(examples, codec, objective, settings, limit)
     texts = (text for item in examples[:_SAMPLE] for text in (item.prompt, item.target))
     lost = out_of_vocabulary(texts, codec)
@@ -229,7 +229,8 @@ def _trainer(
         model.to(arguments.device)
         rows = Scorer(inner).with_reference(model, rows, collator, settings.batch_size)
     accumulation = settings.gradient_accumulation
-    batches = ExampleBatches(rows, settings.batch_size, job.seed, accumulation, rank, processes)
+    size, together = settings.batch_size, settings.group_prompts
+    batches = ExampleBatches(rows, size, job.seed, accumulation, rank, processes, together)
     trainer = TargetTrainer(
         rows=rows,
         batches=batches,

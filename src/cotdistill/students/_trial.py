@@ -14,7 +14,7 @@ from cotdistill.objectives.cross_entropy import CrossEntropy
 from cotdistill.records import Example
 from cotdistill.students._data import Collator, prepare
 from cotdistill.students._loading import adapted, build_base
-from cotdistill.students._scoring import Scorer
+from cotdistill.students._scoring import Scorer, form_for
 from cotdistill.students._settings import TransformersSettings
 from cotdistill.students._training import base_dtype
 
@@ -32,9 +32,9 @@ def try_student(
     """
     dtype = base_dtype(student, settings)
     inner, codec = build_base(student, dtype=dtype)
-    data = prepare(examples, codec, CrossEntropy(), settings, context_limit(inner))
+    data = prepare(examples, codec, CrossEntropy(), settings, context_limit(inner.config))
     model = adapted(inner, student)
-    collator = Collator(share=False, end_padded=codec.encoder_decoder)
+    collator = Collator(share=False, form=form_for(inner))
     loss = Scorer(inner).probe(model, data.rows, collator)
     if not math.isfinite(loss):
         raise UserError(

@@ -1,0 +1,207 @@
+"""The works of the engine `ctranslate2`: checkpoints converted once, and rows they answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import torch
+from ctranslate2.converters import TransformersConverter
+
+from cotdistill.checkpoints.auto import one_line
+from cotdistill.checkpoints.conversions import converted
+from cotdistill.checkpoints.loading import end_ids, load_checkpoint, resolve
+from cotdistill.checkpoints.text import GrowingText, TextCodec
+from cotdistill.errors import QuestionFailed
+from cotdistill.records import Completion, Request
+from cotdistill.util.files import read_json, write_json
+
+_FORMAT = 1
+"""Raise it when a checkpoint has to be converted again because the conversion changed."""
+
+
+class _Converter(TransformersConverter):  # type: ignore[misc]
+    """The package's converter on a model that is loaded already, from safetensors alone."""
+
+    def __init__(self, place: str | Path, model: Any, tokenizer: Any) -> None:
+        super().__init__(str(place))
+        self._model, self._tokenizer = model, tokenizer
+
+    def load_model(self, *args: Any, **kwargs: Any) -> Any:
+        return self._model
+
+    def load_tokenizer(self, *args: Any, **kwargs: Any) -> Any:
+        return self._tokenizer
+
+    def _load(self) -> Any:
+        spec = super()._load()
+        # Written as they are, tokens that a tokenizer lacks could not be read again.
+        for name in ("bos_token", "eos_token", "unk_token"):
+            if spec.config.to_dict().get(name, "") is None:
+                setattr(spec.config, name, "")
+        config = self._model.config
+        if config.is_encoder_decoder and "scale_decoder_outputs" in config.to_dict():
+            # transformers decides it by a field of its own, the package by tied embeddings.
+            scale = config.d_model**-0.5 if config.scale_decoder_outputs else 1.0
+            spec.decoder.scale_outputs = scale
+        return spec
+
+
+def convert_once(checkpoint: str | Path, fingerprint: str, dtype: str) -> tuple[Path, list[int]]:
+    """Return the folder of a converted checkpoint and the tokens that end its completions.
+
+    Raises:
+        UserError: the checkpoint cannot be used, or CTranslate2 does not know its architecture.
+    """
+
+    def convert(folder: Path) -> None:
+        model, tokenizer = load_checkpoint(checkpoint, torch.float32)
+        with one_line(f"{checkpoint}: CTranslate2 cannot convert it"):
+            _Converter(resolve(checkpoint), model, tokenizer).convert(
+                str(folder), quantization=None if dtype == "float32" else dtype
+            )
+        write_json(folder / "ends.json", sorted(end_ids(model, tokenizer)))
+
+    versions = f"{ctranslate2.__version__}-{_FORMAT}"
+    name = f"{fingerprint.replace('/', '-')}-{dtype}-{versions}"
+    folder = converted("ctranslate2", name, convert)
+    return folder, read_json(folder / "ends.json")
+
+
+@dataclass
+class _ConvertedRow:
+    """A request's tokens: its text is read after `before` and begins with `lead`."""
+
+    request: Request
+    index: int
+    prompt: list[int]
+    before: list[int]
+    lead: str
+    limit: int
+    prompt_tokens: int
+    growing: GrowingText | None
+
+    def stops(self, token: int) -> bool:
+        """Take the next token and return whether the text now holds what it is to stop at."""
+        assert self.growing is not None
+        text = self.growing.add(token)
+        return any(text.find(stop, len(self.lead)) >= 0 for stop in self.request.stop)
+
+
+class ConvertedModel:
+    """A converted model behind the batcher."""
+
+    def __init__(
+        self,
+        model: Any,
+        codec: TextCodec,
+        context: int | None,
+        ends: Sequence[int],
+        batch_size: int,
+        identity: Mapping[str, Any],
+    ) -> None:
+        self._model, self._codec, self._context = model, codec, context
+        self._ends, self._batch_size, self._identity = list(ends), batch_size, identity
+
+    def identity(self) -> Mapping[str, Any]:
+        return self._identity
+
+    def generate(self, batch: Sequence[tuple[Request, int]]) -> list[Completion | QuestionFailed]:
+        """Return what comes of each (request, sample index), in order."""
+        results: dict[int, Completion | QuestionFailed] = {}
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        rows = dict[int, _ConvertedRow]()
+        for place, (request, index) in enumerate(batch):
+            try:
+                rows[place] = self._row(request, index)
+            except QuestionFailed as error:
+                results[place] = error
+                continue
+            row = rows[place]
+            given = len(row.before) if self._codec.encoder_decoder else 0
+            key = (request.temperature, request.top_p, row.limit, bool(request.stop), given)
+            alike.setdefault(key, []).append(place)
+        for places in alike.values():
+            # Rows of a batch are padded, so the longest stand together.
+            places.sort(key=lambda place: -len(rows[place].prompt))
+            for start in range(0, len(places), self._batch_size):
+                part = places[start : start + self._batch_size]
+                made = self._answer([rows[place] for place in part])
+                results |= dict(zip(part, made, strict=True))
+        return [results[place] for place in range(len(batch))]
+
+    def _row(self, request: Request, index: int) -> _ConvertedRow:
+        codec, limit = self._codec, request.max_tokens
+        lead, prompt = codec.open_end(request.prefill), codec.prompt_ids(request.prompt)
+        given = codec.target_ids(request.prompt, lead) if lead else []
+        tokens = len(prompt) + len(given)
+        before = given if codec.encoder_decoder else [*prompt, *given]
+        if self._context is not None:
+            room = self._context - len(before)
+            if room < 1 or len(prompt) > self._context:
+                raise codec.too_long(request.prompt, tokens, self._context)
+            limit = min(limit, room)
+        growing = GrowingText(codec, before, lead) if request.stop else None
+        return _ConvertedRow(request, index, prompt, before, lead, limit, tokens, growing)
+
+    def _answer(self, rows: Sequence[_ConvertedRow]) -> list[Completion]:
+        first = rows[0]
+        options: dict[str, Any] = {
+            "beam_size": 1,
+            "end_token": self._ends,
+            "return_end_token": True,
+            "return_scores": True,
+            "length_penalty": 0.0,  # scores stay sums
+        }
+        if first.request.temperature > 0:
+            options |= {"sampling_topk": 0, "sampling_topp": first.request.top_p}
+            options["sampling_temperature"] = first.request.temperature
+        if first.request.stop:
+            options["callback"] = lambda step: rows[step.batch_id].stops(step.token_id)
+        two_parts = self._codec.encoder_decoder
+        results = (self._translate if two_parts else self._continue)(rows, options)
+        return [self._completion(row, *one) for row, one in zip(rows, results, strict=True)]
+
+    def _continue(
+        self, rows: Sequence[_ConvertedRow], options: dict[str, Any]
+    ) -> list[tuple[list[int], float]]:
+        words = self._codec.tokenizer.convert_ids_to_tokens
+        results = self._model.generate_batch(
+            [words(row.before) for row in rows],
+            max_length=rows[0].limit,
+            include_prompt_in_result=False,
+            **options,
+        )
+        return [(one.sequences_ids[0], one.scores[0]) for one in results]
+
+    def _translate(
+        self, rows: Sequence[_ConvertedRow], options: dict[str, Any]
+    ) -> list[tuple[list[int], float]]:
+        words = self._codec.tokenizer.convert_ids_to_tokens
+        given = len(rows[0].before)
+        results = self._model.translate_batch(
+            [words(row.prompt) for row in rows],
+            [words(row.before) for row in rows] if given else None,
+            max_decoding_length=rows[0].limit + given,
+            max_input_length=0,
+            **options,
+        )
+        ids = self._codec.tokenizer.convert_tokens_to_ids
+        return [(ids(one.hypotheses[0])[given:], one.scores[0]) for one in results]
+
+    def _completion(self, row: _ConvertedRow, made: list[int], score: float) -> Completion:
+        codec, request = self._codec, row.request
+        ended = bool(made) and made[-1] in self._ends
+        text = row.lead + codec.after(row.before, made[:-1] if ended else made)
+        found = [text.find(stop, len(row.lead)) for stop in request.stop]
+        places = [place for place in found if place >= 0]
+        drop = "" if row.lead or codec.encoder_decoder else codec.target_lead(request.prompt)
+        return Completion(
+            text=text[: min(places, default=None)].removeprefix(drop),
+            sample_index=row.index,
+            finish_reason="stop" if ended or places else "length",
+            prompt_tokens=row.prompt_tokens,
+            completion_tokens=len(made),
+            logprob=round(score / len(made), 5) if made and not request.temperature else None,
+        )
