@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 BASE = {"kind": "training", "shape": "llama", "p": 62, "r": 73, "batch": 8, "steps": 1}
 THREE = ("ours", "trainer", "trl")
 INT8: dict[str, Any] = {"name": "ctranslate2"}
+BF16: dict[str, Any] = {"name": "transformers", "dtype": "bfloat16"}
 FLOAT: dict[str, Any] = {"name": "ctranslate2", "dtype": "float32"}
 
 
@@ -35,7 +36,7 @@ def plan(file: str | None) -> list[tuple[str, list[dict[str, Any]]]]:
         return [{**BASE, "bf16": False, **more, "who": one} for one in who]
 
     ask = {"kind": "answering", "limit": 96, "questions": 32, "file": file}
-    engines: list[Any] = ["transformers", "generate", INT8, FLOAT]
+    engines: list[Any] = ["transformers", "generate", INT8, BF16, FLOAT]
     few = {**ask, "questions": 4, "limit": 64, "who": "transformers"}
     sixteen = [{**few, "samples": 16}, {**few, "passes": 16}]
     return [

@@ -125,3 +125,11 @@ def test_the_reference_of_a_row_is_what_the_model_says_of_it_alone(tmp_path: Pat
         alone = scorer.nll(model, [row], collator)
         assert row.reference == pytest.approx(alone, abs=1e-4)
         assert len(row.reference) == sum(map(len, row.targets))
+
+
+def test_likelihoods_come_in_the_order_of_the_rows(tmp_path: Path) -> None:
+    model, rows = make(tmp_path, "llama", Dpo())
+    mixed = rows[::2] + rows[1::2]
+    scorer, collator = Scorer(model), Collator(True, "row")
+    alone = [value for row in mixed for value in scorer.nll(model, [row], collator)]
+    assert scorer.nll(model, mixed, collator) == pytest.approx(alone, abs=1e-4)

@@ -67,9 +67,11 @@ class Scorer:
             key: value.to(model.device) if isinstance(value, torch.Tensor) else value
             for key, value in collate(rows).items()
         }
-        values: list[float] = self.batch(model, inputs).nll.tolist()
+        values = iter(self.batch(model, inputs).nll.tolist())
         model.train(training)
-        return values
+        # A batch has its own order: equal prompts stand together.
+        own = {id(row): [next(values) for _ in range(row.learnt)] for row in inputs["rows"]}
+        return [value for row in rows for value in own[id(row)]]
 
     def with_reference(
         self, model: Any, rows: Sequence[TokenizedExample], collate: Collator, batch_size: int
