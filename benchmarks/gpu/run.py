@@ -73,7 +73,7 @@ def main() -> None:
             print("out of time: what follows in the plan was not run", flush=True)
     signal.setitimer(signal.ITIMER_REAL, 0)
     for recipe in recipes.values():
-        _guarded(_evaluate, recipe)
+        _guarded(f"{recipe.name} evaluate", _evaluate, recipe)
     collect(arguments.runs, arguments.out / "runs.tar.gz")
 
 
@@ -87,17 +87,19 @@ def _planned(items: list[Item], arguments: argparse.Namespace) -> Iterator[tuple
         if arguments.student:
             overrides.append(f"student={{model: {arguments.student}, label: student}}")
         path = Path("recipes", item.file)
-        recipe = _guarded(load_recipe, path, [*overrides, *(REHEARSAL * arguments.rehearse)])
+        recipe = _guarded(
+            item.recipe, load_recipe, path, [*overrides, *(REHEARSAL * arguments.rehearse)]
+        )
         if recipe is not None:
             yield item, recipe
 
 
-def _guarded(do: Any, *about: Any) -> Any:
+def _guarded(named: str, do: Any, *about: Any) -> Any:
     """Call; report what fails in one line and give the card's memory back."""
     try:
         return do(*about)
     except Exception as error:  # noqa: BLE001  one cell that fails stops no other
-        print(f"FAILED {' '.join(str(one) for one in about[1:])}: {error!r:.500}", flush=True)
+        print(f"FAILED {named}: {str(error) or repr(error):.500}", flush=True)
         return None
     finally:
         _give_back()
@@ -117,7 +119,8 @@ def run_item(item: Item, recipe: Recipe, results: TextIO) -> None:
     cells = [one for one in Run(known).cells() if not item.tasks or one.task.label in item.tasks]
     for cell in sorted(cells, key=lambda one: one.seed):
         if cell.seed in item.seeds:
-            _guarded(run_cell, item.recipe, recipe, cell, results)
+            named = f"{item.recipe} {cell.label}"
+            _guarded(named, run_cell, item.recipe, recipe, cell, results)
 
 
 def run_cell(name: str, recipe: Recipe, cell: Cell, results: TextIO) -> None:
