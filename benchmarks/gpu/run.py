@@ -40,7 +40,7 @@ from cotdistill.util.files import read_records
 
 WORK = ("generate", "curate", "train", "infer")
 REHEARSAL = (
-    "limit={train: 4, validation: 2, test: 2, ood: 2}",
+    "limit={train: 8, validation: 2, test: 2, ood: 2}",
     "train={epochs: 1, max_steps: 1, batch_size: 2, selection: last}",
 )
 
