@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo real test check format clean
+.PHONY: setup demo real browser test check format clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,15 @@ PRECISION = $(shell $(BIN)/python -c "import torch; can = getattr(torch.cpu, 'ge
 
 real: $(STUDENT)
 	$(BIN)/cotdistill run recipes/real/$(REAL).yaml --set 'seeds=[0]' --set train.precision=$(PRECISION)
+
+# The report in headless Chromium; apt-get and npm fetch what pip cannot.
+BROWSER := $(VENV)/.browser
+
+browser: setup
+	command -v chromium chromedriver >/dev/null || apt-get install --yes --no-install-recommends chromium chromium-driver
+	test -d $(BROWSER)/node_modules/axe-core || npm install --silent --no-audit --no-fund --prefix $(BROWSER) axe-core@4
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[browser]'
+	AXE=$(BROWSER)/node_modules/axe-core/axe.min.js $(BIN)/python -m pytest tests/reporting/test_browser.py
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile

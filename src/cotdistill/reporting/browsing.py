@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cotdistill.evaluation.grid import slices
+from cotdistill.evaluation.grid import Scored, slices
+from cotdistill.records import Answer, Question
 from cotdistill.reporting.failing import GROUPS, answered_rows, read_answers
 from cotdistill.reporting.scoreboard import Board
 from cotdistill.reporting.worth import DataSet
@@ -54,30 +55,38 @@ def answer_items(run: Run, board: Board) -> Iterator[dict[str, Any]]:
     """Yield every question of a board with its groups and all answers, as the page shows them."""
     groups = slices(run.questions(board.task, board.split))
     for question, cells in read_answers(run, board):
-        yield {
-            "id": question.id,
-            "question": question.block,
-            "gold": question.answer,
-            "rationale": question.rationale,
-            "groups": {name: groups[name][question.id] for name in GROUPS},
-            "answers": [
-                {"verdict": scored.verdict, "answer": answer.answer, "text": answer.text,
-                 "tokens": answer.completion_tokens, "right": right}
-                for answer, scored, right in cells
-            ],
-        }  # fmt: skip
+        yield answer_item(question, groups, cells)
+
+
+def answer_item(
+    question: Question,
+    groups: Mapping[str, Mapping[str, Any]],
+    cells: Sequence[tuple[Answer, Scored, float]],
+) -> dict[str, Any]:
+    """Return a question as the page shows it; see `failing.read_answers` for its cells."""
+    return {
+        "id": question.id,
+        "question": question.block,
+        "gold": question.answer,
+        "rationale": question.rationale,
+        "groups": {name: groups[name][question.id] for name in GROUPS},
+        "answers": [
+            {"verdict": scored.verdict, "answer": answer.answer, "text": answer.text,
+             "tokens": answer.completion_tokens, "right": right}
+            for answer, scored, right in cells
+        ],
+    }  # fmt: skip
 
 
 def rationale_sets(run: Run, data: Sequence[DataSet]) -> list[dict[str, Any]]:
     """Return examples of kept and dropped rationales with their questions."""
     sets = []
-    for one in data:
+    for one in (one for one in data if one.reasoned):
         wanted = {row["question_id"] for row in one.examples}
         questions = {q.id: q for q in run.questions(one.task, "train") if q.id in wanted}
         items = [rationale_item(row, questions) for row in one.examples]
-        if any(item["text"] for item in items):
-            reasons = sorted({item["reason"] for item in items})
-            sets.append({"name": one.name, "reasons": reasons, "total": len(items), "items": items})
+        reasons = sorted({item["reason"] for item in items})
+        sets.append({"name": one.name, "reasons": reasons, "total": len(items), "items": items})
     return sets
 
 
@@ -99,16 +108,17 @@ def packed(data: Mapping[str, Any]) -> str:
 
     Characters that steer a terminal or turn the direction of writing are written as escapes.
     """
-    text = json.dumps(_inert(data), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(inert(data), ensure_ascii=False, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
 
 
-def _inert(value: Any) -> Any:
+def inert(value: Any) -> Any:
+    """Return JSON-able data with every character that steers a display written as its escape."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, Mapping):
-        return {key: _inert(one) for key, one in value.items()}
-    return [_inert(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: inert(one) for key, one in value.items()}
+    return [inert(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def page_data(run: Run, boards: Sequence[Board], data: Sequence[DataSet]) -> str:

@@ -180,6 +180,8 @@ def panels(parts: Sequence[Panel]) -> Draw:
 
 
 def _draw_panel(axes: "Axes", part: Panel, labels: Sequence[str]) -> None:
+    from matplotlib.ticker import LogLocator
+
     for one in part.series:
         place = labels.index(one.label)
         colour, marker = _SERIES[place % len(_SERIES)], _MARKERS[place // len(_SERIES) % 8]
@@ -199,6 +201,10 @@ def _draw_panel(axes: "Axes", part: Panel, labels: Sequence[str]) -> None:
         _draw_front(axes, [point for one in part.series for point in one.points])
     if part.logarithmic:
         axes.set_xscale("log")
+        reach = [x for one in part.series for x, *_ in one.points]
+        # Labels at 1, 2 and 5 where those at powers of ten alone would be one or two.
+        subs = (1.0, 2.0, 5.0) if max(reach) < 100 * min(reach) else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs))
         axes.xaxis.set_major_formatter("{x:g}")
     if part.ticks is not None:
         most = max(map(len, part.ticks.values())) * len(part.ticks)

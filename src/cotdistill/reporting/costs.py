@@ -125,7 +125,11 @@ def _sentences(run: Run, boards: Sequence[Board], data: Sequence[DataSet]) -> It
     if total is not None:
         paid = "at no known price" if total["money"] is None else f"for ${total['money']:.4f}"
         tokens = total["prompt_tokens"] + total["completion_tokens"]
-        yield f"The teacher wrote and read {tokens:,} tokens in this run, {paid}."
+        yield (
+            f"The teacher wrote and read {tokens:,} tokens in this run, {paid}."
+            if tokens
+            else "The teacher's tokens were not counted: its replies come from recordings."
+        )
     answered = [one for board in boards for one in board.answered]
     # A model that answers several splits or strategies was trained once.
     trained = {id(one.cell): one.training for one in answered}

@@ -130,12 +130,12 @@ const block = (text) => make("pre", { dir: "auto" }, text);
 const contains = (search, ...texts) => !search || texts.join("\n").toLowerCase().includes(search.toLowerCase());
 
 function answers(box, sets) {
-  const verdicts = [["", "any verdict"], ...Object.entries(VERDICTS)];
+  const verdicts = [["", "any verdict"], ...Object.entries(VERDICTS), ["not", "not right"]];
+  const given = (wanted, verdict) => !wanted || (wanted === "not" ? verdict !== "correct" : verdict === wanted);
   return leaf(box, sets, {
     what: "questions",
     load: source("answers", sets, (item, filter) =>
-      ["first", "second"].every((which) => !filter[`${which}Verdict`] ||
-        item.answers[Number(filter[which] || 0)].verdict === filter[`${which}Verdict`]) &&
+      ["first", "second"].every((which) => given(filter[`${which}Verdict`], item.answers[Number(filter[which] || 0)].verdict)) &&
       Object.entries(item.groups).every(([name, value]) => !filter[name] || String(value) === filter[name]) &&
       contains(filter.search, item.question, item.id, ...item.answers.map((one) => one.text))),
     controls: (set, filter, change) => {
@@ -201,7 +201,7 @@ function pairs(box, sets, filterAnswers) {
     const p = found.p_corrected < 0.001 ? "p<0.001" : `p=${found.p_corrected.toFixed(3)}`;
     const verdict = found.p_corrected < 0.05 ? (difference > 0 ? "is better than" : "is worse than") : "is not shown to differ from";
     const [onlyOne, onlyOther] = turned ? [found.second_only, found.first_only] : [found.first_only, found.second_only];
-    const parts = [["both right", found.both, "correct", "correct"], [`only ${one.label} right`, onlyOne, "correct", "wrong"], [`only ${other.label} right`, onlyOther, "wrong", "correct"], ["neither right", found.neither, "wrong", "wrong"]];
+    const parts = [["both right", found.both, "correct", "correct"], [`only ${one.label} right`, onlyOne, "correct", "not"], [`only ${other.label} right`, onlyOther, "not", "correct"], ["neither right", found.neither, "not", "not"]];
     const look = (row) => answerRows(set).indexOf(row.label);
     shown.replaceChildren(
       make("p", { class: "lead", dir: "auto" }, `${one.label} ${verdict} ${other.label}: ${percent(one.accuracy)} % against ${percent(other.accuracy)} %, ${points(difference)} points [${points(low)}, ${points(high)}], ${p}.`),

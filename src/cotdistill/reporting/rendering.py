@@ -58,12 +58,20 @@ def _markdown_table(section: Section) -> Iterator[str]:
     yield from ("", *((_md(section.note), "") if section.note else ()))
 
 
-def page(name: str, chapters: Sequence[Chapter], data: str = "", *, live: bool = False) -> str:
+def page(
+    name: str,
+    chapters: Sequence[Chapter],
+    data: str = "",
+    *,
+    live: bool = False,
+    links: Sequence[tuple[str, str]] = (),
+) -> str:
     """Return the report as one HTML page without any outside reference; all text is escaped.
 
     Args:
         data: what its browsers show, as `browsing.packed` returns it.
         live: the page is served by `cotdistill view`, and its browsers ask the server for more.
+        links: addresses on the same server, each with its text.
     """
     import jinja2
     import markupsafe
@@ -84,6 +92,7 @@ def page(name: str, chapters: Sequence[Chapter], data: str = "", *, live: bool =
         chapters=[_drawn(chapter) for chapter in chapters],
         data=data,
         live=live,
+        links=links,
         script=markupsafe.Markup(script),
         style=markupsafe.Markup((folder / "page.css").read_text("utf-8")),
         script_hash=f"sha256-{digest}",

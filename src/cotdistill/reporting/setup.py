@@ -39,8 +39,9 @@ def _data(run: Run) -> Iterator[tuple[str, str]]:
 def _models(run: Run, answered: Sequence[AnsweredCell]) -> Iterator[tuple[str, str]]:
     for role, entry in (("teacher", run.recipe.teacher), ("guide", run.recipe.guide)):
         if entry is not None:
-            known = [str(dict(entry.plugin)[key]) for key in ("model", "base_url", "files")
-                     if dict(entry.plugin).get(key)]  # fmt: skip
+            settings = dict(entry.plugin)
+            known = [str(settings[key]) for key in ("model", "base_url") if settings.get(key)]
+            known += map(str, settings.get("files", ()))
             parameters = teacher_parameters(entry)
             counted = (
                 [f"({size(parameters.count)} parameters, {parameters.source})"]

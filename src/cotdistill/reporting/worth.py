@@ -38,6 +38,11 @@ class DataSet:
     def name(self) -> str:
         return f"{self.task.label} · {self.method.label}"
 
+    @property
+    def reasoned(self) -> bool:
+        """True where any rationale has a text (an answer alone has none)."""
+        return bool((self.kept_words + self.dropped_words).keys() - {0})
+
 
 def read_data_sets(run: Run) -> Iterator[DataSet]:
     """Read the curated rationales of every task and method, one file at a time."""
@@ -71,10 +76,16 @@ def _read(found: DataSet) -> DataSet:
     return found
 
 
+def so_far(data: Sequence[DataSet]) -> Chapter:
+    """Return the chapter of a run that is not evaluated yet: counts and rationales."""
+    blocks: list[Section | Browser] = [_counts(data), _variety(data), Browser("rationales")]
+    return Chapter("data", "What is the data worth?", list(_kept(data)), blocks)
+
+
 def chapter(run: Run, boards: Sequence[Board], data: Sequence[DataSet]) -> Chapter:
     """Return the chapter."""
     blocks: list[Section | Chart | Browser] = [_counts(data), _variety(data)]
-    reasoned = [one for one in data if one.kept_words.keys() - {0}]
+    reasoned = [one for one in data if one.reasoned]
     if reasoned:
         lengths = {
             one.name: {"kept": one.kept_words, "dropped": one.dropped_words} for one in reasoned
@@ -82,7 +93,6 @@ def chapter(run: Run, boards: Sequence[Board], data: Sequence[DataSet]) -> Chapt
         description = "How long the rationales are, kept and dropped. The table has the medians."
         chart = histograms(lengths, "words of a rationale")
         blocks.append(Chart("Length of the rationales", description, chart))
-    if reasoned or any(one.examples for one in data):
         blocks.append(Browser("rationales"))
     blocks += [chart for board in boards for chart in _curves(run, board)]
     blocks += [*_sizes(run, boards), _contamination(run)]
@@ -90,9 +100,15 @@ def chapter(run: Run, boards: Sequence[Board], data: Sequence[DataSet]) -> Chapt
 
 
 def _sentences(run: Run, data: Sequence[DataSet]) -> Iterator[str]:
+    yield from _kept(data)
+    for looks in read_json(run.folder / "contamination.json").values():
+        yield from looks["notes"]
+
+
+def _kept(data: Sequence[DataSet]) -> Iterator[str]:
     for one in data:
         kept, candidates = one.curated["kept"], one.curated["candidates"]
-        if one.kept_words.keys() - {0} and candidates:
+        if one.reasoned and candidates:
             questions = max(one.curated["questions_kept"], 1)
             yield (
                 f"{one.name}: {kept:,} of {candidates:,} rationales were kept "
@@ -100,8 +116,6 @@ def _sentences(run: Run, data: Sequence[DataSet]) -> Iterator[str]:
                 f"for each of {questions:,} questions; {one.cut:,} were cut off at the length "
                 "limit."
             )
-    for looks in read_json(run.folder / "contamination.json").values():
-        yield from looks["notes"]
 
 
 def _counts(data: Sequence[DataSet]) -> Section:
@@ -132,7 +146,7 @@ def _variety(data: Sequence[DataSet]) -> Section:
         (one.name, f"{one.distinct:,}",
          f"{one.distinct / max(one.curated['questions_kept'], 1):.2f}",
          str(_median(one.kept_words)), str(_median(one.dropped_words)), f"{one.cut:,}")
-        for one in data if one.kept_words.keys() - {0}
+        for one in data if one.reasoned
     )  # fmt: skip
     header = ("task and method", "distinct rationales kept", "a question", "median words, kept",
               "median words, dropped", "cut off")  # fmt: skip

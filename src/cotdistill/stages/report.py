@@ -5,14 +5,13 @@ stages' artifacts; writes `report.html` and `report.md`. Every number of the thr
 the same chapters (`cotdistill.reporting`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from cotdistill.reporting import costs, failing, setup, winner, worth
-from cotdistill.reporting.blocks import Chapter
 from cotdistill.reporting.browsing import page_data
+from cotdistill.reporting.chapters import chapters
 from cotdistill.reporting.rendering import markdown, page, terminal_table
-from cotdistill.reporting.scoreboard import Board, read_boards
-from cotdistill.reporting.worth import DataSet, read_data_sets
+from cotdistill.reporting.scoreboard import read_boards
+from cotdistill.reporting.worth import read_data_sets
 from cotdistill.runs.run import Run
 from cotdistill.stages._job import StageJob
 from cotdistill.util.files import write_text
@@ -40,14 +39,3 @@ def report(run: Run) -> None:
     for sentence in found[0].sentences:
         run.progress.log(sentence)
     run.progress.log(f"report: {run.folder / 'report.html'}")
-
-
-def chapters(run: Run, boards: Sequence[Board], data: Sequence[DataSet]) -> list[Chapter]:
-    """Return the five questions in their order."""
-    return [
-        winner.chapter(run, boards),
-        setup.chapter(run, boards),
-        costs.chapter(run, boards, data),
-        worth.chapter(run, boards, data),
-        failing.chapter(run, boards),
-    ]
