@@ -116,6 +116,7 @@ def test_a_packed_row_has_no_padding_and_reads_a_prompt_once(tmp_path: Path) -> 
     read = collator(rows)["input_ids"].numel()
     targets = sum(row.learnt - 1 for row in rows)
     assert read == sum(len(prompt) for prompt in {row.prompt for row in rows}) + targets
+    assert collator.slots == collator.used
 
 
 def test_the_reference_of_a_row_is_what_the_model_says_of_it_alone(tmp_path: Path) -> None:

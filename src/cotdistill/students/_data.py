@@ -247,7 +247,9 @@ class Collator:
         made = pack(prompts, own, lines=self.form == "lines") if packed else self._pad(prompts, own)
         targets = _targets(rows)
         lengths = torch.tensor([len(target) for target in targets])
-        self.slots += made["input_ids"].numel() + (0 if packed else made["labels"].numel())
+        # A packed row leaves out every target's last token, which predicts nothing.
+        behind = len(targets) if packed else made["labels"].numel()
+        self.slots += made["input_ids"].numel() + behind
         self.used += sum(map(len, prompts)) + int(lengths.sum())
         return {
             **made,
