@@ -52,7 +52,7 @@ def test_an_empty_question_and_a_missing_run_are_one_line(folder: Path, tmp_path
         CliRunner().invoke(app, ["ask", str(folder), " "]).exception
     )
     missing = CliRunner().invoke(app, ["ask", str(tmp_path), "1 + 1?"])
-    assert isinstance(missing.exception, UserError) and "no run folder" in str(missing.exception)
+    assert isinstance(missing.exception, UserError) and "recipe.yaml" in str(missing.exception)
 
 
 def test_a_server_answers_and_ends_well(folder: Path) -> None:

@@ -17,9 +17,9 @@ import pytest
 
 from cotdistill.errors import BudgetSpent, QuestionFailed
 from cotdistill.records import Answer
+from cotdistill.runs.run import open_run
 from cotdistill.serving.app import ServerSettings, listen, make_server
 from cotdistill.serving.asks import Sampling
-from cotdistill.serving.choosing import open_run
 from cotdistill.serving.system import Reply, System
 
 Load = Callable[..., System]
@@ -234,7 +234,7 @@ class Slow:
             raise ZeroDivisionError
         self.asked.release()
         try:
-            if on_text is not None:
+            if on_text is not None and question != "silent":
                 on_text("begun")
             while not self.go.is_set():
                 await asyncio.sleep(0.01)
@@ -244,10 +244,12 @@ class Slow:
         return Reply(Answer("asked", "7", "so 7"))
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_too_many_wait_and_who_goes_away_is_cancelled(system: Load, stream: bool) -> None:
+@pytest.mark.parametrize(("stream", "question"), [(False, "1?"), (True, "1?"), (True, "silent")])
+def test_too_many_wait_and_who_goes_away_is_cancelled(
+    system: Load, stream: bool, question: str
+) -> None:
     slow = Slow(system())
-    body = {"model": "sums", "stream": stream, "messages": [{"role": "user", "content": "1?"}]}
+    body = {"model": "sums", "stream": stream, "messages": [{"role": "user", "content": question}]}
     with serving(slow, most_waiting=2) as port:
         waiting = []
         for _ in range(2):
@@ -270,7 +272,7 @@ def test_too_many_wait_and_who_goes_away_is_cancelled(system: Load, stream: bool
 
 @pytest.mark.parametrize(
     ("question", "status", "code"),
-    [("failed", 502, "model_failed"), ("spent", 503, "budget_spent")],
+    [("failed", 502, "model_failed"), ("spent", 503, "budget_spent"), ("broken", 500, None)],
 )
 def test_failures_behind_the_server(system: Load, question: str, status: int, code: str) -> None:
     with serving(Slow(system())) as port:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cotdistill.errors import UserError
-from cotdistill.serving.choosing import choose, open_run
+from cotdistill.runs.run import open_run
+from cotdistill.serving.choosing import choose
 
 
 def test_the_best_on_validation_is_chosen_and_a_teacher_only_by_name(
@@ -38,7 +39,7 @@ def test_without_validation_the_choice_is_the_users(folder: Path, tmp_path: Path
 def test_what_is_not_there_is_listed(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nothing with method 'cod'; there are 'cot' with"):
         choose(open_run(folder), method="cod")
-    with pytest.raises(UserError, match=r"no run folder \(it has no recipe.yaml\)"):
+    with pytest.raises(UserError, match=r"recipe.yaml: No such file"):
         open_run(tmp_path)
 
 

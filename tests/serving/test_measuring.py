@@ -11,8 +11,8 @@ import yaml
 
 from cotdistill.errors import UserError
 from cotdistill.records import Question
-from cotdistill.runs.run import Run
-from cotdistill.serving.choosing import Contender, choose, open_run
+from cotdistill.runs.run import Run, open_run
+from cotdistill.serving.choosing import Contender, choose
 from cotdistill.serving.measured import promise, table
 from cotdistill.serving.measuring import check, measure
 from cotdistill.serving.system import load_system

@@ -11,9 +11,8 @@ import pytest
 
 from cotdistill.errors import QuestionFailed
 from cotdistill.records import Question
-from cotdistill.runs.run import Run
+from cotdistill.runs.run import Run, open_run
 from cotdistill.serving.asks import Sampling, Unsupported
-from cotdistill.serving.choosing import open_run
 from cotdistill.serving.system import Reply, System, load_system, question_of
 
 Load = Callable[..., System]

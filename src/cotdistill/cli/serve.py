@@ -103,8 +103,9 @@ def register(app: typer.Typer) -> None:
 
         With --below or --accuracy the promise of that threshold is checked on test, once.
         """
+        from cotdistill.runs.run import open_run
         from cotdistill.runs.store import locked
-        from cotdistill.serving.choosing import choose, open_run
+        from cotdistill.serving.choosing import choose
         from cotdistill.serving.measured import promise, table
         from cotdistill.serving.measuring import check, measure
 

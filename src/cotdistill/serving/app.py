@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import uvicorn
@@ -38,6 +38,8 @@ from cotdistill.serving.protocol import (
     read_request,
 )
 from cotdistill.serving.system import Reply, System
+
+_Result = TypeVar("_Result")
 
 _GONE = 499
 """Status, in the metrics alone, of a request whose client went away."""
@@ -95,7 +97,11 @@ def make_app(system: System, settings: ServerSettings) -> Starlette:
     ]
     return Starlette(
         routes=routes,
-        exception_handlers={ApiError: front.refused, HTTPException: front.no_such_page},
+        exception_handlers={
+            ApiError: front.refused,
+            HTTPException: front.no_such_page,
+            Exception: front.broken,
+        },
     )
 
 
@@ -148,6 +154,10 @@ class _Front:
         assert isinstance(error, HTTPException)
         message = f"{request.method} {request.url.path}: {error.detail}"
         return await self.refused(request, ApiError(error.status_code, message))
+
+    async def broken(self, request: Request, error: Exception) -> Response:
+        """Tell the client no more than that; uvicorn logs the error."""
+        return await self.refused(request, ApiError(500, "the server failed; its log says why"))
 
     def _check_key(self, request: Request) -> None:
         if not self._settings.api_key:
@@ -224,8 +234,8 @@ class _Front:
             self._metrics.count(reply)
         return replies
 
-    async def _unless_gone(self, request: Request, work: Awaitable[list[Reply]]) -> list[Reply]:
-        """Return the replies, or cancel them as soon as the client goes away."""
+    async def _unless_gone(self, request: Request, work: Awaitable[_Result]) -> _Result:
+        """Return what comes of the work, or cancel it as soon as the client goes away."""
         answering = asyncio.ensure_future(work)
         # The body has been read, so the next message of the connection is its end.
         gone = asyncio.ensure_future(request.receive())
@@ -243,7 +253,7 @@ class _Front:
     async def _streamed(self, request: Request, chat: ChatRequest) -> Response:
         """Return a stream; what fails before the first piece of text is refused with its status."""
         events = self._events(chat)
-        first = await anext(events)
+        first = await self._unless_gone(request, anext(events))
         return StreamingResponse(_chained(first, events), media_type="text/event-stream")
 
     async def _events(self, chat: ChatRequest) -> AsyncIterator[bytes]:

@@ -6,14 +6,12 @@ epoch in training (greedy).
 """
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cotdistill.errors import UserError
-from cotdistill.recipe import Entry, load_recipe
+from cotdistill.recipe import Entry
 from cotdistill.runs.grid import Cell
 from cotdistill.runs.run import Run
 from cotdistill.strategies.combined import Combined
@@ -42,21 +40,6 @@ class Contender:
     def to_json(self) -> dict[str, Any]:
         """Return its labels, and its accuracy on validation or None."""
         return {**_labels(self), "validation": self.validation}
-
-
-def open_run(folder: str | Path) -> Run:
-    """Open a finished run by its folder, wherever that has been moved to.
-
-    Raises:
-        UserError: the folder holds no run.
-    """
-    folder = Path(folder)
-    path = folder / "recipe.yaml"
-    if not path.is_file():
-        raise UserError(f"{folder}: no run folder (it has no recipe.yaml); give runs/NAME")
-    place = folder.resolve()
-    moved = {"output": str(place.parent), "name": place.name}
-    return Run(load_recipe(path, [f"{key}={json.dumps(value)}" for key, value in moved.items()]))
 
 
 def choose(run: Run, **wanted: str | int | None) -> Contender:

@@ -24,9 +24,9 @@ from cotdistill.model.batcher import BatchedModel
 from cotdistill.model.client import ModelClient
 from cotdistill.records import NO_ANSWER, Answer, Completion, Prompt, Question
 from cotdistill.runs.models import open_ask, trained_roles
-from cotdistill.runs.run import Run
+from cotdistill.runs.run import Run, open_run
 from cotdistill.serving.asks import Asks, CutShort, Sampling
-from cotdistill.serving.choosing import Contender, choose, open_run
+from cotdistill.serving.choosing import Contender, choose
 from cotdistill.serving.escalation import Escalation, signal
 from cotdistill.serving.measured import escalation
 from cotdistill.stages.infer import answer_one
