@@ -23,7 +23,7 @@ from typing import (
     runtime_checkable,
 )
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from cotdistill.errors import QuestionFailed
 from cotdistill.records import (
@@ -691,8 +691,13 @@ class TrainSettings(BaseModel):
     """Processes that share each batch, started by torchrun on this machine: one for each GPU."""
     save_minutes: Annotated[float, Field(gt=0), Operational()] = 10.0
     """Besides each epoch's end, a checkpoint to resume from is written this often."""
-    report_to: Annotated[tuple[str, ...], Operational()] = ()
-    """Trackers of the transformers Trainer: tensorboard, wandb, trackio, ..."""
+    report_to: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], Operational()] = ()
+    """Trackers, one or several: curves while it trains, scores once the run is evaluated."""
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _one_tracker(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _several_processes(self) -> TrainSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -56,16 +57,17 @@ def test_a_good_recipe_passes(recipe: dict[str, Any]) -> None:
 
 
 def test_all_problems_are_told_at_once_and_nothing_is_asked(
-    recipe: dict[str, Any], tmp_path: Path
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
     recipe |= {"strategy": {"name": "first_step", "source": "guide"}}
     recipe["methods"] = [{"name": "tslm", "shots": 2}, "fine_tune_cot"]
-    recipe["train"] = {"epochs": 1, "report_to": ["no_such_tracker"]}
+    recipe["train"] = {"epochs": 1, "report_to": ["wandb"]}
     with pytest.raises(PreflightError) as caught:
         run_recipe(parse_recipe(recipe))
     told = str(caught.value)
     assert told.startswith("3 problems, found before anything was asked:")
-    for part in ("shots", "guide", "no_such_tracker"):
+    for part in ("shots", "guide", "wandb"):
         assert part in told
     assert not (tmp_path / "r" / "completions.sqlite").exists()
 
@@ -112,12 +114,15 @@ def test_a_full_disk_is_one_line(recipe: dict[str, Any], monkeypatch: pytest.Mon
     assert "0.00 GB are free" in told and "\n" not in told and "`output`" in told
 
 
-def test_what_is_finished_is_not_checked_again(recipe: dict[str, Any], base: Path) -> None:
+def test_what_is_finished_is_not_checked_again(
+    recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
     recipe["methods"] = [{"name": "answer_only", "student_max_tokens": 4}]
     recipe |= {"limit": {"train": 4, "validation": 0, "test": 2}}
     recipe["train"] = {"epochs": 1, "selection": "last"}
     run_recipe(parse_recipe(recipe))
-    recipe["train"] = {**recipe["train"], "report_to": ["no_such_tracker"]}
+    recipe["train"] = {**recipe["train"], "report_to": ["wandb"]}
     assert problems(recipe) == ""
-    with pytest.raises(UserError, match="no_such_tracker"):
+    with pytest.raises(UserError, match="wandb"):
         run_recipe(parse_recipe({**recipe, "seeds": [0, 1]}))

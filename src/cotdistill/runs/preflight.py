@@ -8,7 +8,6 @@ remedy. What is finished is not checked again.
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import shutil
 from collections.abc import Callable, Collection, Iterator
@@ -19,7 +18,6 @@ from cotdistill.contracts import Split, Trial
 from cotdistill.errors import (
     CotdistillError,
     DataError,
-    MissingExtra,
     QuestionFailed,
     StoreError,
     UserError,
@@ -38,6 +36,7 @@ from cotdistill.runs.rehearsal import (
 )
 from cotdistill.runs.run import Run
 from cotdistill.runs.store import Artifact
+from cotdistill.runs.tracking import refuse_missing_tracker
 from cotdistill.teachers.local import LocalTeacher
 from cotdistill.util.concurrency import run_async
 
@@ -45,9 +44,6 @@ _TINY = (
     Example("student", "What is 3 + 8?", "3 + 8 = 11. --> 11"),
     Example("student", "What is 9 - 2?", "9 - 2 = 7. --> 7"),
 )
-_PACKAGES = {"azure_ml": "azureml"}
-"""Packages of trackers whose name is another."""
-_NO_PACKAGE = ("none", "all", "flyte")
 _COPIES = 7
 """Checkpoints of float32 weights that a training holds on disk at once at most: the best and the
 last epoch with two optimizer moments each, and the finished one."""
@@ -93,7 +89,7 @@ def _checks(run: Run, stages: Collection[str]) -> Iterator[Callable[[], None]]:
     trained = [cell for cell in cells if cell.method.plugin.rounds and "train" in stages]
     if trained:
         for name in dict.fromkeys(one for cell in trained for one in cell.method.train.report_to):
-            yield partial(_check_tracker, name)
+            yield partial(refuse_missing_tracker, name)
         for cell in {(cell.student.label, cell.method.train): cell for cell in trained}.values():
             yield partial(_check_student, run, cell)
     else:
@@ -173,15 +169,6 @@ def _check_role(run: Run, role: str, entry: Entry) -> None:
     model = entry.plugin.open()
     refuse_unpriced(role, model, budget)
     run_async(model.close())
-
-
-def _check_tracker(name: str) -> None:
-    package = _PACKAGES.get(name, name)
-    if name not in _NO_PACKAGE and importlib.util.find_spec(package) is None:
-        raise MissingExtra(
-            f"train.report_to: the tracker {name} is not installed: pip install {package}, or take "
-            "it out of `report_to`"
-        )
 
 
 def _check_student(run: Run, cell: Cell) -> None:

@@ -1,8 +1,10 @@
 """Evaluate: compare all answers with gold on the same questions and write `scores.json`."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from cotdistill.errors import DataError
 from cotdistill.evaluation.contamination import contamination_report
 from cotdistill.evaluation.grid import (
     ScoredCell,
@@ -12,10 +14,11 @@ from cotdistill.evaluation.grid import (
     slices,
 )
 from cotdistill.evaluation.pairs import all_pairs
-from cotdistill.records import Answer, Rationale
+from cotdistill.records import Answer, Rationale, Verdict
 from cotdistill.runs.run import Run
+from cotdistill.runs.tracking import log_scores
 from cotdistill.stages._job import StageJob
-from cotdistill.util.files import read_records, write_json, write_jsonl
+from cotdistill.util.files import read_json, read_records, write_json, write_jsonl
 
 
 def jobs(run: Run) -> Iterator[StageJob]:
@@ -65,10 +68,30 @@ def evaluate(run: Run) -> None:
         for i, row in enumerate(scores.rows)
     ]
     write_json(run.folder / "contamination.json", _contamination(run))
+    path = run.folder / "scores.json"
+    known = None
+    with contextlib.suppress(DataError, FileNotFoundError):  # a damaged one is made again
+        known = read_json(path).get("made_from")
     made_from = {"made_from": run.scores_made_from}
     pairs = [pair.to_json() for pair in all_pairs(scores)]
     extra = {"by_group": by_group, "pairs": pairs, "measures": measures}
-    write_json(run.folder / "scores.json", {**made_from, **scores.to_json(), **extra})
+    write_json(path, {**made_from, **scores.to_json(), **extra})
+    if known != run.scores_made_from:  # a tracker keeps what it was told
+        _track(run, scored)
+
+
+def _track(run: Run, scored: Sequence[ScoredCell]) -> None:
+    """Tell the trackers of every trained cell its accuracies."""
+    for cell in run.cells():
+        if not cell.method.plugin.rounds or not cell.method.train.report_to:
+            continue
+        labels = (cell.task.label, cell.method.label, cell.student.label, cell.seed)
+        own = [one for one in scored if (one.task, one.method, one.student, one.seed) == labels]
+        accuracies = {}
+        for one in own:
+            right = sum(answer.verdict is Verdict.CORRECT for answer in one.scored)
+            accuracies[f"{one.split}/{one.strategy}/accuracy"] = right / max(1, len(one.scored))
+        log_scores(run, cell, accuracies)
 
 
 def _contamination(run: Run) -> dict[str, Any]:

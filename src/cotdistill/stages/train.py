@@ -19,6 +19,7 @@ from cotdistill.runs.grid import Cell
 from cotdistill.runs.models import open_ask, trained_roles
 from cotdistill.runs.run import Run
 from cotdistill.runs.store import Artifact
+from cotdistill.runs.tracking import tracked, training_name
 from cotdistill.stages._job import StageJob
 from cotdistill.stages.curate import curate_rationales
 from cotdistill.stages.infer import answer_stream
@@ -62,9 +63,9 @@ def train(run: Run, cell: Cell) -> None:
             if trained.metadata is None:
                 last = index == len(rounds) - 1 and role == roles[-1]
                 out = trained.start() / "checkpoint"
-                trained.complete(
-                    _train_role(run, cell, index, role, kept, checkpoints, out, last=last)
-                )
+                with tracked(run, cell, training_name(run, cell, index, role)):
+                    made = _train_role(run, cell, index, role, kept, checkpoints, out, last=last)
+                trained.complete(made)
             checkpoints[role] = trained.folder / "checkpoint"
             note = role if len(rounds) == 1 else f"{role} (round {index})"
             notes[note] = trained.metadata

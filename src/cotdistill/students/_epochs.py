@@ -86,6 +86,9 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
         if self._validation:
             entry["validation_loss"] = round(self._validation_loss(), 6)
         self.history.append(entry)
+        if args.report_to:
+            figures = {key: entry[key] for key in ("accuracy", "validation_loss") if key in entry}
+            self._trainer.log({f"eval_{key}": value for key, value in figures.items()})
         # Only the last epoch is kept where none is scored: weights and optimizer states of all
         # others would be written to be removed.
         chosen_later = self._score is not None or bool(self._validation)

@@ -218,6 +218,8 @@ def _trainer(
         save_strategy="no",  # EpochKeeper says when
         eval_strategy="no",
         report_to=list(settings.report_to),
+        project=os.environ.get("WANDB_PROJECT", "cotdistill"),
+        run_name=os.environ.get("WANDB_NAME"),  # of every tracker: trackio reads no variable
         disable_tqdm=True,
         remove_unused_columns=False,
         seed=job.seed,
