@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
         from cotdistill.reporting.comparing import chapter, compare_runs, to_json
         from cotdistill.reporting.rendering import page, terminal_table
-        from cotdistill.serving.choosing import open_run
+        from cotdistill.runs.run import open_run
         from cotdistill.util.files import write_text
         from cotdistill.util.terminal import printable
 

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
         from cotdistill.errors import MissingExtra, UserError
         from cotdistill.reporting.viewing import view_app
-        from cotdistill.serving.choosing import open_run
+        from cotdistill.runs.run import open_run
 
         try:
             import uvicorn
