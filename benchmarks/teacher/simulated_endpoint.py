@@ -48,6 +48,7 @@ class Behaviour:
         self.max_concurrency = 0
         self.most_in_flight = 0
         self.recent: deque[float] = deque()
+        self.arrivals: list[float] = []
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self.faults = [
@@ -127,6 +128,7 @@ class Behaviour:
             "different": len(self.prompts),
             "repeated": sum(repeated.values()) - len(repeated),
             "most_in_flight": self.most_in_flight,
+            "arrivals": self.arrivals,
         }
 
 
@@ -197,6 +199,8 @@ class Connection(asyncio.Protocol):
     def complete(self, chat: bool, body: bytes) -> None:
         behaviour = self.behaviour
         behaviour.seen["requests"] += 1
+        if behaviour.options.note_arrivals:
+            behaviour.arrivals.append(time.monotonic())
         request = json.loads(body)
         model = behaviour.options.model
         if model and request.get("model") != model:
@@ -372,6 +376,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="count prompts that were answered more than once",
     )
+    made.add_argument("--note-arrivals", action="store_true", help="note when each request arrived")
     made.add_argument("--key", default="", help="refuse any other key")
     made.add_argument("--model", default="", help="refuse any other model")
     made.add_argument("--seed", type=int, default=0)

@@ -144,6 +144,13 @@ class Task(Plugin):
         """
         raise NotImplementedError
 
+    def stamp(self) -> Any:
+        """Return what shows, without reading them, that the questions are the same as before.
+
+        Sizes and times of files, as JSON-able values; None where only reading them shows it.
+        """
+        return None
+
     @property
     def answer_type(self) -> AnswerType:
         raise NotImplementedError

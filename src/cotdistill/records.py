@@ -69,6 +69,8 @@ def _field_types(cls: type[Any]) -> dict[str, Any]:
 
 
 _SIMPLE = (str, int, float, type(None))  # nearly all values; `Mapping` is slow to look for
+_AS_THEY_ARE = {str, int, float, bool, str | None, int | None, float | None}
+"""Types of fields whose values JSON gives as they are; nearly all fields have one of them."""
 
 
 def _plain(value: Any) -> Any:
@@ -85,6 +87,8 @@ def _plain(value: Any) -> Any:
 
 def _restore(value: Any, kind: Any) -> Any:
     """Return a JSON value in the type of a field: lists become tuples, mappings records."""
+    if kind in _AS_THEY_ARE:
+        return value
     if isinstance(value, list):
         options = (kind, *typing.get_args(kind))  # of a union too
         tuples = [typing.get_args(one) for one in options if typing.get_origin(one) is tuple]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import parse_recipe
 from cotdistill.runs import fingerprints
 from cotdistill.runs.run import Run
+from cotdistill.tasks import custom
 from cotdistill.testing.tiny import tiny_checkpoint
 from cotdistill.util.files import read_jsonl
 
@@ -146,3 +148,34 @@ def test_an_edited_filter_curates_anew(
     run = again(recipe, "generate", "curate", filters=["mine:Drop"])
     assert asked(run) == (0, 0)
     assert {row["reason"] for row in run.rationales()} == {"no"}
+
+
+def test_a_finished_stage_reads_no_data_and_notices_changed_data(
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed, reads = parse_recipe(recipe), list[str]()
+    read = custom.Custom.load
+
+    def load(task: custom.Custom) -> custom.Splits:
+        reads.append(str(task.path))
+        return read(task)
+
+    def again() -> int:
+        custom._splits.cache_clear()  # as another process would have it
+        reads.clear()
+        run_recipe(parsed, stages=["generate", "curate"])
+        return len(reads)
+
+    monkeypatch.setattr(custom.Custom, "load", load)
+    assert (again(), again()) == (1, 0)
+    digest = Run(parsed).digest("sums", "train")
+    path, notes = tmp_path / "questions.jsonl", tmp_path / "r" / "digests.json"
+    changed = path.read_text().replace("1 + 1?", "1 + 2?")
+    before = path.stat()
+    path.write_text(changed)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # the same size and time
+    assert Run(parsed).digest("sums", "train") != digest
+    assert (again(), again()) == (1, 0)
+    for damage in ("{", '{"x": 1}', "[]"):
+        notes.write_text(damage)
+        assert (again(), again()) == (1, 0)

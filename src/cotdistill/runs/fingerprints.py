@@ -17,9 +17,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+import cotdistill
 from cotdistill.checkpoints.bundled import locate
 from cotdistill.contracts import Operational
 from cotdistill.runs.live_code import code_of
+from cotdistill.util.files import file_stamp
 from cotdistill.util.naming import fingerprint
 
 _PROMPTING = ("answers", "filters", "methods", "objectives", "prompting", "strategies", "text")
@@ -123,3 +125,11 @@ def checkpoint_stamp(model: str | Path | None) -> dict[str, Any] | None:
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     stats = {path.name: path.stat() for path in files if path.is_file() and path.suffix != ".md"}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+
+@functools.cache  # the code of this process stays what it is
+def reading_code() -> list[list[Any]]:
+    """Return sizes and times of this package's modules that make questions of data files."""
+    package = Path(cotdistill.__file__).parent
+    places = ("records.py", "tasks/*.py", "data/*.py", "answers/*.py", "text/*.py")
+    return [file_stamp(path) for place in places for path in sorted(package.glob(place))]

@@ -1,17 +1,22 @@
 """The artifacts of a run: their places in its folder and their inputs."""
 
+import contextlib
+import functools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cotdistill.contracts import Method, Split
+from cotdistill.errors import StoreError
 from cotdistill.recipe import Entry, MethodEntry, Recipe
 from cotdistill.records import Question
-from cotdistill.runs.fingerprints import checkpoint_stamp, identity, source
+from cotdistill.runs.fingerprints import checkpoint_stamp, identity, reading_code, source
 from cotdistill.runs.grid import Cell, Grid
 from cotdistill.runs.shards import PLACE, Shard
 from cotdistill.runs.store import Artifact
 from cotdistill.teachers.local import LocalTeacher
+from cotdistill.util.files import write_json
 from cotdistill.util.naming import fingerprint, folder_name
 
 
@@ -34,6 +39,38 @@ class Layout(Grid):
     def log(self) -> Path:
         """The run's completion log."""
         return self.recipe.completions or self.folder / "completions.sqlite"
+
+    @functools.cache  # noqa: B019  a run lives as long as its process
+    def digest(self, task_label: str, split: Split) -> tuple[str, int]:
+        """Return the hash of all content of a split and its size.
+
+        Noted in the run folder, so that a finished run is not read again to find that it is
+        finished. A note holds while the data files, the settings and the code that reads them have
+        the same sizes and times.
+        """
+        (task,) = (entry for entry in self.recipe.tasks if entry.label == task_label)
+        stamp = task.plugin.stamp()
+        if stamp is None:
+            return super().digest(task_label, split)
+        settings = [task.name, task.plugin.model_dump(mode="json"), split]
+        key = fingerprint([settings, self.recipe.limit.of(split), stamp, reading_code()])
+        path = self.folder / "digests.json"
+        notes = self._digests()
+        if key not in notes:
+            notes[key] = super().digest(task_label, split)
+            # Without the note the data are read again, which is all that can happen.
+            if self.shard is None and self.folder.is_dir():
+                with contextlib.suppress(StoreError):
+                    write_json(path, notes)
+        digest, count = notes[key]
+        return digest, count
+
+    def _digests(self) -> dict[str, tuple[str, int]]:
+        try:
+            found = json.loads((self.folder / "digests.json").read_text("utf-8"))
+            return {key: (str(digest), int(count)) for key, (digest, count) in found.items()}
+        except (OSError, ValueError, TypeError, AttributeError):  # absent or damaged
+            return {}
 
     def share(self, artifact: Artifact) -> Artifact:
         """Return this call's share of an artifact: all of it where the run is not shared out."""

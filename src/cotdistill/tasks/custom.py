@@ -38,6 +38,7 @@ from cotdistill.records import Question
 from cotdistill.tasks._splitting import Splits, by_share, by_template, carve_validation
 from cotdistill.text.options import letter_of
 from cotdistill.text.templates import normalised
+from cotdistill.util.files import file_stamp
 
 _FIELDS = ("question", "answer", "options", "context", "rationale", "id")
 _Columns = dict[str, str | tuple[str, ...]]
@@ -118,6 +119,13 @@ class Custom(Task):
                 f"task custom: the split {split!r} is empty; give it more rows or a larger share"
             )
         return iter(splits.get(split, ()))
+
+    def stamp(self) -> Any:
+        sources = self.path.values() if isinstance(self.path, dict) else (self.path,)
+        found = [Path(one).expanduser() for one in sources]
+        # A class derived from this one may read what it likes.
+        known = type(self) is Custom and all(map(Path.is_file, found))
+        return [file_stamp(path) for path in found] if known else None
 
     def _stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Size and time of the local files: a file changed while the program runs is read again."""

@@ -14,6 +14,12 @@ from cotdistill.records import Record
 _Record = TypeVar("_Record", bound=Record)
 
 
+def file_stamp(path: Path) -> list[Any]:
+    """Return name, size and times of a file: all that shows a change without reading it."""
+    stat = path.stat()
+    return [str(path.absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or nothing: a crash or full disk leaves the old one as it was.
 

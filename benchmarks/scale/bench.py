@@ -1,0 +1,282 @@
+"""Measures runs that are shared out: the same results, throughput, limits, what a kill costs.
+
+    python benchmarks/scale/bench.py same | throughput | rate | workers | nodes | again
+
+Everything runs on this machine: the simulated endpoint of `benchmarks/teacher`, local Ray clusters
+(several nodes on loopback for `nodes`). Needs the extra `ray`. Prints one line of JSON for a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "teacher"))
+from bench import endpoint, scratch  # type: ignore[import-not-found]
+
+from cotdistill.model.completion_log import CompletionLog
+from cotdistill.pipeline import run_recipe
+from cotdistill.recipe import parse_recipe
+from cotdistill.runs.shards import Shard
+from cotdistill.stages.merge import merge_shards
+from cotdistill.testing.tiny import tiny_checkpoint
+
+TASK, METHOD = "apples", "cot"
+
+
+def recipe(folder: Path, url: str, count: int, **changes: Any) -> dict[str, Any]:
+    """A recipe over `count` training questions, put to the endpoint at `url`."""
+    path = {split: str(folder / f"{split}.jsonl") for split in ("train", "test")}
+    if not (folder / "train.jsonl").exists():
+        for split, size in (("train", count), ("test", 8)):
+            with Path(path[split]).open("w") as file:
+                for n in range(size):
+                    text = f"How many apples are in {split} basket {n}?"
+                    file.write(json.dumps({"question": text, "answer": str(n % 100)}) + "\n")
+    teacher = {"name": "openai", "model": "m", "base_url": url, "label": "endpoint"}
+    data = {
+        "name": "one",
+        "output": str(folder),
+        "task": {"name": "custom", "path": path, "answer": "number", "label": TASK},
+        "teacher": {**teacher, "max_concurrency": 256, **changes.pop("teacher", {})},
+        "methods": [
+            {
+                "name": "fine_tune_cot",
+                "label": METHOD,
+                "answer_call": False,
+                "max_tokens": 256,
+                "student_max_tokens": 8,
+            }
+        ],
+        "filters": ["truncated", "duplicates"],
+        "limit": {"validation": 0},
+        "train": {"epochs": 1, "max_steps": 2, "selection": "last"},
+    }
+    return {**data, **changes}
+
+
+def on_ray(workers: int, **settings: Any) -> dict[str, Any]:
+    return {"name": "ray", "workers": workers, "cpus": 0.25, **settings}
+
+
+def digest(folder: Path) -> str:
+    """A hash of what was kept and of the scores."""
+    kept = (folder / TASK / METHOD / "curate" / "kept.jsonl").read_bytes()
+    scores = json.loads((folder / "scores.json").read_text())["rows"]
+    return hashlib.sha256(kept + json.dumps(scores).encode()).hexdigest()[:16]
+
+
+def arrivals(port: int) -> list[float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats") as reply:
+        found: list[float] = json.load(reply)["arrivals"]
+    return found
+
+
+def same(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The same recipe in one process, on Ray with 1, 2 and 4 workers, and as 4 shards merged."""
+    with endpoint("--latency", 0.02) as server, scratch() as folder:
+        base = {"model": str(tiny_checkpoint(folder / "base", "gpt2")), "label": "tiny"}
+        common = recipe(folder, server.base_url, 200, student=base)
+        one = run_recipe(parse_recipe(common))
+        yield {"how": "one process", "digest": digest(one.folder)}
+        for workers in (1, 2, 4):
+            changes = {"name": f"ray-{workers}", "executor": on_ray(workers)}
+            run = run_recipe(parse_recipe({**common, **changes}))
+            yield {"how": f"ray, {workers} workers", "digest": digest(run.folder)}
+        shared = parse_recipe({**common, "name": "shards"})
+        for stage in ("generate", "infer"):
+            for index in range(1, 5):
+                run_recipe(shared, stages=[stage], shard=Shard(index, 4))
+            list(merge_shards(shared))
+            if stage == "generate":
+                run_recipe(shared, stages=["curate", "train"])
+        yield {"how": "4 shards merged", "digest": digest(run_recipe(shared).folder)}
+
+
+def throughput(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Requests a second at 0.5 s and a concurrency of 256 in all, between 10 and 90 % of them."""
+    single = 0.0
+    for workers in (0, 1, 2, 4):
+        with endpoint("--latency", 0.5, "--note-arrivals") as server, scratch() as folder:
+            executor = on_ray(workers) if workers else "local"
+            data = recipe(folder, server.base_url, options.count, executor=executor)
+            run_recipe(parse_recipe(data), stages=["generate"])
+            times, seen = arrivals(server.port), server.stats()
+        low, high = len(times) // 10, len(times) * 9 // 10
+        rate = (high - low) / (times[high] - times[low])
+        single = single or rate
+        row = {"workers": workers or "one process", "requests": len(times)}
+        rates = {"a second": round(rate, 1), "of one process": round(rate / single, 3)}
+        yield {**row, **rates, "most in flight": seen["most_in_flight"]}
+
+
+def rate(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """100 requests a second over 4 workers for a minute: the busiest second, and the mean."""
+    with endpoint("--latency", 0.2, "--note-arrivals") as server, scratch() as folder:
+        teacher = {"requests_per_minute": 6000}
+        data = recipe(
+            folder, server.base_url, 6000, teacher=teacher, executor=on_ray(4), max_concurrency=64
+        )
+        run_recipe(parse_recipe(data), stages=["generate"])
+        times = arrivals(server.port)
+    # From when all workers are there to when the first of them has no more to ask.
+    begin = next(b for a, b in itertools.pairwise(times) if b - times[0] > 3)
+    steady = [at for at in times if begin <= at <= times[-1] - 3]
+    busiest = max(
+        sum(at <= one < at + 1 for one in times[n : n + 400]) for n, at in enumerate(times)
+    )
+    mean = (len(steady) - 1) / (steady[-1] - steady[0])
+    row = {"requests": len(times), "seconds": round(times[-1] - times[0], 1)}
+    yield {**row, "busiest second": busiest, "mean": round(mean, 1)}
+
+
+def half_way(port: int, count: int) -> None:
+    """Return once the endpoint has seen between 40 and 60 % of the requests."""
+    wanted = count * random.uniform(0.4, 0.6)
+    while True:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats") as reply:
+            if json.load(reply)["seen"].get("requests", 0) > wanted:
+                return
+        time.sleep(0.02)
+
+
+def disturbed(server: Any, folder: Path, count: int, disturb: Any) -> dict[str, Any]:
+    """Generate on Ray with a disturbance half way; what was lost and what was asked again."""
+    data = recipe(folder, server.base_url, count, executor=on_ray(4, shards=8))
+    failed: list[str] = []
+
+    def watch() -> None:
+        half_way(server.port, count)
+        failed.append(disturb())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    run = run_recipe(parse_recipe(data), stages=["generate"])
+    watcher.join(5)
+    with CompletionLog(run.log, read_only=True) as log:
+        kept = sum(row[2] for row in log.summary())
+    stats = server.stats()
+    return {
+        "disturbed": failed[0] if failed else "too late",
+        "completions": kept,
+        "missing": run.digest(TASK, "train")[1] - kept,
+        "answered twice": stats["repeated"],
+        "most in flight": stats["most_in_flight"],
+    }
+
+
+def our_workers() -> list[int]:
+    """Processes that do a task of ours: children of a raylet that this process started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            if (path / "cmdline").read_bytes().startswith(b"ray::cotdistill"):
+                parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+                above = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[1]
+                if int(above) == os.getpid():
+                    found.append(int(path.name))
+    return found
+
+
+def workers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A worker killed half way, five times."""
+    import ray
+
+    quiet = {"log_to_driver": False, "include_dashboard": False}
+    ray.init(num_cpus=2, object_store_memory=100 * 2**20, **quiet)
+
+    def kill() -> str:
+        pid = random.choice(our_workers())
+        os.kill(pid, signal.SIGKILL)
+        return f"worker {pid} killed"
+
+    for _ in range(options.repeat):
+        with (
+            endpoint("--latency", 0.5, "--count-prompts") as server,
+            scratch() as folder,
+        ):
+            yield disturbed(server, folder, options.count, kill)
+    ray.shutdown()
+
+
+def nodes(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A node killed half way, five times; the head has no processors for tasks."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    store = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **store})
+    ray.init(address=cluster.address, log_to_driver=False)
+    there = [cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20) for _ in range(2)]
+
+    def kill() -> str:
+        cluster.remove_node(there.pop(0), allow_graceful=False)
+        return "a node killed"
+
+    for _ in range(options.repeat):
+        with (
+            endpoint("--latency", 0.5, "--count-prompts") as server,
+            scratch() as folder,
+        ):
+            yield disturbed(server, folder, options.count, kill)
+        there.append(cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20))
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def again(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A finished run called again: each stage in a process of its own, seconds and peak memory."""
+    import resource
+    import subprocess
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data = recipe(folder, "", options.count)
+        data["teacher"] = {"name": "scripted", "replies": " Two and two. The answer is 4."}
+        (folder / "recipe.yaml").write_text(json.dumps(data))
+        for stage in ("generate", "curate", "generate", "curate"):
+            began = time.monotonic()
+            command = [sys.executable, "-m", "cotdistill", stage, str(folder / "recipe.yaml")]
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            seconds = {"seconds": round(time.monotonic() - began, 1), "processor": round(used, 1)}
+            yield {
+                "stage": stage,
+                "questions": options.count,
+                **seconds,
+                "MB at most so far": after.ru_maxrss // 1024,
+            }
+
+
+ROWS = {one.__name__: one for one in (same, throughput, rate, workers, nodes, again)}
+
+
+def main() -> None:
+    """Run the rows that are named."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("row", choices=ROWS)
+    parser.add_argument("--count", type=int, default=8000, help="training questions")
+    parser.add_argument("--repeat", type=int, default=5)
+    options = parser.parse_args()
+    for row in ROWS[options.row](options):
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
