@@ -49,7 +49,17 @@ class Plugin(BaseModel):
     The plug-in's name is its file's name. `cotdistill list` prints the first line of its docstring.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        use_attribute_docstrings=True,
+    )
+
+    @property
+    def default_label(self) -> str:
+        """Return the name in folders and tables; "" for the plug-in's name with its settings."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -657,7 +667,7 @@ class TrainSettings(BaseModel):
     The defaults are those of Fine-tune-CoT (Ho et al. 2023) for pretrained checkpoints.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     objective: str | dict[str, Any] | None = None
     """Entry of an objective plug-in; by default the method's own."""

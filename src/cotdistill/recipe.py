@@ -38,7 +38,7 @@ from cotdistill.util.yaml_text import yaml_value
 _Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """NumPy's generators take no other."""
 
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "tasks": None,
     "teacher": "lab",
     "students": ["lab"],
@@ -50,16 +50,23 @@ _DEFAULTS: dict[str, Any] = {
     "executor": "local",
 }
 
-_SINGULAR = {"task": "tasks", "student": "students", "strategy": "strategies"}
+SINGULAR = {"task": "tasks", "student": "students", "strategy": "strategies"}
 
-_PLURAL = {many: one for one, many in _SINGULAR.items()}
+_PLURAL = {many: one for one, many in SINGULAR.items()}
 
-_KINDS = {"teacher": "teachers", "guide": "teachers", "engine": "engines", "executor": "executors"}
+ENTRY_KINDS = {
+    "teacher": "teachers",
+    "guide": "teachers",
+    "engine": "engines",
+    "executor": "executors",
+}
 """Kind of plug-in of each key that holds one entry."""
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True
+    )
 
 
 class Entry(_Strict):
@@ -123,7 +130,9 @@ class Recipe(_Strict):
     """A whole run, checked: every plug-in exists and accepts its settings."""
 
     name: str
+    """The run's folder in `output`; by default the name of the recipe's file."""
     output: Annotated[Path, Operational()] = Path("runs")
+    """Folder of run folders."""
     tasks: tuple[Entry, ...]
     teacher: Entry
     guide: Entry | None = None
@@ -133,37 +142,46 @@ class Recipe(_Strict):
     engine: Entry
     executor: Annotated[Entry, Operational()]
     seeds: tuple[_Seed, ...] = Field((0,), min_length=1)
+    """Each student is trained once with each; rows of the report combine them."""
     evaluate_on: tuple[Literal["validation", "test", "ood"], ...] = Field(("test",), min_length=1)
+    """Splits whose questions every model answers."""
     limit: Limits = Limits()
+    """Questions of each split to use."""
     exemplars: Path | None = None
+    """JSONL of worked questions for prompts; null: drawn from the training split."""
     completions: Annotated[Path | None, Operational()] = None
+    """The log of paid completions; null: one in the run's folder. Runs may share one."""
     budget: Annotated[BudgetSettings, Operational()] = BudgetSettings()
+    """What the run may spend, over all its calls."""
     max_concurrency: Annotated[int, Operational()] = Field(512, ge=1)
+    """Questions worked on at once."""
     pilot: Annotated[int, Operational()] = Field(20, ge=0)
     """Questions whose rationales are judged before the rest is asked; 0 judges none."""
 
     @model_validator(mode="before")
     @classmethod
     def _entries(cls, data: dict[Any, Any]) -> dict[Any, Any]:
-        known = sorted({*cls.model_fields, *_SINGULAR, *_DEFAULTS})
+        known = sorted({*cls.model_fields, *SINGULAR, *DEFAULTS})
         for key in data:
             if key not in known:
                 hint = plugins.hint(str(key), known, "a recipe has")
                 raise ValueError(f"unknown key {key!r}; {hint}")
-        for one, many in _SINGULAR.items():
+        for one, many in SINGULAR.items():
             if one in data and many in data:
                 raise ValueError(f"give `{one}` or `{many}`, not both")
-        given = {**_DEFAULTS}
+        given = {**DEFAULTS}
         for key, value in data.items():
             if value is not None:
-                given[_SINGULAR.get(key, key)] = [value] if key in _SINGULAR else value
+                given[SINGULAR.get(key, key)] = [value] if key in SINGULAR else value
         shared = {"filters": given.pop("filters"), "train": given.pop("train")}
-        for key in _SINGULAR.values():
+        for key in SINGULAR.values():
             given[key] = [_entry(key, item) for item in _listed(given[key], key)]
         given["methods"] = [
             _method(item, **shared) for item in _listed(given["methods"], "methods")
         ]
-        entries = {key: _entry(kind, given[key]) for key, kind in _KINDS.items() if key in given}
+        entries = {
+            key: _entry(kind, given[key]) for key, kind in ENTRY_KINDS.items() if key in given
+        }
         return {**given, **entries}
 
     @field_validator("name")
@@ -359,7 +377,7 @@ def _entry(kind: str, value: Any) -> dict[str, Any]:
     if student:
         model = Path(str(settings.get("model") or settings.get("config") or "student")).name
         telling = {key: value for key, value in settings.items() if key == "lora"}
-    label = label or _label(model if student else name, telling)
+    label = label or plugin.default_label or _label(model if student else name, telling)
     return {"label": label, "name": name, "settings": settings, "plugin": plugin}
 
 
@@ -430,6 +448,6 @@ def _laid_over(data: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, A
             place[part] = dict(inner)
             place = place[part]
         if not parents:  # `task` replaces `tasks`, and the other way round
-            place.pop(_SINGULAR.get(last) or _PLURAL.get(last, ""), None)
+            place.pop(SINGULAR.get(last) or _PLURAL.get(last, ""), None)
         place[last] = value
     return data

@@ -15,9 +15,11 @@ import dataclasses
 import string
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal, Self, TypeAlias
+
+from cotdistill.errors import DataError
 
 NO_ANSWER: None = None
 """The result of `extract` for a text without an answer. It never equals a gold answer."""
@@ -137,11 +139,15 @@ class Question(Record):
         """The gold answer as prompts write it: an option's letter in parentheses, else as it is.
 
         Raises:
-            ValueError: the question has no gold answer.
+            DataError: the question has no gold answer.
         """
         if self.answer is None:
-            raise ValueError(f"question {self.id} has no gold answer")
+            raise DataError(f"question {self.id} has no gold answer, and this method needs one")
         return f"({self.answer})" if self.options else self.answer
+
+    def learnt_from(self, rationale: "Rationale") -> Self:
+        """Return the question as it is learnt: one without a gold answer takes the rationale's."""
+        return self if self.answer is not None else replace(self, answer=rationale.answer)
 
     @property
     def same_text(self) -> str:

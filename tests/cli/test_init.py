@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from cotdistill.cli import init
+from cotdistill.data.proposals import proposal
 from cotdistill.data.rows import Row
 from cotdistill.errors import CotdistillError, DataError
 from cotdistill.recipe import load_recipe
@@ -77,11 +78,97 @@ def test_the_usual_name_wins_over_the_order_of_columns(tmp_path: Path) -> None:
     }
 
 
-def test_a_field_without_a_column_is_pointed_out(tmp_path: Path) -> None:
-    task_of(tmp_path, write(tmp_path / "mine.csv", {"aufgabe": "1 + 2?", "answer": "3"}))
-    assert "question: question      # no column of your file" in (
-        tmp_path / "recipe.yaml"
-    ).read_text("utf-8")
+@pytest.mark.parametrize(
+    ("row", "arguments", "message"),
+    [
+        ({"aufgabe": "1 + 2?", "answer": "3"}, (), "question .* it has aufgabe, answer: .*--quest"),
+        (
+            {"question": "1 + 2?", "x": "3"},
+            (),
+            "answer usually is; .*--answer-field NAME; or --unl",
+        ),
+        ({"question": "1 + 2?"}, ("--unlabelled",), "no question has an answer"),
+        ({"question": "Who?", "answer": "Ada"}, ("--answer", "number"), "'Ada' is no number"),
+    ],
+)
+def test_what_cannot_work_is_refused_and_nothing_is_written(
+    tmp_path: Path, row: dict[str, str], arguments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        task_of(tmp_path, write(tmp_path / "mine.jsonl", row), *arguments)
+    assert not (tmp_path / "recipe.yaml").exists()
+
+
+def test_columns_are_named_by_flags(tmp_path: Path) -> None:
+    row = {"aufgabe": "Which?", "lösung": "B", "x": "red", "y": "two"}
+    flags = "--question-field aufgabe --answer-field lösung --options-field x --options-field y"
+    task = task_of(tmp_path, write(tmp_path / "mine.csv", row), *flags.split())
+    assert task.columns == {"question": "aufgabe", "answer": "lösung", "options": ("x", "y")}
+    assert [one.options for part in task.load().values() for one in part] == [("red", "two")]
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"A": "red", "B": "two", "C": "six"}, {"options": ("A", "B", "C")}),
+        ({"options": "A) red B) two C) six"}, {"options": "options"}),
+        ({"question": "Which? Options: (A) red (B) two (C) six"}, {}),
+        ({}, {}),
+    ],
+)
+def test_letters_are_a_choice(tmp_path: Path, row: dict[str, str], columns: object) -> None:
+    rows = [{"question": f"Which {n}?", "answer": "ABC"[n % 3], **row} for n in range(9)]
+    if "question" in row:
+        rows = [{**one, "question": f"{n}: {row['question']}"} for n, one in enumerate(rows)]
+    (tmp_path / "quiz.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    task = task_of(tmp_path, tmp_path / "quiz.jsonl")
+    assert task.answer == "choice"
+    assert {name: task.columns[name] for name in task.columns if name == "options"} == columns
+    questions = [one for part in task.load().values() for one in part]
+    assert {one.answer for one in questions} == set("ABC")
+    assert {len(one.options) for one in questions} == {3 if row else 0}
+
+
+def test_the_first_questions_are_shown_as_they_are_read(tmp_path: Path) -> None:
+    rows = [{"problem": f"{n} + \x1b[31m1?", "gold": f"So: #### {n}"} for n in range(20)]
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = CliRunner().invoke(
+        app, [str(tmp_path / "sums.jsonl"), "--out", str(tmp_path / "r.yaml"), "--student", "lab"]
+    )
+    assert "14 train, 2 validation, 4 test" in result.output
+    assert result.output.count("  Q: ") == 3 and "[number]" in result.output
+    assert "\x1b" not in result.output and "####" not in result.output
+    recipe = (tmp_path / "r.yaml").read_text("utf-8")
+    assert recipe.startswith("# yaml-language-server: $schema=recipe.schema.json\n")
+    assert json.loads((tmp_path / "recipe.schema.json").read_text("utf-8"))["title"]
+    assert load_recipe(tmp_path / "r.yaml").tasks[0].label == "sums"
+
+
+def test_questions_without_answers_are_judged_by_agreement(tmp_path: Path) -> None:
+    rows = [{"question": f"{n} + 1?", "answer": str(n + 1) if n % 2 else None} for n in range(40)]
+    (tmp_path / "half.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = task_of(tmp_path, tmp_path / "half.jsonl", "--unlabelled")
+    assert task.unlabelled and len(list(task.questions("train"))) == 14 + 20
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    assert [one.name for one in recipe.methods] == ["zero_shot", "fine_tune_cot", "zero_shot_cot"]
+    assert recipe.methods[1].filters[0].name == "self_consistency"
+
+
+def test_a_person_at_the_terminal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "mine.csv", {"aufgabe": "1 + 2?", "answer": "3"})
+    monkeypatch.setattr(init, "_at_terminal", lambda: True)
+    arguments = [str(file), "--out", str(tmp_path / "r.yaml")]
+    typed = "aufgabe\n\n\nllama3\nhttp://localhost:8000/v1\nlab\n"
+    result = CliRunner().invoke(app, arguments, input=typed)
+    assert result.exit_code == 0, result.output
+    assert "column of the question (aufgabe, answer)" in result.output
+    recipe = load_recipe(tmp_path / "r.yaml")
+    assert recipe.tasks[0].plugin.columns["question"] == "aufgabe"
+    assert recipe.teacher.settings["model"] == "llama3" and recipe.students[0].label == "lab"
+    before = (tmp_path / "r.yaml").read_text("utf-8")
+    with pytest.raises(DataError, match="--question-field NAME"):
+        CliRunner().invoke(app, [*arguments, "--yes", "--force"], catch_exceptions=False)
+    assert (tmp_path / "r.yaml").read_text("utf-8") == before
 
 
 def test_names_with_a_meaning_in_yaml_are_quoted(tmp_path: Path) -> None:
@@ -99,7 +186,8 @@ def test_any_name_gives_a_recipe_that_parses(name: str) -> None:
     import yaml
 
     found = [Row("f:1", {name: "1 + 1?", "answer": "2"})]
-    read = yaml.safe_load(init.recipe_text(name, init.proposal(found, None), found))
+    models = {"teacher": name, "base_url": name, "student": name}
+    read = yaml.safe_load(init.recipe_text(name, proposal(found), found, models))
     assert read["task"]["path"] == name
 
 

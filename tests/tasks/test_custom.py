@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from cotdistill.errors import DataError
+from cotdistill.recipe import parse_recipe
 from cotdistill.tasks.custom import Custom
 
 
@@ -291,3 +292,115 @@ def test_half_a_character_in_a_list_is_refused(tmp_path: Path) -> None:
         Custom(
             path=write_jsonl(tmp_path / "q.jsonl", [line]), answer="choice", columns=columns
         ).load()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"A": "red", "B": "two", "C": "", "D": None},
+        {"Option A": "red", "option b": "two"},
+        {"choice_1": "red", "choice_2": "two"},
+        {"options": "A) red B) two"},
+        {"options": "(A) red; (B) two."},
+        {"options": "A. red\nB. two"},
+        {"options": "red | two"},
+        {"options": "red; two"},
+        {"options": "['red', 'two']"},
+        {"options": ["A) red", "B) two"]},
+        {"choices": {"text": ["red", "two"], "label": ["1", "2"]}},
+        {"question": "Which is a colour? Options: (A) red (B) two"},
+        {"question": "Which is a colour?\nAnswer choices: A: red, B: two"},
+    ],
+)
+@pytest.mark.parametrize("answer", ["A", "(a)", "red"])
+def test_options_in_every_form(tmp_path: Path, row: dict[str, Any], answer: str) -> None:
+    (tmp_path / "quiz.jsonl").write_text(
+        json.dumps({"question": "Which is a colour?", "answer": answer, **row})
+    )
+    task = Custom(path=str(tmp_path / "quiz.jsonl"), answer="choice", shares={"test": 1.0})
+    (question,) = task.questions("test")
+    assert (question.text, question.options) == ("Which is a colour?", ("red", "two"))
+    assert question.answer == "A"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"options": "red, two"}, 'not a list of texts; write .* "A\\) first B\\) second" or'),
+        ({"options": "7"}, "not a list of texts"),
+        ({"A": "red", "B": "", "C": "two"}, "option B is empty; fill it in, or remove the row"),
+        ({"A": "red", "B": "two", "answer": "C"}, "'C' names none of the 2 options"),
+    ],
+)
+def test_options_that_cannot_be_read(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    (tmp_path / "quiz.jsonl").write_text(json.dumps({"question": "?", "answer": "A", **row}))
+    with pytest.raises(DataError, match=f"quiz.jsonl:1: .*{message}"):
+        Custom(path=str(tmp_path / "quiz.jsonl"), answer="choice").load()
+
+
+def test_mapped_columns_hold_an_option_each(tmp_path: Path) -> None:
+    (tmp_path / "quiz.csv").write_text("question,right,bad,answer\nWhich?,red,two,red\n")
+    columns = {"options": ("right", "bad")}
+    path = str(tmp_path / "quiz.csv")
+    task = Custom(path=path, answer="choice", columns=columns, shares={"test": 1.0})
+    assert [one.options for one in task.questions("test")] == [("red", "two")]
+
+
+def test_letters_in_columns_are_options_of_a_choice_alone(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("question,A,B,answer\n1 + 2?,x,y,3\n")
+    task = Custom(path=str(tmp_path / "q.csv"), shares={"test": 1.0})
+    assert [(one.options, one.answer) for one in task.questions("test")] == [((), "3")]
+
+
+def test_chats_are_a_task_without_a_mapping(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "3 + 8?"}, {"role": "assistant", "content": "11"}]
+    (tmp_path / "q.jsonl").write_text(json.dumps({"messages": said}))
+    task = Custom(path=str(tmp_path / "q.jsonl"), shares={"test": 1.0})
+    assert [(one.text, one.answer) for one in task.questions("test")] == [("3 + 8?", "11")]
+
+
+def test_null_is_told_from_a_missing_field(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    for row, message in (
+        ({"question": "?", "answer": None}, "answer is empty; fill it in, or remove the row"),
+        ({"question": "?"}, "no field 'answer' for the answer; it has question"),
+    ):
+        path.write_text(json.dumps(row))
+        with pytest.raises(DataError, match=message):
+            Custom(path=str(path)).load()
+
+
+def test_unlabelled_questions_are_trained_on_and_never_tested(tmp_path: Path) -> None:
+    known = [{"question": f"{n}?", "answer": str(n)} for n in range(10)]
+    bare = [{"question": f"and {n}?", "answer": None} for n in range(5)]
+    for name, found in (("all", [*bare, *known]), ("train", bare), ("test", known)):
+        lines = "".join(json.dumps(row) + "\n" for row in found)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    splits = Custom(path=str(tmp_path / "all.jsonl"), unlabelled=True).load()
+    assert {name: len(part) for name, part in splits.items()} == {
+        "train": 7 + 5,
+        "validation": 1,
+        "test": 2,
+    }
+    files = {name: str(tmp_path / f"{name}.jsonl") for name in ("train", "test")}
+    splits = Custom(path=files, unlabelled=True).load()
+    assert [one.answer for one in splits["train"]] == [None] * 5 and "validation" not in splits
+    with pytest.raises(DataError, match="of the test split has no answer"):
+        Custom(path={"train": files["test"], "test": files["train"]}, unlabelled=True).load()
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("data/problems.csv", "problems"),
+        ("problems.jsonl.gz", "problems"),
+        ("owner/quiz", "quiz"),
+        ("my/folder/", "folder"),
+        ({"train": "sums/train.csv", "test": "sums/test.csv"}, "sums"),
+        ({"train": "train.csv", "test": "test.csv"}, "custom"),
+    ],
+)
+def test_the_task_is_called_by_its_file(path: Any, label: str) -> None:
+    task = {"name": "custom", "path": path}
+    recipe = parse_recipe({"name": "r", "task": task, "methods": ["answer_only"]})
+    assert [entry.label for entry in recipe.tasks] == [label]

@@ -125,7 +125,8 @@ def curated_examples(run: Run, task: Entry, method: MethodEntry) -> Iterator[Exa
     questions = {question.id: question for question in run.questions(task, "train")}
     plugin = run.method(task, method)
     for rationale in _kept(run, task, method):
-        yield from plugin.examples(questions[rationale.question_id], rationale)
+        question = questions[rationale.question_id].learnt_from(rationale)
+        yield from plugin.examples(question, rationale)
 
 
 def _kept(run: Run, task: Entry, method: MethodEntry) -> Iterator[Rationale]:

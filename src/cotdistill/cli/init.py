@@ -1,9 +1,14 @@
 """`cotdistill init`: a commented recipe for the user's own file or hub data set, from its columns
-and values."""
+and values.
+
+The file is read as the task will read it, and what cannot work is refused before a recipe is
+written: nothing is bought to find out.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,13 +21,13 @@ if TYPE_CHECKING:
 _DATA = "Your JSONL, JSON, CSV, TSV or Parquet file, a folder of them, or a hub id."
 _ANSWER = "Answer type: number, choice, yes_no, text, … Default: what the values are."
 _FORCE = "Replace a recipe that is there already."
+_YES = "Ask nothing: take what is proposed. So it is where no person is at the terminal."
+_UNLABELLED = "Some training questions have no answer: keep what most samples agree on."
 _EXAMPLE_FILE = "questions.jsonl"
 _LOOKED_AT = 500
 """Rows whose values decide what is proposed."""
-_MOST = 0.9
-"""Share of the values that must agree with a proposal: a few rows may be faulty."""
-_MARKS = ("####", "The answer is", "the answer is", "-->")
-_TYPES = ("number", "yes_no", "date", "choice")
+_SHOWN = 3
+_SCHEMA = "recipe.schema.json"
 
 
 def register(app: typer.Typer) -> None:
@@ -33,23 +38,64 @@ def register(app: typer.Typer) -> None:
         data: Annotated[str | None, typer.Argument(help=_DATA)] = None,
         out: Annotated[Path, typer.Option(help="Where to write the recipe.")] = Path("recipe.yaml"),
         answer: Annotated[str | None, typer.Option(help=_ANSWER, show_default=False)] = None,
-        force: Annotated[bool, typer.Option(help=_FORCE)] = False,
+        question_field: Annotated[str, typer.Option(help="Column of the question.")] = "",
+        answer_field: Annotated[str, typer.Option(help="Column of the answer.")] = "",
+        options_field: Annotated[
+            list[str] | None,
+            typer.Option(help="Column of the options; once for each where each has its own."),
+        ] = None,
+        unlabelled: Annotated[bool, typer.Option("--unlabelled", help=_UNLABELLED)] = False,
+        teacher: Annotated[str, typer.Option(help="The teacher's model.")] = "gpt-4.1",
+        base_url: Annotated[str, typer.Option(help="The teacher's endpoint.")] = "",
+        student: Annotated[str, typer.Option(help="A hub id, folder or short name.")] = (
+            "HuggingFaceTB/SmolLM2-135M"
+        ),
+        yes: Annotated[bool, typer.Option("--yes", "-y", help=_YES)] = False,
+        force: Annotated[bool, typer.Option("--force", help=_FORCE)] = False,
     ) -> None:
         """Write a commented recipe for your own task and endpoint."""
-        from cotdistill import plugins
-        from cotdistill.errors import RecipeError
+        from cotdistill.data.proposals import proposal
         from cotdistill.util.files import write_text
 
-        if answer is not None and answer not in plugins.names("answers"):
-            raise RecipeError(f"--answer {answer}: there are {', '.join(plugins.names('answers'))}")
-        if out.exists() and not force:
-            raise RecipeError(f"{out} exists; choose another --out, or --force to replace it")
+        _refuse(answer, out, force=force)
         found = _rows(data) if data is not None else []
-        write_text(out, recipe_text(data or _EXAMPLE_FILE, proposal(found, answer), found))
+        options = options_field or []
+        given: dict[str, Any] = {"question": question_field, "answer": answer_field}
+        given |= {"options": options[0] if len(options) == 1 else tuple(options)}
+        given |= {"type": answer, "unlabelled": unlabelled}
+        models = {"teacher": teacher, "base_url": base_url, "student": student}
+        if not yes and data is not None and _at_terminal():
+            given, models = _asked(found, given, models)
+        settings = proposal(found, **given)
+        if found and data is not None:
+            _show(data, settings, found)
+        write_text(out, recipe_text(data or _EXAMPLE_FILE, settings, found, models))
+        _write_schema(out.parent / _SCHEMA)
         if data is None:
             remedy = f"put yours at {_EXAMPLE_FILE}, or correct `path` and `columns`"
             typer.echo(f"no file was named: {remedy}", err=True)
         typer.echo(f"wrote {out}; look through it, set your key, then: cotdistill run {out}")
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _refuse(answer: str | None, out: Path, *, force: bool) -> None:
+    from cotdistill import plugins
+    from cotdistill.errors import RecipeError
+
+    if answer is not None and answer not in plugins.names("answers"):
+        raise RecipeError(f"--answer {answer}: there are {', '.join(plugins.names('answers'))}")
+    if out.exists() and not force:
+        raise RecipeError(f"{out} exists; choose another --out, or --force to replace it")
+
+
+def _write_schema(path: Path) -> None:
+    from cotdistill.cli.schema import schema_text
+    from cotdistill.util.files import write_text
+
+    write_text(path, schema_text())
 
 
 def _rows(data: str) -> list[Row]:
@@ -79,83 +125,77 @@ def _rows(data: str) -> list[Row]:
     return found
 
 
-def proposal(found: list[Row], answer: str | None) -> dict[str, Any]:
-    """Return the settings of the task that the columns and values of some rows suggest."""
-    from cotdistill.data.fields import chat_column, options_of, texts_of
+def _asked(
+    found: list[Row], given: dict[str, Any], models: dict[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Ask the person at the terminal for what was not given, with the proposals as defaults."""
+    from cotdistill.data.proposals import proposal
 
-    columns = {field: _column(field, found) for field in ("question", "answer", "options")}
-    chat = chat_column(found[0]) if found else ""
-    if chat and not columns["question"]:
-        columns["question"] = chat
-        columns["answer"] = columns["answer"] or chat
-    settings: dict[str, Any] = {"columns": columns, "answer": answer or "number"}
-    if not found or not columns["answer"]:
-        return settings
-    column = columns["answer"]
-    values = [texts_of(row, column)[-1] for row in found if row.fields.get(column) is not None]
-    if after := next((mark for mark in _MARKS if _most(mark in value for value in values)), ""):
-        settings["answer_after"] = after
-        values = [value.rpartition(after)[2].strip() for value in values]
-    options = options_of(found[0], columns["options"])[0] if columns["options"] else ()
-    settings["answer"] = answer or ("choice" if options else _answer_type(values))
-    if options and settings["answer"] == "choice" and _most(one.isdecimal() for one in values):
-        counts = [len(options_of(row, columns["options"])[0]) for row in found]
-        numbers = [int(one) for one in values if one.isdecimal()]
-        last = any(number == count for number, count in zip(numbers, counts, strict=False))
-        settings["answer_index"] = 1 if last and 0 not in numbers else 0
-    return settings
+    columns = proposal(found, **given)["columns"]
+    asked = dict(given)
+    for field in ("question", "answer"):
+        if found and not given[field] and not (field == "answer" and given["unlabelled"]):
+            names = ", ".join(map(str, found[0].fields))
+            asked[field] = typer.prompt(f"column of the {field} ({names})", columns[field] or None)
+    if found and not given["type"]:
+        asked["type"] = typer.prompt("answer type", proposal(found, **asked)["answer"])
+    words = {"teacher": "teacher's model", "base_url": "its endpoint", "student": "student"}
+    default = {**models, "base_url": models["base_url"] or "https://api.openai.com/v1"}
+    return asked, {name: typer.prompt(words[name], default[name]) for name in models}
 
 
-def _column(field: str, found: list[Row]) -> str:
-    """Return the file's column with a usual name of the field, "" where none has one."""
-    from cotdistill.data.fields import ALIASES, missing
+def _show(data: str, settings: Mapping[str, Any], found: list[Row]) -> None:
+    """Read all of the data as the task will, and show the first questions.
 
-    for name in ALIASES[field]:
-        for column in found[0].fields if found else ():
-            used = any(not missing(row.fields.get(column)) for row in found)
-            if str(column).strip().lower() == name.lower() and used:
-                return str(column)
-    return ""
+    Raises:
+        DataError: it cannot be read so, or the test split has no answer to compare with.
+    """
+    from cotdistill.errors import DataError
+    from cotdistill.tasks.custom import Custom
+    from cotdistill.util.terminal import printable
 
-
-def _answer_type(values: list[str]) -> str:
-    from cotdistill import plugins
-    from cotdistill.contracts import AnswerType
-
-    for name in _TYPES:
-        answer_type = plugins.build("answers", name, AnswerType)
-        if _most(answer_type.gold(value) is not None for value in values):
-            return name
-    return "math_expression" if _most("\\" in value or "^" in value for value in values) else "text"
-
-
-def _most(flags: Any) -> bool:
-    found = list(flags)
-    return bool(found) and sum(found) >= _MOST * len(found)
-
-
-def recipe_text(data: str, settings: Mapping[str, Any], found: list[Row]) -> str:
-    """Return the recipe, with what the file's own columns and values suggest filled in."""
-    names = [str(name) for name in found[0].fields] if found else []
-    seen = f"  # your file has: {', '.join(map(_scalar, names))}" if names else ""
-    lines = [f"  columns:{seen}"]
-    choice = settings["answer"] == "choice"
-    for field in ("question", "answer", "options") if choice else ("question", "answer"):
+    names = ", ".join(map(str, found[0].fields))
+    for field in ("question", "answer"):
         column = settings["columns"][field]
-        hints = ["a list of option texts"] if field == "options" else []
-        if found and not column:
-            hints = [f"no column of your file is called so: name the one with the {field}"]
-        hint = f"      # {'; '.join(hints)}" if hints else ""
-        lines.append(f"    {field}: {_scalar(column or field)}{hint}")
-    if "answer_after" in settings:
-        mark = _scalar(settings["answer_after"])
-        lines.append(f"  answer_after: {mark}      # the answer stands behind this mark")
-    if "answer_index" in settings:
-        first = settings["answer_index"]
-        hint = f"# the answer is a number: the first option is {first}"
-        lines.append(f"  answer_index: {first}      {hint}")
-    task = "\n".join(lines)
+        if not column and not (field == "answer" and settings.get("unlabelled")):
+            none = "; or --unlabelled, where a second file has answers" if field == "answer" else ""
+            raise DataError(
+                f"{data}: no column is called as a {field} usually is; it has {names}: name the "
+                f"one with the {field}, --{field}-field NAME{none}"
+            )
+    task = Custom(path=data, **_task_settings(settings))
+    splits = task.load()
+    if all(one.answer is None for part in splits.values() for one in part):
+        raise DataError(
+            f"{data}: no question has an answer, so nothing can be tested; give a second file "
+            "that has answers, `path: {train: …, test: …}` in the recipe"
+        )
+    sizes = ", ".join(f"{len(part)} {name}" for name, part in splits.items())
+    typer.echo(f"{data}: {sizes}; the first questions as they are read:")
+    for question in next(part for part in splits.values() if part)[:_SHOWN]:
+        known = "(none)" if question.answer is None else question.gold
+        typer.echo(printable(f"  Q: {question.block}".replace("\n", "\n     ")))
+        typer.echo(printable(f"  A: {known}   [{settings['answer']}]"))
+
+
+def _task_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    columns = {name: column for name, column in settings["columns"].items() if column}
+    return {**settings, "columns": columns}
+
+
+def recipe_text(
+    data: str, settings: Mapping[str, Any], found: list[Row], models: Mapping[str, str]
+) -> str:
+    """Return the recipe, with what the file's own columns and values suggest filled in."""
+    endpoint = models["base_url"]
+    base_url = (
+        f"base_url: {_scalar(endpoint)}" if endpoint else "# base_url: http://localhost:8000/v1"
+    )
+    bare = settings.get("unlabelled")
+    judge = "self_consistency" if bare else "answer_match"
+    why = "  # kept: what most samples agree on" if bare else ""
     return f"""\
+# yaml-language-server: $schema={_SCHEMA}
 # A cotdistill recipe. Every key not given has a vetted default (docs/recipe.md); `cotdistill list`
 # names the plug-ins.
 # Keys are read from the environment only (here OPENAI_API_KEY); none is ever written to disk.
@@ -164,25 +204,21 @@ task:
   name: custom
   path: {_scalar(data)}        # JSONL, JSON, CSV, TSV or Parquet; or a hub id
   answer: {settings["answer"]}            # number, choice, yes_no, text, date, …
-{task}
+{_task_lines(settings, found)}
 
 teacher:
   name: openai                  # any OpenAI-compatible endpoint; `lab` tries the recipe without one
-  model: gpt-4.1
-  # base_url: http://localhost:8000/v1
+  model: {_scalar(models["teacher"])}
+  {base_url}
   # requests_per_minute: 500
 
 student:
-  model: HuggingFaceTB/SmolLM2-135M    # any checkpoint: a hub id or a folder
+  model: {_scalar(models["student"])}    # any checkpoint: a hub id or a folder
   # lora: {{r: 16}}                      # tune adapters instead of all weights
 
 methods:                        # every method is compared on the same questions
-  - answer_only                 # the baseline: no rationales
-  - {{name: fine_tune_cot, max_tokens: 1024}}              # one teacher rationale a question
-  - {{name: fine_tune_cot, max_tokens: 1024, samples: 8, label: fine_tune_cot D=8}}
-  - {{name: zero_shot_cot, max_tokens: 1024, role: teacher, label: teacher}}
-
-filters: [answer_match, truncated, duplicates]
+{_METHODS_WITHOUT_GOLD if bare else _METHODS}
+filters: [{judge}, truncated, duplicates]{why}
 seeds: [0, 1, 2]
 
 limit: {{train: 1000, validation: 200, test: 500}}   # from the front; drop the line to use all
@@ -195,8 +231,47 @@ train:
 """
 
 
-def _scalar(text: str) -> str:
-    """Return the text as one line of YAML, quoted where it must be."""
+_METHODS = """\
+  - answer_only                 # the baseline: no rationales
+  - {name: fine_tune_cot, max_tokens: 1024}              # one teacher rationale a question
+  - {name: fine_tune_cot, max_tokens: 1024, samples: 8, label: fine_tune_cot D=8}
+  - {name: zero_shot_cot, max_tokens: 1024, role: teacher, label: teacher}
+"""
+_METHODS_WITHOUT_GOLD = """\
+  - {name: zero_shot, role: base, label: untrained}      # answer_only would need answers
+  - {name: fine_tune_cot, max_tokens: 1024, samples: 8, label: fine_tune_cot D=8}
+  - {name: zero_shot_cot, max_tokens: 1024, role: teacher, label: teacher}
+"""
+
+
+def _task_lines(settings: Mapping[str, Any], found: list[Row]) -> str:
+    names = [str(name) for name in found[0].fields] if found else []
+    seen = f"  # your file has: {', '.join(map(_scalar, names))}" if names else ""
+    lines = [f"  columns:{seen}"]
+    choice = settings["answer"] == "choice"
+    for field in ("question", "answer", "options") if choice else ("question", "answer"):
+        column = settings["columns"][field]
+        if field == "options" and not column and found:
+            continue  # they stand in the question, or the answers are bare letters
+        shown = _scalar(column or field) if isinstance(column, str) else _list(column)
+        lines.append(f"    {field}: {shown}")
+    hints = {
+        "answer_after": "the answer stands behind this mark",
+        "answer_index": "the answer is a number: so many is the first option",
+        "unlabelled": "training questions may have no answer",
+    }
+    for name, hint in hints.items():
+        if name in settings:
+            lines.append(f"  {name}: {_scalar(settings[name])}      # {hint}")
+    return "\n".join(lines)
+
+
+def _list(columns: tuple[str, ...]) -> str:
+    return f"[{', '.join(map(_scalar, columns))}]" if columns else "options"
+
+
+def _scalar(text: Any) -> str:
+    """Return a scalar as one line of YAML, quoted where it must be."""
     import yaml
 
     plain: str = yaml.safe_dump(text, width=math.inf, allow_unicode=True)

@@ -13,15 +13,15 @@ part of a question or an answer. The forms read:
     {"input": ..., "target": ..., "output": {"choices": ...}}             (Inspect)
     {"choices": {"text": [...], "label": [...]}, "answerKey": "B"}        (ARC)
     {"choices": [...], "answer": 2}                                       (MMLU)
+    {"question": ..., "A": ..., "B": ..., "C": ..., "D": ..., "answer": "C"}
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cotdistill.contracts import AnswerType
-from cotdistill.data.rows import Row, check_unicode
+from cotdistill.data.rows import Row
 from cotdistill.errors import DataError
 from cotdistill.text.thinking import split_thinking
 
@@ -108,7 +108,7 @@ def text_of(row: Row, names: Sequence[str], meaning: str) -> str:
     Raises:
         DataError: the field is missing, empty, or no text.
     """
-    text = _text(pick(row, names, meaning), row.place, meaning).strip()
+    text = as_text(pick(row, names, meaning), row.place, meaning).strip()
     if not text:
         raise DataError(f"{row.place}: {meaning} is empty; fill it in, or remove the row")
     return text
@@ -118,10 +118,10 @@ def optional(row: Row, names: Sequence[str], meaning: str) -> str:
     """Return the first of the fields `names` that is not missing as text, or ""."""
     found = (row.fields[name] for name in names if not missing(row.fields.get(name)))
     value = next(found, None)
-    return "" if value is None else _text(value, row.place, meaning).strip()
+    return "" if value is None else as_text(value, row.place, meaning).strip()
 
 
-def _text(value: Any, place: str, meaning: str) -> str:
+def as_text(value: Any, place: str, meaning: str) -> str:
     """Return a scalar or the joined parts of a chat's content as text: 2.0 as "2", truth values as
     yes and no."""
     if isinstance(value, bool):
@@ -185,42 +185,6 @@ def _messages(row: Row, name: str) -> list[tuple[str, Mapping[str, Any]]]:
         role = text_of(Row(row.place, message), ("role", "from"), "role")
         said.append((roles.get(role, role), message))
     return said
-
-
-def options_of(row: Row, column: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return options and their labels: a list, a JSON list in a cell, {"text", "label"}, or letters
-    with their texts.
-
-    Raises:
-        DataError: the field holds anything else.
-    """
-    doc = row.fields.get("doc")
-    if not column and isinstance(doc, Mapping):
-        return options_of(Row(f"{row.place}: doc", doc))
-    names = (column,) if column else ALIASES["options"]
-    value = next((row.fields[n] for n in names if not missing(row.fields.get(n))), None)
-    if value is None:
-        return (), ()
-    wrong = DataError(f'{row.place}: options: not a list of texts; write ["first", "second"]')
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise wrong from error
-    if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
-        value = {name: [one.get(name) for one in value] for name in ("text", "label")}
-    labels: Any = ()
-    if isinstance(value, Mapping):
-        labels = value.get("label", () if "text" in value else list(value))
-        value = value.get("text", list(value.values()))
-    if not isinstance(value, list | tuple) or not isinstance(labels, list | tuple):
-        raise wrong
-    if not all(isinstance(one, str | int | float) for one in (*value, *labels)):
-        raise wrong
-    texts = tuple(_text(one, row.place, "option").strip() for one in value)
-    for text in texts:
-        check_unicode(row.place, "options", text)
-    return texts, tuple(str(label) for label in labels if label is not None)
 
 
 class Gold(NamedTuple):
@@ -325,12 +289,12 @@ def _samples(value: Any, place: str) -> Iterator[str]:
                 choice.get("message") if isinstance(choice, Mapping) else choice, place
             )
     elif isinstance(value, Mapping) and not missing(value.get("content", value.get("text"))):
-        yield _text(value.get("content", value.get("text")), place, "completion")
+        yield as_text(value.get("content", value.get("text")), place, "completion")
     elif isinstance(value, list) and not (value and all(_is_part(part) for part in value)):
         for one in value:
             yield from _samples(one, place)
     else:
-        yield _text(value, place, "completion")
+        yield as_text(value, place, "completion")
 
 
 def _last_reply(row: Row, name: str) -> Row:
@@ -347,7 +311,7 @@ def _chat_reply(row: Row, name: str) -> ParsedReply:
     parts = message.fields.get("content")
     for part in parts if isinstance(parts, list) else ():
         if part.get("type") == "thinking" and not missing(part.get("thinking")):
-            apart += _text(part["thinking"], row.place, "thinking")
+            apart += as_text(part["thinking"], row.place, "thinking")
     return split_reply(text, apart)
 
 

@@ -22,11 +22,11 @@ from cotdistill.data.fields import (
     gold_of,
     missing,
     optional,
-    options_of,
     question_of,
     text_of,
     texts_of,
 )
+from cotdistill.data.options import options_of
 from cotdistill.data.rows import Row, rows
 from cotdistill.errors import DataError, PluginError
 from cotdistill.evaluation.compat import (

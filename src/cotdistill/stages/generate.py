@@ -60,7 +60,9 @@ def generate(run: Run, task: Entry, method: MethodEntry) -> None:
 
     Raises:
         TeacherError: every question failed.
+        UserError: questions have no answer, and a filter keeps nothing without one.
     """
+    _refuse_unlabelled(run, task, method)
     artifact = run.share(run.generate_artifact(task, method))
     out = artifact.start() / "rationales.jsonl"
     label = f"{task.label} · {method.label}"
@@ -92,6 +94,19 @@ def _teacher_tokens(run: Run) -> int:
     """Tokens of the teacher in this process: what was paid for, and what came from the log."""
     spent = run.ledger.roles.get("teacher")
     return spent.tokens + spent.tokens_from_log if spent is not None else 0
+
+
+def _refuse_unlabelled(run: Run, task: Entry, method: MethodEntry) -> None:
+    """Refuse to pay for rationales that are dropped for want of a gold answer."""
+    if any(entry.name == "answer_match" for entry in method.filters):
+        bare = sum(question.answer is None for question in run.questions(task, "train"))
+        if bare:
+            raise UserError(
+                f"task {task.label}: {bare} training questions have no answer, and the filter "
+                f"answer_match of method {method.label} drops what it cannot compare; "
+                "set `filters: [self_consistency, truncated, duplicates]` and `samples` of 4 or "
+                "more, or take the questions out"
+            )
 
 
 @dataclass

@@ -75,7 +75,8 @@ def train(run: Run, cell: Cell) -> None:
 
 
 def _read_kept(questions: Mapping[str, Question], path: Path) -> Kept:
-    return [(questions[one.question_id], one) for one in read_records(path, Rationale)]
+    kept = read_records(path, Rationale)
+    return [(questions[one.question_id].learnt_from(one), one) for one in kept]
 
 
 def _train_role(

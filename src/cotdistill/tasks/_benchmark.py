@@ -17,7 +17,8 @@ from typing import ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from cotdistill.contracts import AnswerType, Split, Task
-from cotdistill.data.fields import ALIASES, gold_of, optional, options_of, question_of, text_of
+from cotdistill.data.fields import ALIASES, gold_of, optional, question_of, text_of
+from cotdistill.data.options import options_of
 from cotdistill.data.rows import Row, data_folder, hub_rows, local_file, rows
 from cotdistill.errors import DataError
 from cotdistill.records import Question

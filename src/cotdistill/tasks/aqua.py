@@ -7,17 +7,12 @@ Local files: `aqua/train.jsonl`, `aqua/validation.jsonl`, `aqua/test.jsonl` with
 `aqua.json` in the layout of Ho et al., whose index file takes 10,000 questions for training.
 """
 
-import re
 from dataclasses import replace
 
 from cotdistill.answers.choice import Choice
-from cotdistill.data.fields import options_of
 from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import OFFICIAL, Benchmark, Hub
-
-# The letter that every option begins with: "A)21".
-_LETTER = re.compile(r"^\(?[A-E]\s?\)")
 
 
 class Aqua(Benchmark):
@@ -27,7 +22,5 @@ class Aqua(Benchmark):
     source = Hub("deepmind/aqua_rat", "raw", OFFICIAL)
 
     def question(self, row: Row, id: str) -> Question:
-        options = [_LETTER.sub("", option).strip() for option in options_of(row)[0]]
-        fields = {**row.fields, "options": options} if options else row.fields
-        found = super().question(Row(row.place, fields), id)
+        found = super().question(row, id)
         return replace(found, rationale=" ".join(found.rationale.split()))

@@ -3,16 +3,18 @@ columns and an answer type.
 
     task: {name: custom, path: questions.jsonl, columns: {question: problem, answer: gold}}
     task: {name: custom, path: {train: train.csv, test: test.csv}, answer: choice}
+    task: {name: custom, path: quiz.csv, answer: choice, columns: {options: [A, B, C, D]}}
     task: {name: custom, path: owner/dataset, config: main, answer: number, answer_after: "####"}
 
 One file is dealt into splits by `shares` and `seed`; with one file a split, a missing validation
 split is taken out of train. Columns of ours: question, answer, and where there are any options,
-context, rationale, id. Options are a list, a JSON list in a cell, or the hub form {"text": [...],
-"label": [...]}; the answer to a choice is a letter, a label, an option's text, or its number
-(`answer_index`). A column may hold a chat: its last question and its last reply are read.
+context, rationale, id. Options are read in the forms of `data/options.py`, or stand at the end of
+the question ("Options: (A) red (B) blue"); the answer to a choice is a letter, a label, an option's
+text, or its number (`answer_index`). A column may hold a chat: its last question and its last reply
+are read. The task is called by its file: `problems` for problems.csv.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,19 +26,21 @@ from cotdistill import plugins
 from cotdistill.answers.choice import Choice
 from cotdistill.contracts import AnswerType, Split, Task
 from cotdistill.data.fields import (
+    chat_column,
     chat_reply,
     gold_of,
+    missing,
     optional,
-    options_of,
     pick,
     question_of,
     text_of,
 )
+from cotdistill.data.options import option_columns, options_of
 from cotdistill.data.rows import Row, hub_rows, is_hub_id, local_file, rows
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._splitting import Splits, by_share, by_template, carve_validation
-from cotdistill.text.options import letter_of
+from cotdistill.text.options import letter_of, split_options
 from cotdistill.text.templates import normalised
 from cotdistill.util.files import file_stamp
 
@@ -61,6 +65,9 @@ class Custom(Task):
     answer_index: Literal[0, 1, "text"] | None = None
     """The first option's number, where the answer to a choice is a number; "text": it is an
     option's text."""
+    unlabelled: bool = False
+    """Training questions may have no answer; keep their rationales by the filter self_consistency.
+    Validation and test questions are taken from those that have one."""
     overlap: Literal["refuse", "drop"] = "refuse"
     """Training questions that stand in the test split too, by their words: refuse the data, or
     leave them out."""
@@ -79,6 +86,14 @@ class Custom(Task):
     @classmethod
     def _an_entry(cls, answer: Any) -> Any:
         return plugins.as_entries(answer)
+
+    @property
+    def default_label(self) -> str:
+        sources = [self.path] if isinstance(self.path, str) else list(self.path.values())
+        path = Path(sources[0])
+        # The files of a folder are called by their splits, the folder by what they hold.
+        named = path if isinstance(self.path, str) else path.parent
+        return named.name.partition(".")[0] or "custom"
 
     @field_validator("columns")
     @classmethod
@@ -153,10 +168,16 @@ class Custom(Task):
         questions = self._read(self.path, rows(path))
         if not questions:
             raise DataError(f"{self.path}: no questions; the file is empty")
+        return self._deal(questions)
+
+    def _deal(self, questions: list[Question]) -> Splits:
+        labelled = [one for one in questions if one.answer is not None]
         if self.split == "template":
-            dealt = by_template(questions, self.shares.get("test", 0.2), self.seed)
-            return carve_validation(dealt, self.shares.get("validation", 0.1), self.seed)
-        return by_share(questions, self.shares, self.seed)
+            dealt = by_template(labelled, self.shares.get("test", 0.2), self.seed)
+            dealt = carve_validation(dealt, self.shares.get("validation", 0.1), self.seed)
+        else:
+            dealt = by_share(labelled, self.shares, self.seed)
+        return _with_unlabelled(dealt, questions)
 
     def _parts(self, sources: Mapping[_Name, str]) -> Splits:
         found = {name: self._rows(source, name) for name, source in sources.items()}
@@ -165,7 +186,16 @@ class Custom(Task):
         if len(set(ids)) < len(ids):
             for name, part in splits.items():
                 splits[name] = [replace(one, id=f"{name}/{one.id}") for one in part]
-        return carve_validation(splits, self.validation, self.seed)
+        for name in sources:
+            bare = (one for one in splits[name] if one.answer is None)
+            if name != "train" and (wrong := next(bare, None)):
+                raise DataError(
+                    f"{sources[name]}: question {wrong.id!r} of the {name} split has no answer; "
+                    "only training questions can do without"
+                )
+        train = splits.get("train", [])
+        labelled = splits | ({"train": [one for one in train if one.answer]} if train else {})
+        return _with_unlabelled(carve_validation(labelled, self.validation, self.seed), train)
 
     def _rows(self, source: str, split: str) -> Iterator[Row]:
         path = Path(source).expanduser()
@@ -201,20 +231,38 @@ class Custom(Task):
         return list(questions.values())
 
     def _question(self, row: Row, id: str) -> Question:
-        named = self._column(row, "question", "question_stem")
-        # MMLU's `choices` are options where a choice is asked for; elsewhere it may be any column.
-        other = "choices" if isinstance(self.answer_type, Choice) else "options"
-        options, labels = options_of(row, self._column(row, "options", other))
-        rationale = self._optional(row, "rationale")
-        column = self._column(row, "answer", "answerKey")
-        given = chat_reply(row, column) or text_of(row, (column,), "answer")
-        if self.answer_after or not options:
-            gold = gold_of(given, self.answer_type, row.place, self.answer_after)
-            given, rationale = gold.canonical, rationale or gold.worked
-        index = self.answer_index
-        answer = letter_of(given, options, row.place, labels, index=index) if options else given
-        id, text = self._optional(row, "id") or id, question_of(row, named)
+        text = question_of(row, self._column(row, "question", "question_stem"))
+        options, labels = options_of(row, self._option_columns(row))
+        if not options and isinstance(self.answer_type, Choice):
+            text, options = split_options(text)
+        rationale, answer = self._optional(row, "rationale"), None
+        if (given := self._given(row)) is not None:
+            if self.answer_after or not options:
+                gold = gold_of(given, self.answer_type, row.place, self.answer_after)
+                given, rationale = gold.canonical, rationale or gold.worked
+            index = self.answer_index
+            answer = letter_of(given, options, row.place, labels, index=index) if options else given
+        id = self._optional(row, "id") or id
         return Question(id, text, answer, options, self._optional(row, "context"), rationale)
+
+    def _given(self, row: Row) -> str | None:
+        """The answer as the row has it; None for a question without one where that may be."""
+        column = self._column(row, "answer", "answerKey")
+        if column not in row.fields and "answer" not in self.columns and not self.unlabelled:
+            column = chat_column(row) or column
+        if self.unlabelled and missing(row.fields.get(column)):
+            return None
+        return chat_reply(row, column) or text_of(row, (column,), "answer")
+
+    def _option_columns(self, row: Row) -> str | tuple[str, ...]:
+        mapped = self.columns.get("options", "")
+        choice = isinstance(self.answer_type, Choice)
+        if mapped and not isinstance(mapped, str):
+            return mapped
+        # MMLU's `choices` are options where a choice is asked for; elsewhere it may be any column.
+        column = self._column(row, "options", "choices" if choice else "options")
+        alone = choice and not mapped and column not in row.fields
+        return (option_columns(row) if alone else ()) or column
 
     def _column(self, row: Row, name: str, other: str = "") -> str:
         """The column of a field: the one that is mapped, else its own name, else ARC's."""
@@ -227,6 +275,13 @@ class Custom(Task):
         if name in self.columns and column not in row.fields:
             pick(row, (column,), name)
         return optional(row, (column,), name)
+
+
+def _with_unlabelled(splits: Splits, questions: Sequence[Question]) -> Splits:
+    """The splits, with the questions that have no answer in train, in the order of the file."""
+    train = {one.id for one in splits.get("train", ())}
+    kept = [one for one in questions if one.answer is None or one.id in train]
+    return {**splits, "train": kept} if kept else splits
 
 
 def _words(question: Question) -> str:

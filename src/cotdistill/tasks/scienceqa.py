@@ -9,7 +9,8 @@ rationale.
 """
 
 from cotdistill.answers.choice import Choice
-from cotdistill.data.fields import optional, options_of, question_of, text_of
+from cotdistill.data.fields import optional, question_of, text_of
+from cotdistill.data.options import options_of
 from cotdistill.data.rows import Row
 from cotdistill.records import Question
 from cotdistill.tasks._benchmark import OFFICIAL, Benchmark, Hub

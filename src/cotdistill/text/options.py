@@ -11,6 +11,9 @@ from cotdistill.errors import DataError
 _LEAD = re.compile(r"\b(?:answer\s{1,3}choices|options|choices)\s{0,3}:\s*", re.IGNORECASE)
 # One option's mark: "(A) ", "A: ".
 _MARK = re.compile(r"(?:^|[\s,;])\(?([A-J])(?:\)|:)\s+")
+# The same in a field that holds nothing but options, where "A. " and "A)red" are marks too.
+_FIELD_MARK = re.compile(r"(?:^|[\s,;|])\(?([A-Ja-j])(?:\)\s*|[:.]\s+)")
+_LETTERS = ascii_uppercase[:10]
 
 
 def split_options(text: str) -> tuple[str, tuple[str, ...]]:
@@ -23,19 +26,39 @@ def split_options(text: str) -> tuple[str, tuple[str, ...]]:
         return text, ()
     lead = leads[-1]
     tail = text[lead.end() :]
+    options = _marked(tail, _MARK)
+    return (text[: lead.start()].rstrip(), options) if options else (text, ())
+
+
+def lettered_options(field: str) -> tuple[str, ...]:
+    """Return the options of a field that lists them by letters: "A) red B) blue"; () for others."""
+    lead = _LEAD.match(field)
+    return _marked(field[lead.end() :] if lead else field, _FIELD_MARK)
+
+
+def unlettered(options: tuple[str, ...]) -> tuple[str, ...]:
+    """Return options without their own letters where each begins with it: "A) red" is "red"."""
+    marks = [_FIELD_MARK.match(option) for option in options]
+    letters = "".join(mark[1].upper() if mark else "?" for mark in marks)
+    if len(options) < 2 or letters != _LETTERS[: len(options)]:
+        return options
+    return tuple(o[mark.end() :].strip() for o, mark in zip(options, marks, strict=True) if mark)
+
+
+def _marked(tail: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
+    """The texts behind the marks A, B, C …, which stand in this order from the very start."""
     chosen: list[re.Match[str]] = []
-    for mark in _MARK.finditer(tail):
-        if mark[1] == "ABCDEFGHIJ"[len(chosen) : len(chosen) + 1]:
+    for mark in pattern.finditer(tail):
+        if mark[1].upper() == _LETTERS[len(chosen) : len(chosen) + 1]:
             chosen.append(mark)
     if len(chosen) < 2 or chosen[0].start() > 1:
-        return text, ()
+        return ()
     ends = [mark.start() for mark in chosen[1:]] + [len(tail)]
     options = [
-        tail[mark.end() : end].strip().rstrip(",;").strip()
+        tail[mark.end() : end].strip().rstrip(",;|").strip()
         for mark, end in zip(chosen, ends, strict=True)
     ]
-    options[-1] = options[-1].removesuffix(".")
-    return text[: lead.start()].rstrip(), tuple(options)
+    return (*options[:-1], options[-1].removesuffix("."))
 
 
 def letter_of(
