@@ -94,4 +94,6 @@ def test_the_report_calls_it_by_its_name(recipe: dict[str, Any]) -> None:
 def test_what_cannot_be_compared_is_refused_before_it_is_paid(recipe: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"task mixed: 8 training questions have no answer, and"):
         cotdistill.run(recipe, filters=["answer_match"], progress=False)
+    with pytest.raises(UserError, match="mixed/0 has no gold answer, and this method needs one"):
+        cotdistill.run(recipe, methods=["answer_only"], progress=False)
     assert not list(Path("runs/r").rglob("rationales.jsonl"))

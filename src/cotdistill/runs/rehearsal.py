@@ -125,7 +125,9 @@ async def rehearse_training(
 
 
 def _taught(method: Method, question: Question, kept: Sequence[Rationale]) -> list[Example]:
-    return [one for rationale in kept for one in method.examples(question, rationale)]
+    """Return what is learnt; a stand-in's words are no answer to a question that has none."""
+    told = [one for one in kept if question.answer or one.answer or one.source == "none"]
+    return [one for kind in told for one in method.examples(question.learnt_from(kind), kind)]
 
 
 async def rehearse_answer(
