@@ -114,6 +114,10 @@ def test_results_are_rows_and_are_opened_where_the_folder_lies(tmp_path: Path) -
     frame = result.to_frame()
     assert list(frame.accuracy) == [row["accuracy"] for row in result.scores]
     assert list(frame.method) == ["fine_tune_cot", "majority answer"][: len(frame)]
+    told = result.ask("What is 3 + 8?", method="fine_tune_cot")
+    assert isinstance(told, cotdistill.Answer) and told.completion_tokens
+    with pytest.raises(UserError):
+        result.ask("What is 3 + 8?", method="other")
     answers = list(result.answers())
     assert len(answers) == 4 and {row["verdict"] for row in answers} <= set(cotdistill.Verdict)
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import Recipe, recipe_of
+from cotdistill.records import Answer, Question
 from cotdistill.runs.run import Run, open_run
+from cotdistill.serving.system import System, load_system
 from cotdistill.util.progress import ConsoleProgress, Progress, SilentProgress
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Result:
             RecipeError: there is no recipe, or it is not valid.
         """
         self._run = run if isinstance(run, Run) else open_run(run)
+        self._systems: dict[tuple[tuple[str, str | int], ...], System] = {}
 
     @property
     def folder(self) -> Path:
@@ -111,6 +114,20 @@ class Result:
             UserError: they are not there, or were made from another recipe.
         """
         return self._run.answers()
+
+    def ask(self, question: str | Question, **labels: str | int) -> Answer:
+        """Let the run's best system on validation answer a question; the first one loads it.
+
+        Args:
+            labels: `task`, `method`, `student`, `strategy` or `seed` of another system.
+
+        Raises:
+            UserError: no such system, not trained, or several and none known to be best.
+        """
+        chosen = tuple(sorted(labels.items()))
+        if chosen not in self._systems:
+            self._systems[chosen] = load_system(self.folder, **labels)  # type: ignore[arg-type]
+        return self._systems[chosen].answer(question)
 
     def __repr__(self) -> str:
         return f"Result({str(self.folder)!r})"

@@ -222,7 +222,8 @@ filters: [{judge}, truncated, duplicates]{why}
 seeds: [0, 1, 2]
 
 limit: {{train: 1000, validation: 200, test: 500}}   # from the front; drop the line to use all
-budget: {{usd: 20}}                                  # the run stops when it is spent, and resumes
+budget: {{tokens: 10000000}}    # the run stops when they are spent, and resumes; or {{usd: 20}}, where the
+                              # price is known: pip install 'cotdistill[prices]', or input_price
 
 train:
   epochs: 3
