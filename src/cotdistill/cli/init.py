@@ -222,8 +222,8 @@ filters: [{judge}, truncated, duplicates]{why}
 seeds: [0, 1, 2]
 
 limit: {{train: 1000, validation: 200, test: 500}}   # from the front; drop the line to use all
-budget: {{tokens: 10000000}}    # the run stops when they are spent, and resumes; or {{usd: 20}}, where the
-                              # price is known: pip install 'cotdistill[prices]', or input_price
+budget: {{tokens: 10000000}}    # the run stops when they are spent, and resumes; or {{usd: 20}},
+                              # with prices: pip install 'cotdistill[prices]', or input_price
 
 train:
   epochs: 3
