@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,9 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     found.init(num_cpus=2, include_dashboard=False, object_store_memory=store, log_to_driver=False)
     yield found
     found.shutdown()
+    with warnings.catch_warnings():  # Ray leaves handles of ended processes to the collector
+        warnings.simplefilter("ignore")
+        gc.collect()
     patch.undo()
 
 
@@ -89,6 +94,7 @@ def recipe(tmp_path: Path, name: str, **changes: Any) -> dict[str, Any]:
         "teacher": {"name": "mortal:Mortal", "folder": str(tmp_path), "label": "mortal"},
         "methods": [{"name": "fine_tune_cot", "label": "cot"}],
         "max_concurrency": 4,
+        "pilot": 0,
         "executor": {"name": "ray", "workers": 2, "shards": 3},
         **changes,
     }
