@@ -86,6 +86,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(executable_path=str(DRIVER))
     driver = webdriver.Chrome(options=options, service=service)
+    driver.set_script_timeout(300)  # axe takes long where the machine has other work
     yield driver
     driver.quit()
 

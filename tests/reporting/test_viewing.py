@@ -94,6 +94,8 @@ def test_rationales_are_paged_kept_first_and_filtered(viewed: tuple[Run, TestCli
     assert "\\u202e" in edge[0]["question"] and "\u202e" not in edge[0]["question"]
     reason = {"reason": "answer_match: wrong answer"}
     assert page_of(client, "rationales", filter=reason)["total"] == len(dropped)
+    assert page_of(client, "rationales", filter={"reason": ""})["total"] == len(kept)
+    assert page_of(client, "rationales", filter={"reason": "all"})["total"] == 24
     nothing = page_of(client, "rationales", filter={"search": "not there"})
     assert nothing == {"total": 0, "more": False, "items": []}
 
@@ -139,6 +141,7 @@ def test_a_run_under_way_shows_what_is_there_and_goes_on(tmp_path: Path) -> None
     viewer = client(settings)
     html = viewer.get("/r/0/").text
     assert "What is the data worth?" in html and "What won?" not in html
+    assert "No scores yet" in html and "run the stage evaluate first" in html
     assert page_of(viewer, "rationales")["total"] == 24
     progress = viewer.get("/r/0/api/progress").json()
     assert not progress["finished"] and progress["stages"][2]["done"] == 0

@@ -136,11 +136,14 @@ class ViewedRun:
         """
         self._follow()
         shelf = self._shelves.get(name, [])[place]
-        if not any(value not in ("", None) for value in filter.values()):
+        # An empty reason is one: it stands for the rationales that were kept.
+        wanted = {key: value for key, value in filter.items()
+                  if value not in ("", None, "all") or (key, value) == ("reason", "")}  # fmt: skip
+        if not wanted:
             return whole_page(shelf, offset, limit)
-        key = name, place, json.dumps(filter, sort_keys=True)
+        key = name, place, json.dumps(wanted, sort_keys=True)
         if key not in self._finders:
-            matches = {"answers": answer_matches, "rationales": rationale_matches}[name](filter)
+            matches = {"answers": answer_matches, "rationales": rationale_matches}[name](wanted)
             while len(self._finders) >= _MOST_FINDERS:
                 del self._finders[next(iter(self._finders))]
             self._finders[key] = Finder(shelf, matches)
@@ -162,10 +165,11 @@ class ViewedRun:
         self.run = self._open_again()
         self._finders = {}
         data = list(read_data_sets(self.run))
+        boards, missing = list[Board](), ""
         try:
             boards = read_boards(self.run)
-        except CotdistillError:  # not evaluated yet
-            boards = []
+        except CotdistillError as error:
+            missing = f"No scores yet: {error}."
         reasoned = [one for one in data if one.reasoned]
         self._shelves = {
             "answers": [AnswerShelf(self.run, board) for board in boards],
@@ -178,7 +182,7 @@ class ViewedRun:
                 {"name": one.name, "reasons": ["", *one.curated["dropped"]]} for one in reasoned
             ],
         }
-        found = chapters(self.run, boards, data) if boards else [so_far(data)]
+        found = chapters(self.run, boards, data) if boards else [so_far(data, missing)]
         self._page = page(self.run.recipe.name, found, packed(sets), live=True)
         self._stamp = stamp
 

@@ -76,10 +76,10 @@ def _read(found: DataSet) -> DataSet:
     return found
 
 
-def so_far(data: Sequence[DataSet]) -> Chapter:
-    """Return the chapter of a run that is not evaluated yet: counts and rationales."""
+def so_far(data: Sequence[DataSet], missing: str) -> Chapter:
+    """Return the chapter of a run without scores: what is missing, counts and rationales."""
     blocks: list[Section | Browser] = [_counts(data), _variety(data), Browser("rationales")]
-    return Chapter("data", "What is the data worth?", list(_kept(data)), blocks)
+    return Chapter("data", "What is the data worth?", [missing, *_kept(data)], blocks)
 
 
 def chapter(run: Run, boards: Sequence[Board], data: Sequence[DataSet]) -> Chapter:
