@@ -117,4 +117,4 @@ def test_the_command_prints_writes_a_page_and_json(runs: tuple[Run, Run], tmp_pa
     table = json.loads(plain.output)["tables"][0]
     assert table["same_questions"] == 30 and table["rows"][0]["difference"] > 0
     lost = CliRunner().invoke(app, ["compare", folders[0], str(tmp_path)])
-    assert lost.exit_code != 0 and "no run folder" in str(lost.exception)
+    assert lost.exit_code != 0 and "recipe.yaml" in str(lost.exception)
