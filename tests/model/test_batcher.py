@@ -184,3 +184,16 @@ def test_a_text_is_heard_as_it_is_written(tmp_path: Path, family: Any) -> None:
     stop = " now"  # which these models write now and then; what may begin it is held back
     cut = asyncio.run(run(replace(request, stop=(stop,), max_tokens=200)))
     assert cut.startswith("".join(heard)) and len(cut) - len("".join(heard)) <= len(stop) + 4
+
+
+def test_a_short_prompt_does_not_wait_behind_longer_ones_that_keep_coming(tmp_path: Path) -> None:
+    engine = TransformersEngine(batch_size=2).load(tiny_checkpoint(tmp_path, "llama"))
+    decoding = engine.decoding()  # type: ignore[attr-defined]
+    decoding.add([(n, Request(f"Q: Is coin number {n} up?", max_tokens=4), 0) for n in range(4)])
+    decoding.add([(99, Request("Up?", max_tokens=4), 0)])
+    finished, number = list[int](), 100
+    while 99 not in finished and number < 200:
+        decoding.add([(number, Request(f"Q: Is coin number {number} up?", max_tokens=4), 0)])
+        finished += [slot for slot, _ in decoding.step()]
+        number += 1
+    assert len([slot for slot in finished if slot >= 100]) <= 1 and 99 in finished

@@ -96,13 +96,15 @@ class Decoder:
         """
         asked = {request.prompt for _, request, _ in batch}
         prompts = {prompt: self._codec.prompt_ids(prompt) for prompt in asked}
+        new = list[DecodingRow]()
         for slot, request, index in batch:
             try:
-                self._waiting.append(self._row(slot, request, index, prompts[request.prompt]))
+                new.append(self._row(slot, request, index, prompts[request.prompt]))
             except QuestionFailed as error:
                 self._refused.append((slot, error))
-        # The longest wait first; equal prompts come together.
-        self._waiting = deque(sorted(self._waiting, key=lambda row: (-len(row.prompt), row.prompt)))
+        # Of those added together the longest go first, and equal prompts together. Who was added
+        # before goes before them all: a short prompt would wait for ever where others keep coming.
+        self._waiting.extend(sorted(new, key=lambda row: (-len(row.prompt), row.prompt)))
 
     @torch.inference_mode()
     def drop(self, rows: Collection[int]) -> None:
@@ -158,9 +160,10 @@ class Decoder:
         self._steps_waited = 0
         used = sum(len(row.prompt) + row.limit for row in self._running)
         joining: list[DecodingRow] = []
+        longest = 0
         while self._waiting and len(self._running) + len(joining) < self._batch_size:
-            # The longest waits first, so every later row of this group fits into its width.
-            width = len((joining or self._waiting)[0].prompt) + self._waiting[0].limit
+            longest = max(longest, len(self._waiting[0].prompt))
+            width = longest + self._waiting[0].limit
             if (self._running or joining) and used + width > self._max_batch_tokens:
                 break
             used += width
