@@ -255,8 +255,8 @@ class Meter(Protocol):
         """
         ...
 
-    def settle(self, reservation: int, usage: Usage | None) -> None:
-        """Book the usage of the call; None where it was not charged."""
+    def settle(self, reservation: int, usage: Usage | None, seconds: float = 0.0) -> None:
+        """Book the usage of the call, None where it was not charged, and how long it took."""
         ...
 
     def limits(
@@ -778,6 +778,25 @@ class Trial:
     free: int = 0
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Speed of a student in learning and answering on this machine, in seconds.
+
+    A training takes `load` and, for each step, `step` plus `token` for each of its tokens. Answers
+    take `load` once and, for each question, `answer` plus `answer_token` for each token written.
+    `tokens` is tokens per character of its texts; `weights` are the bytes of a checkpoint.
+    """
+
+    load: float
+    step: float
+    token: float
+    answer: float
+    answer_token: float
+    tokens: float
+    parameters: int
+    weights: int
+
+
 def silent(*_: Any) -> None:
     """Report nothing: the default of `on_progress` and `log`."""
 
@@ -828,6 +847,12 @@ class Student(Plugin):
             UserError: it cannot be loaded or trained; the message has the remedy.
         """
         return Trial()
+
+    def pace(
+        self, examples: Sequence[Example], settings: TrainSettings, engine: EnginePlugin
+    ) -> Pace | None:
+        """Measure a few steps and answers on this machine; None where it cannot be told."""
+        return None
 
     def engine(self, checkpoint: Path | None, engine: EnginePlugin, *, seed: int = 0) -> Engine:
         """Load a trained checkpoint, asked in the format it was trained in, into an engine.

@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from cotdistill.contracts import Job
 from cotdistill.recipe import Recipe, resolved_yaml
 from cotdistill.runs.environment import environment
+from cotdistill.runs.estimate import Estimator
 from cotdistill.runs.preflight import preflight
 from cotdistill.runs.run import Run
 from cotdistill.runs.shards import Shard
 from cotdistill.runs.store import locked
 from cotdistill.stages import curate, evaluate, generate, infer, report, train
 from cotdistill.stages.merge import salvage
+from cotdistill.util.concurrency import run_async
 from cotdistill.util.files import write_json, write_text
 from cotdistill.util.progress import Progress
 
@@ -52,6 +54,10 @@ def run_recipe(
         write_json(run.work / "environment.json", environment(recipe.seeds))
         preflight(run, stages or tuple(STAGES))
         salvage(run)
+        if {"generate", "infer"} & set(stages or STAGES) and shard is None:
+            run.progress.log(
+                run_async(Estimator(run, measure=False, looked_at=200).estimate()).line()
+            )
         try:
             for stage in stages or STAGES:
                 recipe.executor.plugin.run(STAGES[stage](run))

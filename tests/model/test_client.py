@@ -209,6 +209,8 @@ def test_money_and_tokens_are_counted_over_all_calls(tmp_path: Path) -> None:
             ask = asyncio.run(ask_all(log, Budget(money=1.0), count))
     assert ask.ledger.to_json()["roles"]["teacher"] == {
         "completions": 5,
+        "calls": 5,
+        "seconds": 0.0,
         "from_log": 3,
         "prompt_tokens": 50,
         "cached_prompt_tokens": 0,

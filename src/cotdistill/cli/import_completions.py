@@ -1,13 +1,20 @@
 """`cotdistill import`: other people's completions become recordings for the teacher `recorded`, or
 rationales."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from cotdistill.util.progress import Advance
+
+_ANNOUNCED = 256
+"""Completions after which progress is told."""
 _SOURCE = "B_…__C_…/D_<dataset>.json, a folder of them, or chats and completions in any form."
 _TASK = "The task the questions belong to: counts the right ones."
 _DATA = "Folder of the task's files: rationales get its question ids."
@@ -27,12 +34,15 @@ def register(app: typer.Typer) -> None:
         force: Annotated[bool, typer.Option(help="Replace a file that is there already.")] = False,
     ) -> None:
         """Read other people's completions; the teacher `recorded` then answers from them."""
+        from rich.console import Console
+
         from cotdistill import plugins
         from cotdistill.contracts import Task
         from cotdistill.errors import DataError
         from cotdistill.evaluation import interchange
         from cotdistill.evaluation.scoring import type_of_task
         from cotdistill.util.files import write_jsonl
+        from cotdistill.util.progress import ConsoleProgress
 
         if out.exists() and not force:
             raise DataError(f"{out} exists; choose another --out, or --force to replace it")
@@ -47,9 +57,11 @@ def register(app: typer.Typer) -> None:
         counts: Counter[str] = Counter()
         questions: set[str] = set()
 
-        def lines() -> Iterator[dict[str, Any]]:
+        def lines(advance: Advance) -> Iterator[dict[str, Any]]:
             for one in interchange.read_completions(source):
                 counts["completions"] += 1
+                if counts["completions"] % _ANNOUNCED == 0:
+                    advance(_ANNOUNCED)
                 questions.add(one.question)
                 row = interchange.as_recording(one)
                 if answer_type is not None:
@@ -59,7 +71,10 @@ def register(app: typer.Typer) -> None:
                     row = rationale.to_json() if rationales else row
                 yield row
 
-        write_jsonl(out, lines())
+        # On standard error: what is written may be read by another program.
+        with ConsoleProgress(Console(stderr=True)).task(f"read {source}", None) as advance:
+            write_jsonl(out, lines(advance))
+            advance(counts["completions"] % _ANNOUNCED)
         if not counts["completions"]:
             raise DataError(f"{source}: holds no completions")
         said = f"{counts['completions']} completions of {len(questions)} questions"

@@ -9,6 +9,7 @@ completion is logged, and its transaction committed, before anyone sees it.
 
 import asyncio
 import random
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -65,6 +66,7 @@ class ModelClient:
         self._logged_roles = frozenset(logged_roles)
         self._under_way: dict[tuple[str, int], asyncio.Future[_Outcome]] = {}
         self._roles: dict[str, _Role] = {}
+        self._at_work: dict[str, tuple[int, float]] = {}
         for role, model in models.items():
             self.add(role, model)
 
@@ -209,6 +211,7 @@ class ModelClient:
         reservation = 0
         if target.metered is None:
             reservation = await meter.reserve(_most(request, len(wanted)))
+            self._note_work(target.name, 1)
         usage = None
         try:
             completions = await target.model.complete(request, wanted)
@@ -223,7 +226,7 @@ class ModelClient:
             raise
         finally:
             if target.metered is None:
-                meter.settle(reservation, usage)
+                meter.settle(reservation, usage, self._note_work(target.name, -1))
         ledger.add(target.name, completions=len(completions))
         for completion in completions:
             if completion.finish_reason == REFUSED:
@@ -231,6 +234,17 @@ class ModelClient:
         if len(completions) < len(wanted):
             ledger.event("samples that do not exist", len(wanted) - len(completions))
         return completions
+
+    def _note_work(self, role: str, more: int) -> float:
+        """Return for how long the role was at work since the last note: of requests under way at
+        once, such as those of one batch, no second counts twice."""
+        now = time.monotonic()
+        under_way, noted = self._at_work.get(role, (0, now))
+        self._at_work[role] = under_way + more, now
+        seconds = now - noted if under_way else 0.0
+        if more > 0:
+            self.ledger.add(role, seconds=seconds)
+        return seconds
 
     async def close(self) -> None:
         """Close every model once."""

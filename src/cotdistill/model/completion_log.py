@@ -258,6 +258,26 @@ class CompletionLog:
             " LEFT JOIN completions c ON c.request = r.id GROUP BY m.id ORDER BY m.id"
         )
 
+    def sample(self, identity_json: str, most: int) -> list[tuple[str, int, int, int, float]]:
+        """Return up to so many of a model's completions, spread evenly over its requests.
+
+        Each as request in JSON, prompt tokens, reply tokens, characters of the reply, and the time
+        of arrival in seconds.
+        """
+        (known,) = self._select(
+            "SELECT count(*) FROM requests WHERE model ="
+            " (SELECT id FROM models WHERE identity = ?)",
+            identity_json,
+        )[0]
+        return self._select(
+            "SELECT r.request, c.prompt_tokens, c.completion_tokens,"
+            " length(c.text) + length(c.reasoning), c.arrived"
+            " FROM requests r JOIN completions c ON c.request = r.id"
+            " WHERE r.model = (SELECT id FROM models WHERE identity = ?) AND r.id % ? = 0"
+            " ORDER BY c.arrived LIMIT ?",
+            *(identity_json, max(1, known // most), most),
+        )
+
     def prune(self, *, identity_json: str | None = None, before: float | None = None) -> int:
         """Delete the completions of one model and/or those older than a time; return how many."""
         terms, values = ["1"], list[Any]()

@@ -34,11 +34,15 @@ class Budget:
 class Spent:
     """Sums of one role.
 
+    `seconds` are those of the `calls` that were answered, added up; of a model that answers batches
+    here, the seconds in which it was at work.
     `lost_tokens` may have been used by requests under way at a kill. `free` is not 0 for a role
     that nobody is paid for (a student of one's own).
     """
 
     completions: int = 0
+    calls: int = 0
+    seconds: float = 0.0
     from_log: int = 0
     prompt_tokens: int = 0
     cached_prompt_tokens: int = 0
@@ -55,6 +59,7 @@ class Spent:
         return self.prompt_tokens + self.completion_tokens + self.lost_tokens
 
 
+_FRACTIONS = ("money", "seconds")
 _EVENTS, _FAILED = "*events", "*failed"
 """Names no role has."""
 
@@ -71,7 +76,7 @@ class Sums:
         found: dict[str, dict[str, Any]] = {}
         for (role, name), value in sorted(self.counts.items()):
             if role not in (_EVENTS, _FAILED):
-                found.setdefault(role, {})[name] = value if name == "money" else round(value)
+                found.setdefault(role, {})[name] = value if name in _FRACTIONS else round(value)
         return {role: Spent(**values) for role, values in found.items()}
 
     @property
@@ -151,10 +156,13 @@ class Ledger(Sums):
         self.add(role, from_log=len(completions), tokens_from_log=tokens)
 
     def line(self) -> str:
-        """Return the run's tokens and money, short enough to stand beside a progress bar."""
+        """Return the run's requests, tokens and money, short enough to stand beside a bar."""
         total = self.total
-        priced = any(spent.money is not None for spent in total.roles.values())
-        return f"{total.tokens:,} tokens" + (f", ${total.money:.4f}" if priced else "")
+        roles = total.roles.values()
+        requests = total.events["requests"] or sum(one.calls for one in roles if not one.free)
+        priced = any(spent.money is not None for spent in roles)
+        money = f", ${total.money:.4f}" if priced else ""
+        return f"{requests:,} requests, {total.tokens:,} tokens{money}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the run's sums as `ledger.json` has them; `seconds` are those of this process."""
@@ -237,9 +245,10 @@ class RoleMeter:
             fits = fits and (so_far + more <= limit or held.requests == 0)
         return fits
 
-    def settle(self, reservation: int, usage: Usage | None) -> None:
+    def settle(self, reservation: int, usage: Usage | None, seconds: float = 0.0) -> None:
         """See `contracts.Meter`."""
         if usage is not None:
+            self._ledger.add(self._role, calls=1, seconds=seconds)
             self._ledger.book(self._role, usage, self._price)
         if reservation:
             tokens, money = self._most.pop(reservation)

@@ -184,9 +184,9 @@ class SharedMeter(RoleMeter):
         """See `contracts.Meter`."""
         return await self.shared.reserve(self._role, most, self._price) if self._limited else 0
 
-    def settle(self, reservation: int, usage: Usage | None) -> None:
+    def settle(self, reservation: int, usage: Usage | None, seconds: float = 0.0) -> None:
         """See `contracts.Meter`."""
-        super().settle(0, usage)
+        super().settle(0, usage, seconds)
         if reservation:
             self.shared.settle(reservation, usage)
 

@@ -28,7 +28,9 @@ class Cell:
     @property
     def label(self) -> str:
         """The name in progress lines."""
-        return f"{self.task.label} · {self.method.label} · seed {self.seed}"
+        own = self.method.plugin.prompted_role not in ("teacher", "guide")
+        student = [self.student.label] if own else []
+        return " · ".join([self.task.label, self.method.label, *student, f"seed {self.seed}"])
 
     def labels(self, split: Split, strategy: Entry) -> dict[str, Any]:
         """Return the columns that tell a row of results from the others."""

@@ -14,9 +14,13 @@ from cotdistill.records import Question, Rationale, Record
 from cotdistill.runs.run import Run
 from cotdistill.stages._job import StageJob
 from cotdistill.util.files import read_jsonl, whole_file
+from cotdistill.util.progress import Advance
 
 Candidate = tuple[Question, Rationale]
 Drop = Callable[[Question, Rationale, str, str], None]
+
+_ANNOUNCED = 64
+"""Questions after which progress is told: a bar costs more than a question."""
 
 Candidates = Iterable[tuple[Question, Sequence[Rationale], str | None]]
 """Questions in order, each with its candidates, or with the reason of the teacher's failure."""
@@ -41,8 +45,22 @@ def curate(run: Run, task: Entry, method: MethodEntry) -> None:
     path = generated.folder / "rationales.jsonl"
     candidates = read_candidates(run.questions(task, "train"), path)
     filters, answer_type = run.filters(method), task.plugin.answer_type
-    counts = curate_rationales(candidates, filters, answer_type, artifact.start())
+    label = f"{task.label} · {method.label}"
+    with run.progress.task(f"curate {label}", run.digest(task.label, "train")[1]) as advance:
+        counts = curate_rationales(
+            _announced(candidates, advance), filters, answer_type, artifact.start()
+        )
+        advance(0, counts.line())
     artifact.complete(counts.to_json())
+
+
+def _announced(candidates: Candidates, advance: Advance) -> Candidates:
+    number = 0
+    for number, one in enumerate(candidates, 1):
+        yield one
+        if number % _ANNOUNCED == 0:
+            advance(_ANNOUNCED)
+    advance(number % _ANNOUNCED)
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,12 @@ class CurationCounts(Record):
     questions_kept: int
     dropped: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """Return one line for people: how many are kept, and the reasons of most drops."""
+        reasons = ", ".join(f"{count:,} {why}" for why, count in list(self.dropped.items())[:3])
+        why = f"; dropped: {reasons}" if reasons else ""
+        return f"{self.kept:,} of {self.candidates:,} rationales kept{why}"
 
 
 def curate_rationales(

@@ -40,6 +40,9 @@ from cotdistill.util.files import whole_file
 PROGRESS_S = 0.1
 """Least time between two reports of progress, in seconds: a bar costs more than a question."""
 
+TICK_S = 1.0
+"""Seconds after which progress is reported though no question is done."""
+
 CUT_AFTER = 20
 """Rationales after which it is judged whether the length limit suits the teacher."""
 
@@ -205,18 +208,25 @@ class _Annotation:
     async def _pass(self, source: Iterator[Question], max_concurrency: int) -> None:
         """Let workers take the questions in turn; after an error the last requests finish."""
         workers = [asyncio.create_task(self._work(source)) for _ in range(max_concurrency)]
+        ticks = asyncio.create_task(self._tick())
         try:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
             # A limit that cuts the replies cuts those under way as well: they are not waited for.
             useless = any(isinstance(error, TooManyCutError) for error in self._stopped)
             await asyncio.wait(workers, timeout=0 if useless else GRACE_S)
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            for one in (*workers, ticks):
+                one.cancel()
+            await asyncio.gather(*workers, ticks, return_exceptions=True)
         if self._stopped:
             own = (error for error in self._stopped if not isinstance(error, CotdistillError))
             raise next(own, self._stopped[0])
+
+    async def _tick(self) -> None:
+        """Report at once and every second, also while no question is done yet."""
+        while True:
+            self.report()
+            await asyncio.sleep(TICK_S)
 
     async def _work(self, source: Iterator[Question]) -> None:
         try:

@@ -44,9 +44,15 @@ def infer(run: Run, cell: Cell, split: Split, strategy: Entry) -> None:
     label = f"{cell.label} · {split} · {strategy.label}"
     started = time.monotonic()
 
+    asks = cell.method.plugin.prompted_role in ("teacher", "guide")
+
     async def answer() -> Failures:
         models = trained_roles(run, cell.student, checkpoints, strategy.plugin.rules)
         with run.progress.task(f"infer {label}", len(questions)) as advance:
+
+            def noted(count: int = 1, note: str = "") -> None:
+                advance(count, note or (run.ledger.line() if asks else ""))
+
             async with open_ask(run, models, cell.student) as ask:
                 return await answer_questions(
                     questions,
@@ -56,7 +62,7 @@ def infer(run: Run, cell: Cell, split: Split, strategy: Entry) -> None:
                     cell.task.plugin.answer_type,
                     work / "answers.jsonl",
                     max_concurrency=run.recipe.max_concurrency,
-                    advance=advance,
+                    advance=noted,
                 )
 
     failures = run_async(answer())

@@ -115,7 +115,7 @@ def train(
     if settings.gradient_checkpointing:
         inner.gradient_checkpointing_enable({"use_reentrant": False})
     model = adapted(inner, job.student)
-    trainer = _trainer(model, inner, data.rows, objective, job)
+    trainer = make_trainer(model, inner, data.rows, objective, job)
     if trainer.args.bf16 and settings.precision == "auto":
         log("trains in bfloat16 mixed precision; `train: {precision: float32}` does without")
     scored = settings.selection in ("accuracy", "oracle_test")
@@ -193,9 +193,10 @@ def base_dtype(student: TransformersSettings, settings: TrainSettings) -> torch.
     return torch.bfloat16 if frozen and settings.precision != "float32" else torch.float32
 
 
-def _trainer(
+def make_trainer(
     model: Any, inner: Any, rows: list[TokenizedExample], objective: Objective, job: TrainingJob
 ) -> TargetTrainer:
+    """Return the Trainer of a job over its rows."""
     settings = job.settings
     rank, processes = world()
     warm = settings.warmup != 0 and settings.schedule == "constant"

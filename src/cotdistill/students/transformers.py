@@ -17,6 +17,7 @@ from cotdistill.contracts import (
     Engine,
     EnginePlugin,
     Objective,
+    Pace,
     TrainResult,
     TrainSettings,
     Trial,
@@ -66,6 +67,13 @@ class TransformersStudent(TransformersSettings):
         from cotdistill.students._trial import try_student
 
         return try_student(self, examples, settings)
+
+    def pace(
+        self, examples: Sequence[Example], settings: TrainSettings, engine: EnginePlugin
+    ) -> Pace | None:
+        from cotdistill.students._pace import measure_pace
+
+        return measure_pace(self, examples, settings, engine)
 
     def engine(self, checkpoint: Path | None, engine: EnginePlugin, *, seed: int = 0) -> Engine:
         from cotdistill.students._loading import load_engine

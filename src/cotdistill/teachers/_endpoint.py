@@ -215,7 +215,7 @@ class Endpoint:
         """One try. What it cost is booked before its reply is read, whatever the reply is."""
         await self._rate.wait(most.prompt_tokens // 2 + most.completion_tokens)
         await self._places.acquire()
-        sent_at, reservation = time.monotonic(), 0
+        sent_at, reservation, seconds = time.monotonic(), 0, 0.0
         usage: Usage | None = None
 
         def book(cost: Usage | None) -> None:
@@ -229,8 +229,10 @@ class Endpoint:
                 raise self._fatal
             reservation = await self.meter.reserve(most)
             self.meter.count("requests")
+            asked_at = time.monotonic()
             reply = await self._exchange("POST", path, body)
             self._heard_at = time.monotonic()
+            seconds = self._heard_at - asked_at
             outcome = self.read_reply(reply, body, read, book)
             return outcome
         except asyncio.CancelledError:
@@ -258,7 +260,7 @@ class Endpoint:
             if usage is not None and usage.estimated:
                 self.say_once("reports no usage; tokens are estimated, four bytes each")
             if not cancelled:
-                self.meter.settle(reservation, usage)
+                self.meter.settle(reservation, usage, seconds)
             if usage is not None:
                 used = usage.prompt_tokens + usage.completion_tokens
                 self._rate.correct(most.prompt_tokens // 2 + most.completion_tokens, used)

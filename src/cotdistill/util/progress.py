@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from rich import box
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
@@ -20,6 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as RichProgress
+from rich.table import Table
+from rich.text import Text
 
 from cotdistill.util.terminal import printable
 
@@ -57,6 +60,16 @@ class SilentProgress:
         pass
 
 
+class _NamedBars(RichProgress):
+    """Bars below their names and notes, which wrap: so nothing is cut on a narrow terminal."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        for task in self.tasks:
+            note = f"  {task.fields['note']}" if task.fields["note"] else ""
+            yield Text(printable(f"{task.description}{note}"))
+            yield self.make_tasks_table([task])
+
+
 class ConsoleProgress:
     """Bars on a terminal; elsewhere a line each `every_s` seconds and one at the end of a step."""
 
@@ -77,7 +90,8 @@ class ConsoleProgress:
         )
 
     def show(self, table: RenderableType) -> None:
-        self._console.print(table)
+        fits = fitting(table, self._console.width) if isinstance(table, Table) else table
+        self._console.print(fits)
 
     @contextmanager
     def task(self, description: str, total: int | None) -> Iterator[Advance]:
@@ -91,15 +105,13 @@ class ConsoleProgress:
     @contextmanager
     def _bar(self, description: str, total: int | None) -> Iterator[Advance]:
         columns = (
-            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
         )
-        with RichProgress(*columns, console=self._console) as bars:
+        with _NamedBars(*columns, console=self._console) as bars:
             bar = bars.add_task(description, total=total, note="")
 
             def advance(count: int = 1, note: str = "") -> None:
@@ -126,6 +138,24 @@ class ConsoleProgress:
 
         yield advance
         self.log(_line(description, done, total, self._clock() - start, latest))
+
+
+def fitting(table: Table, width: int) -> RenderableType:
+    """Return a table no wider than that, all words whole: wrapped at spaces, or a line a cell."""
+    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    longest = [max(len(word) for text in one for word in text.split() or "-") for one in columns]
+    if sum(longest) + len(longest) + 1 <= width:
+        for column, least in zip(table.columns, longest, strict=True):
+            column.min_width = least
+        if sum(longest) + 3 * len(longest) + 1 > width:
+            table.box, table.padding = box.SIMPLE_HEAD, (0, 0)
+        return table
+    (first, *headers), *rows = zip(*columns, strict=True)
+    lines = [str(table.title or "")]
+    for name, *cells in rows:
+        pairs = zip(headers, cells, strict=True)
+        lines += ["", f"{first}: {name}", *(f"  {header}: {cell}" for header, cell in pairs)]
+    return Text("\n".join(lines))
 
 
 def _line(description: str, done: int, total: int | None, elapsed_s: float, note: str) -> str:
