@@ -49,17 +49,7 @@ ROOMS = [
     {"cli"},
     {"__main__"},
 ]
-TOP = {
-    "__init__",
-    "__main__",
-    "api",
-    "contracts",
-    "errors",
-    "pipeline",
-    "plugins",
-    "recipe",
-    "records",
-}
+TOP = {"__init__", "__main__", "contracts", "errors", "pipeline", "plugins", "recipe", "records"}
 
 
 def modules() -> dict[str, Path]:

@@ -1,7 +1,7 @@
 # The public names: read by type checkers and, for their modules, by `__init__.py`.
 
-from cotdistill.api import Result as Result
-from cotdistill.api import run as run
+from cotdistill.api.result import Result as Result
+from cotdistill.api.result import run as run
 from cotdistill.contracts import AnswerType as AnswerType
 from cotdistill.contracts import Ask as Ask
 from cotdistill.contracts import Engine as Engine
