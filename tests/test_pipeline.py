@@ -136,11 +136,11 @@ def test_questions_that_failed_are_named_with_the_endpoints_words(recipe: dict[s
     teacher = {**recipe["teacher"], "faults": {" + 1?": "question failed"}}
     with pytest.raises(TeacherError):
         run_recipe(parse_recipe({**recipe, "teacher": teacher}), Log())
-    assert lines == []
+    assert not [line for line in lines if "failed" in line]
     rows = [row["question"] for row in read_jsonl(Path(recipe["task"]["path"]))]
     teacher["faults"] = dict.fromkeys((f"Q: {row}" for row in rows[::2]), "question failed")
     run_recipe(parse_recipe({**recipe, "teacher": teacher}), Log(), ["generate"])
-    (line,) = lines
+    (line,) = [line for line in lines if "failed" in line]
     assert "questions failed: " in line and "× scripted fault (scripted teacher: told to" in line
 
 

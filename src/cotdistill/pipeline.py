@@ -15,7 +15,7 @@ from cotdistill.contracts import Job
 from cotdistill.recipe import Recipe, resolved_yaml
 from cotdistill.runs.environment import environment
 from cotdistill.runs.estimate import Estimator
-from cotdistill.runs.preflight import preflight
+from cotdistill.runs.preflight import cells_to_ask, preflight
 from cotdistill.runs.run import Run
 from cotdistill.runs.shards import Shard
 from cotdistill.runs.store import locked
@@ -54,7 +54,7 @@ def run_recipe(
         write_json(run.work / "environment.json", environment(recipe.seeds))
         preflight(run, stages or tuple(STAGES))
         salvage(run)
-        if {"generate", "infer"} & set(stages or STAGES) and shard is None:
+        if shard is None and cells_to_ask(run, stages or tuple(STAGES)):
             run.progress.log(
                 run_async(Estimator(run, measure=False, looked_at=200).estimate()).line()
             )

@@ -43,7 +43,7 @@ def test_one_inspect_log_for_each_model(tmp_path: Path) -> None:
     invoke("run", path)
     told = invoke("export", "inspect", path, "--out", str(tmp_path / "logs"))
     assert "wrote 1 logs" in told and "inspect view --log-dir" in told
-    (log_path,) = (tmp_path / "logs").glob("*_custom-answer-number_*.json")
+    (log_path,) = (tmp_path / "logs").glob("*_q_*.json")
     log = json.loads(log_path.read_text())
     assert log["eval"]["task_args"]["method"] == "zero_shot_cot role=teacher"
     assert len(log["samples"]) == log["results"]["total_samples"] == 2

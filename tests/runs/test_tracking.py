@@ -53,7 +53,7 @@ def name(run: Run) -> str:
 
 def test_tensorboard_has_curves_scores_and_settings(both: Run) -> None:
     place = both.folder / "trackers" / "tensorboard" / name(both)
-    assert name(both).startswith("custom-answer-number/answers/tiny/seed-0/student-")
+    assert name(both).startswith("q/answers/tiny/seed-0/student-")
     events = EventAccumulator(str(place)).Reload()
     steps = [one.step for one in events.Scalars("train/loss")]
     assert len(steps) >= 2 and steps == sorted(steps)

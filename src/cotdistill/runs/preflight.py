@@ -75,9 +75,7 @@ def preflight(run: Run, stages: Collection[str]) -> None:
 
 
 def _checks(run: Run, stages: Collection[str]) -> Iterator[Callable[[], None]]:
-    asks = {"generate", "infer"} & set(stages)
-    cells = _unfinished(run, stages) if asks else []
-    if not cells:
+    if not (cells := cells_to_ask(run, stages)):
         return
     for task in run.recipe.tasks:
         yield partial(_check_splits, run, task, stages)
@@ -96,8 +94,10 @@ def _checks(run: Run, stages: Collection[str]) -> Iterator[Callable[[], None]]:
         yield partial(refuse_full_disk, run.work, _LEAST_DISK)
 
 
-def _unfinished(run: Run, stages: Collection[str]) -> list[Cell]:
-    """Return the cells of which something is still to be made in these stages."""
+def cells_to_ask(run: Run, stages: Collection[str]) -> list[Cell]:
+    """Return the cells of which something is still to be made, where these stages ask a model."""
+    if not {"generate", "infer"} & set(stages):
+        return []
     return [cell for cell in run.cells() if not _finished(run, cell, stages)]
 
 
