@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 _Item = TypeVar("_Item")
@@ -21,23 +21,11 @@ def run_async(main: Coroutine[Any, Any, _Result]) -> _Result:
         asyncio.get_running_loop()
     except RuntimeError:
         return _run(main)
-    stop: list[Callable[[], object]] = []
-
-    async def stoppable() -> _Result:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-        stop.append(lambda: loop.call_soon_threadsafe(task.cancel))
-        return await main
-
-    with ThreadPoolExecutor(1) as thread:
-        work = thread.submit(_run, stoppable())
-        try:
-            return work.result()
-        except KeyboardInterrupt:
-            # The thread hears no Ctrl-C: its work is cancelled, and then waited for.
-            for cancel in stop:
-                cancel()
-            raise
+    worker = LoopThread("run")
+    try:
+        return worker.submit(main).result()
+    finally:  # that thread hears no Ctrl-C: what is still under way is cancelled and waited for
+        worker.close()
 
 
 def _run(main: Coroutine[Any, Any, _Result]) -> _Result:
