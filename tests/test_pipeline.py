@@ -124,6 +124,12 @@ def test_a_run_in_which_every_question_failed_stops_and_says_why(
         finished(recipe, name="prompted", teacher=broken, methods=[asked])
 
 
+def test_a_student_answers_untrained(recipe: dict[str, Any]) -> None:
+    run = finished(recipe, methods=[{"name": "zero_shot", "role": "base", "label": "untrained"}])
+    (row,) = [row for row in run.scores() if row["method"] == "untrained"]
+    assert (row["n"], row["failed"]) == (4, 0)
+
+
 def test_questions_that_failed_are_named_with_the_endpoints_words(recipe: dict[str, Any]) -> None:
     lines: list[str] = []
 

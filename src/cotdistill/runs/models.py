@@ -42,10 +42,10 @@ async def open_ask(
     if student is not None:
         base = student.plugin
         waiting["base"] = lambda: BatchedModel(base.engine(None, recipe.engine.plugin))
-    path, base = run.log, None
+    path, earlier = run.log, None
     if run.shard is not None:
-        path, base = run.work / "completions.sqlite", run.log
-    with CompletionLog(path, run=recipe.name, base=base) as log:
+        path, earlier = run.work / "completions.sqlite", run.log
+    with CompletionLog(path, run=recipe.name, base=earlier) as log:
         budget = _budget(run)
         try:
             async with ModelClient(
