@@ -109,6 +109,16 @@ def test_an_edited_prompt_is_asked_anew_and_the_rest_comes_from_the_log(
     assert asked(again(recipe, "generate", "curate")) == (0, 0)
 
 
+def test_a_setting_called_source_counts_as_any_other(recipe: dict[str, Any]) -> None:
+    made = set()
+    for where in ("teacher", "base"):
+        methods = [{"name": "fine_tune_cot", "source": where, "label": "x"}]
+        run = Run(parse_recipe({**recipe, "methods": methods}))
+        ((task, entry),) = run.trained()
+        made.add(run.generate_artifact(task, entry).fingerprint)
+    assert len(made) == 2
+
+
 def test_old_rationales_stay_until_new_ones_are_whole(recipe: dict[str, Any], method: Path) -> None:
     recipe = {**recipe, "methods": ["mine:Mine"]}
     old = method.read_text()

@@ -161,7 +161,8 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def _with_source(plugin: Any) -> dict[str, Any]:
-    return {**identity(plugin), "source": source(type(plugin))}
+    # The key is no identifier, so that no setting can have its name.
+    return {**identity(plugin), "class source": source(type(plugin))}
 
 
 def _teacher_checkpoint(teacher: Entry) -> str | Path | None:
