@@ -115,7 +115,7 @@ class Result:
         """
         return self._run.answers()
 
-    def ask(self, question: str | Question, **labels: str | int) -> Answer:
+    def ask(self, question: str | Question, **labels: Any) -> Answer:
         """Let the run's best system on validation answer a question; the first one loads it.
 
         Args:
@@ -126,7 +126,7 @@ class Result:
         """
         chosen = tuple(sorted(labels.items()))
         if chosen not in self._systems:
-            self._systems[chosen] = load_system(self.folder, **labels)  # type: ignore[arg-type]
+            self._systems[chosen] = load_system(self.folder, **labels)
         return self._systems[chosen].answer(question)
 
     def __repr__(self) -> str:

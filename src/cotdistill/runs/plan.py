@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cotdistill.contracts import MeteredModel, Model, Price, Usage
-from cotdistill.errors import CotdistillError, QuestionFailed
+from cotdistill.errors import QuestionFailed
 from cotdistill.model.completion_log import (
     CompletionLog,
     canonical_json,
@@ -25,7 +25,7 @@ from cotdistill.model.completion_log import (
     request_key,
 )
 from cotdistill.records import REFUSED, Completion, Example, Prompt, Question, Request
-from cotdistill.runs.rehearsal import Asked, RehearsedAsk, Reply, gold_reply
+from cotdistill.runs.rehearsal import Asked, RehearsedAsk, Reply, gold_reply, rehearsed
 
 CHARACTERS_PER_TOKEN = 4.0
 """Characters of English to a token where neither tokenizer nor replies are known."""
@@ -289,14 +289,7 @@ async def plan_work(
     for question in itertools.islice(questions, 0, None, step):
         planned.looked_at += 1
         ask = RehearsedAsk(known, _stand_in(question, roles), _found(roles))
-        try:
-            result = await rehearse(question, ask)
-        except CotdistillError as error:
-            if not isinstance(error, QuestionFailed):
-                raise
-            result = None
-        except Exception:  # noqa: BLE001  a method that cannot read a stand-in may read its teacher
-            result = None
+        result = await rehearsed(rehearse(question, ask))
         need, there = missing(ask.asked, roles), logged(ask.asked, roles)
         asked = {one.role for one in ask.asked} & roles.keys()
         planned.unpriced |= any(roles[role].price is None for role in asked)

@@ -18,7 +18,6 @@ from cotdistill.contracts import Split, Trial
 from cotdistill.errors import (
     CotdistillError,
     DataError,
-    QuestionFailed,
     StoreError,
     UserError,
 )
@@ -32,6 +31,7 @@ from cotdistill.runs.rehearsal import (
     gold_reply,
     rehearse_answer,
     rehearse_training,
+    rehearsed,
     roles_of,
 )
 from cotdistill.runs.run import Run
@@ -152,14 +152,7 @@ def _check_method(run: Run, task: Entry, entry: MethodEntry, stages: Collection[
                 ask = RehearsedAsk(roles, gold_reply(question))
                 await rehearse_answer(method, strategy.plugin, question, ask, answer_type)
 
-    try:
-        run_async(rehearse())
-    except QuestionFailed:
-        return  # a method's own verdict on the stand-in's words
-    except CotdistillError:
-        raise
-    except Exception:  # noqa: BLE001  a method that cannot read a stand-in may read its teacher
-        return
+    run_async(rehearsed(rehearse()))
 
 
 def _check_role(run: Run, role: str, entry: Entry) -> None:

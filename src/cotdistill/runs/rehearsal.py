@@ -9,13 +9,16 @@ too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from cotdistill.contracts import AnswerType, Ask, Method, Strategy
-from cotdistill.errors import UserError
+from cotdistill.errors import CotdistillError, QuestionFailed, UserError
 from cotdistill.recipe import Recipe
 from cotdistill.records import Answer, Completion, Example, Prompt, Question, Rationale, Request
+
+_Result = TypeVar("_Result")
 
 SHORT_REPLY = 48
 """`max_tokens` up to which a reply is an answer without a rationale."""
@@ -73,6 +76,22 @@ class RehearsedAsk:
         missing = {i: self.reply(role, request, i) for i in wanted if i not in found}
         self.asked.append(Asked(role, request, found, missing))
         return [found.get(index) or missing[index] for index in wanted]
+
+
+async def rehearsed(work: Awaitable[_Result]) -> _Result | None:
+    """Return the result of a rehearsal; None where a method cannot use the words of a stand-in.
+
+    Raises:
+        CotdistillError: something is missing in the data or the recipe.
+    """
+    try:
+        return await work
+    except QuestionFailed:
+        return None
+    except CotdistillError:
+        raise
+    except Exception:  # noqa: BLE001  it may well read what its teacher writes
+        return None
 
 
 def roles_of(recipe: Recipe, method: Method) -> set[str]:
