@@ -7,6 +7,7 @@ token and has grouped heads, Qwen2 has neither begin token nor padding equal to 
 encoder-decoder whose tokenizer lacks newline, `<` and `{`.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -75,7 +76,8 @@ def _enliven(model: Any, tokenizer: Any) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() == 2 and "relative_attention_bias" not in name:
-                parameter.mul_(6.0 if parameter.std() < 0.1 else 1.0)
+                # T5's own scale is right: its attention is not divided by the width of a head.
+                parameter.mul_(6.0 if parameter.std() < 0.05 else 1.0)
         head = model.get_output_embeddings().weight
         head.mul_(0.3 if head.std() > 0.5 else 1.0)
         head[~torch.tensor(readable)] = 0.0
@@ -91,6 +93,7 @@ def _tokenizer(family: Family, texts: Sequence[str]) -> Any:
         special = ["<pad>", "</s>", "<unk>"]
         options: Any = {"vocab_size": 220, "unk_token": "<unk>", "show_progress": False}
         core.train_from_iterator(texts, trainers.UnigramTrainer(special_tokens=special, **options))
+        core.model = models.Unigram(_scored(core.get_vocab(), special, texts), unk_id=2)
         around: Any = {"single": "$A </s>", "special_tokens": [("</s>", 1)]}
         core.post_processor = processors.TemplateProcessing(**around)
         named = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -110,6 +113,20 @@ def _tokenizer(family: Family, texts: Sequence[str]) -> Any:
         around = {"single": "<s> $A", "special_tokens": [("<s>", 0)]}
         core.post_processor = processors.TemplateProcessing(**around)
     return transformers.PreTrainedTokenizerFast(tokenizer_object=core, **named)
+
+
+def _scored(
+    pieces: Iterable[str], special: Sequence[str], texts: Sequence[str]
+) -> list[tuple[str, float]]:
+    """Return pieces in a fixed order with the logarithms of their shares of the texts.
+
+    The trainer adds up in hash order: its scores, and the order by them, differ between processes.
+    """
+    spaced = "".join(f"▁{text}" for text in texts).replace(" ", "▁")
+    counts = {piece: max(1, spaced.count(piece)) for piece in sorted({*pieces} - {*special})}
+    total = sum(counts.values())
+    shares = [(piece, math.log(count / total)) for piece, count in counts.items()]
+    return [*((piece, 0.0) for piece in special), *shares]
 
 
 def _config(family: Family, tokenizer: Any) -> Any:
