@@ -92,6 +92,25 @@ def written(folder: Path, prompt: str, kind: Any = transformers.AutoModelForCaus
     return str(text)
 
 
+def converted_writes(folder: Path, prompt: str) -> str:
+    """What an exported folder writes through CTranslate2, asked as the documentation says."""
+    ctranslate2 = pytest.importorskip("ctranslate2")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    limit = json.loads((folder / "generation_config.json").read_text())["max_new_tokens"]
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=False
+    )
+    place, tokens = str(folder / "ctranslate2"), tokenizer.convert_ids_to_tokens(ids)
+    if tokenizer.bos_token is None:  # T5
+        model = ctranslate2.Translator(place)
+        (made,) = model.translate_batch([tokens], beam_size=1, max_decoding_length=limit)
+        return str(tokenizer.decode(tokenizer.convert_tokens_to_ids(made.hypotheses[0])))
+    (made,) = ctranslate2.Generator(place).generate_batch(
+        [tokens], max_length=limit, include_prompt_in_result=False
+    )
+    return str(tokenizer.decode(made.sequences_ids[0], skip_special_tokens=True))
+
+
 def run_code(folder: Path, prompt: str) -> None:
     """Run the code of a card with a question of ours."""
     code = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
@@ -162,13 +181,28 @@ def test_the_code_of_the_card_runs_and_prints_the_answer(
     assert capsys.readouterr().out.strip() == text.strip()
 
 
+def test_ctranslate2_beside_it_writes_the_same(made: Path, tmp_path: Path) -> None:
+    for dtype in ("fp32", "bf16"):
+        out = tmp_path / dtype
+        invoke("export", "model", str(made), "--method", "two", "--dtype", dtype, "--ctranslate2",
+               "--out", str(out))  # fmt: skip
+        sums = (out / "solver" / "ctranslate2" / "SHA256SUMS").read_text()
+        assert {"model.bin", "config.json"} <= {line.split()[1] for line in sums.splitlines()}
+    for prompt, text in list(said(made, "two", "solver").items())[:4]:
+        assert converted_writes(tmp_path / "fp32" / "solver", prompt).removeprefix(" ") == text
+    sizes = [(tmp_path / dtype / "solver/ctranslate2/model.bin").stat().st_size
+             for dtype in ("bf16", "fp32")]  # fmt: skip
+    assert sizes[0] < 0.6 * sizes[1]
+
+
 def test_an_encoder_decoder(tmp_path: Path) -> None:
     base = str(tiny_checkpoint(tmp_path / "base", "t5"))
     made = run(tmp_path, {"model": base}, [{"name": "answer_only", "student_max_tokens": 7}])
     out = tmp_path / "out"
-    invoke("export", "model", str(made), "--dtype", "fp32", "--out", str(out))
+    invoke("export", "model", str(made), "--dtype", "fp32", "--ctranslate2", "--out", str(out))
     for prompt, text in said(made, "answer_only*", "student").items():
         assert written(out, prompt, transformers.AutoModelForSeq2SeqLM) == text
+        assert converted_writes(out, prompt) == text
     assert "AutoModelForSeq2SeqLM" in (out / "README.md").read_text()
 
 
@@ -192,6 +226,7 @@ def test_adapters_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         ([], r"several trained models.*--method 'two'"),
         (["--method", "none"], "no trained model of these labels"),
         (["--method", "two", "--adapter"], "--adapter is for students with `lora`"),
+        (["--method", "two", "--adapter", "--ctranslate2"], "leave out --adapter"),
     ],
 )
 def test_what_cannot_be_exported(

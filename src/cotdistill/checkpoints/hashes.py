@@ -34,9 +34,10 @@ def content_hash(folder: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()[:32]
 
 
-def seal(folder: Path) -> None:
-    """Write the checksums of a checkpoint's files beside them."""
-    lines = "".join(f"{file_hash(path)}  {path.name}\n" for path in _files(folder))
+def seal(folder: Path, *more: str) -> None:
+    """Write the checksums of a checkpoint's files beside them, and of those that `more` match."""
+    files = {*_files(folder), *(path for pattern in more for path in folder.glob(pattern))}
+    lines = "".join(f"{file_hash(path)}  {path.name}\n" for path in sorted(files))
     (folder / _SUMS).write_text(lines, encoding="utf-8")
 
 

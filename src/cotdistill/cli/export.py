@@ -38,6 +38,10 @@ def register(app: typer.Typer) -> None:
         adapter: Annotated[
             bool, typer.Option("--adapter", help="LoRA adapters alone, not merged.")
         ] = False,
+        ctranslate2: Annotated[
+            bool,
+            typer.Option("--ctranslate2", help="Also the folder ctranslate2/ of that runtime."),
+        ] = False,
         license: Annotated[str, typer.Option(help="Licence named in the model card.")] = "",
         set: Overrides = None,
     ) -> None:
@@ -48,7 +52,8 @@ def register(app: typer.Typer) -> None:
 
         opened = open_run(run, set)
         cell = trained_cell(opened, task=task, method=method, student=student, seed=seed)
-        roles = export_model(opened, cell, out, ExportSettings(dtype, adapter, license))
+        settings = ExportSettings(dtype, adapter, license, ctranslate2)
+        roles = export_model(opened, cell, out, settings)
         rounded = "; bf16 rounds: --dtype fp32 does not" if dtype == "bf16" and not adapter else ""
         names = ", ".join(role.name for role in roles)
         typer.echo(f"wrote {cell.label} ({names}) to {out}{rounded}")

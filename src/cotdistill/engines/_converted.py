@@ -7,10 +7,9 @@ from typing import Any
 
 import ctranslate2
 import torch
-from ctranslate2.converters import TransformersConverter
 
-from cotdistill.checkpoints.auto import one_line
 from cotdistill.checkpoints.conversions import converted
+from cotdistill.checkpoints.ctranslate2 import write_ctranslate2
 from cotdistill.checkpoints.loading import end_ids, load_checkpoint, resolve
 from cotdistill.checkpoints.text import GrowingText, TextCodec
 from cotdistill.errors import QuestionFailed
@@ -19,33 +18,6 @@ from cotdistill.util.files import read_json, write_json
 
 _FORMAT = 1
 """Raise it when a checkpoint has to be converted again because the conversion changed."""
-
-
-class _Converter(TransformersConverter):  # type: ignore[misc]
-    """The package's converter on a model that is loaded already, from safetensors alone."""
-
-    def __init__(self, place: str | Path, model: Any, tokenizer: Any) -> None:
-        super().__init__(str(place))
-        self._model, self._tokenizer = model, tokenizer
-
-    def load_model(self, *args: Any, **kwargs: Any) -> Any:
-        return self._model
-
-    def load_tokenizer(self, *args: Any, **kwargs: Any) -> Any:
-        return self._tokenizer
-
-    def _load(self) -> Any:
-        spec = super()._load()
-        # Written as they are, tokens that a tokenizer lacks could not be read again.
-        for name in ("bos_token", "eos_token", "unk_token"):
-            if spec.config.to_dict().get(name, "") is None:
-                setattr(spec.config, name, "")
-        config = self._model.config
-        if config.is_encoder_decoder and "scale_decoder_outputs" in config.to_dict():
-            # transformers decides it by a field of its own, the package by tied embeddings.
-            scale = config.d_model**-0.5 if config.scale_decoder_outputs else 1.0
-            spec.decoder.scale_outputs = scale
-        return spec
 
 
 def convert_once(checkpoint: str | Path, fingerprint: str, dtype: str) -> tuple[Path, list[int]]:
@@ -57,10 +29,7 @@ def convert_once(checkpoint: str | Path, fingerprint: str, dtype: str) -> tuple[
 
     def convert(folder: Path) -> None:
         model, tokenizer = load_checkpoint(checkpoint, torch.float32)
-        with one_line(f"{checkpoint}: CTranslate2 cannot convert it"):
-            _Converter(resolve(checkpoint), model, tokenizer).convert(
-                str(folder), quantization=None if dtype == "float32" else dtype
-            )
+        write_ctranslate2(model, tokenizer, resolve(checkpoint), folder, dtype)
         write_json(folder / "ends.json", sorted(end_ids(model, tokenizer)))
 
     versions = f"{ctranslate2.__version__}-{_FORMAT}"

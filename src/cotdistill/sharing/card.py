@@ -34,11 +34,14 @@ from cotdistill.util.markdown import escaped, fenced
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """Choices of an export: number format, adapters in place of whole weights, a licence."""
+    """Choices of an export: number format, adapters in place of whole weights, a licence, and what
+    other runtimes read beside the checkpoint.
+    """
 
     weights: Literal["bf16", "fp32"] = "bf16"
     adapter: bool = False
     licence: str = ""
+    ctranslate2: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
     config.json  model.safetensors  generation_config.json       weights, and how they are decoded
     tokenizer.json  tokenizer_config.json  chat_template.jinja   the format it was trained in
     README.md  SHA256SUMS                                        the card, and the files' checksums
+    ctranslate2/                                                 on request: for that runtime
 
 A method of several models has one such folder for each role, beside one README.md.
 """
 
+import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from cotdistill.checkpoints.loading import end_ids
 from cotdistill.checkpoints.text import TextCodec
 from cotdistill.contracts import Student
 from cotdistill.engines.transformers import ModelEngine, TransformersEngine
-from cotdistill.errors import UserError
+from cotdistill.errors import MissingExtra, UserError
 from cotdistill.records import Example, Request
 from cotdistill.runs.grid import Cell
 from cotdistill.runs.run import Run
@@ -65,8 +67,9 @@ def export_model(
     """Write the models of a cell to the new folder `out`, which appears whole or not at all.
 
     Raises:
-        UserError: not trained yet, the folder is there already, no adapters to keep, or a student
-            of another framework.
+        UserError: not trained yet, the folder is there already, no adapters to keep, a student of
+            another framework, or one that a runtime asked for does not read.
+        MissingExtra: the converter for a runtime is not installed.
         StoreError: the folder cannot be written.
     """
     settings = settings or ExportSettings()
@@ -74,6 +77,7 @@ def export_model(
     paths: dict[str, str] = trained.require("train")["checkpoints"]
     if out.exists():
         raise UserError(f"{out}: is there already; give another --out, or move it away")
+    _check_runtimes(settings)
     method, answer_type = run.method(cell.task, cell.method), cell.task.plugin.answer_type
     question = placeholder(next(iter(run.questions(cell.task, "test"))))
     asked = run_async(asks(method, question, answer_type))
@@ -91,6 +95,14 @@ def export_model(
         write_text(partial / "README.md", model_card(run, cell, roles, asked, settings))
         partial.rename(out)
     return roles
+
+
+def _check_runtimes(settings: ExportSettings) -> None:
+    for name, wanted in (("ctranslate2", settings.ctranslate2),):
+        if wanted and settings.adapter:
+            raise UserError(f"--{name} is made of whole weights; leave out --adapter")
+        if wanted and importlib.util.find_spec(name) is None:
+            raise MissingExtra(f"--{name} needs: pip install 'cotdistill[{name}]'")
 
 
 def _write_role(
@@ -112,6 +124,12 @@ def _write_role(
         model.config.use_cache = True  # gradient checkpointing had switched it off
         model.to(torch.bfloat16 if settings.weights == "bf16" else torch.float32)
         model.save_pretrained(folder, max_shard_size=_SHARD)
+    if settings.ctranslate2:
+        from cotdistill.checkpoints.ctranslate2 import write_ctranslate2
+
+        dtype = "bfloat16" if settings.weights == "bf16" else "float32"
+        write_ctranslate2(model, tokenizer, checkpoint, folder / "ctranslate2", dtype)
+        seal(folder / "ctranslate2", "*.bin")
     seal(folder)
     return engine.codec, model.num_parameters()
 
