@@ -72,6 +72,16 @@ class Operational:
     """
 
 
+def identity(settings: BaseModel) -> dict[str, Any]:
+    """Return the settings that can change a result, defaults included, as JSON-able values."""
+    operational = {
+        name
+        for name, field in type(settings).model_fields.items()
+        if any(isinstance(one, Operational) for one in field.metadata)
+    }
+    return settings.model_dump(mode="json", exclude=operational)
+
+
 class Ask(Protocol):
     """The only way to a model, teacher or student alike.
 
@@ -704,8 +714,9 @@ class TrainSettings(BaseModel):
     batch_tokens: int | None = Field(None, ge=1)
     """Compute a batch in pieces of at most so many tokens: less memory, the same steps."""
     gradient_checkpointing: bool = False
-    processes: int = Field(1, ge=1)
-    """Processes that share each batch, started by torchrun on this machine: one for each GPU."""
+    processes: Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Operational()] = 1
+    """Processes that share each batch, started by torchrun on this machine; auto starts one for
+    each visible accelerator. A training may go on with another number of them."""
     save_minutes: Annotated[float, Field(gt=0), Operational()] = 10.0
     """Besides each epoch's end, a checkpoint to resume from is written this often."""
     report_to: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], Operational()] = ()
@@ -718,17 +729,17 @@ class TrainSettings(BaseModel):
 
     @model_validator(mode="after")
     def _several_processes(self) -> TrainSettings:
-        if self.processes > 1 and self.selection not in ("loss", "last"):
+        if self.processes != 1 and self.selection not in ("loss", "last"):
             raise ValueError(
-                f"processes: {self.processes} processes cannot answer questions between epochs; "
-                "set `selection` to loss or last"
+                f"processes: {self.processes}: several processes cannot answer questions between "
+                "epochs; set `selection` to loss or last"
             )
-        if self.processes > 1 and self.batch_tokens is not None:
+        if self.processes != 1 and self.batch_tokens is not None:
             raise ValueError(
                 "batch_tokens: processes wait for each other in every piece of a batch; set "
                 "`gradient_accumulation` in its place"
             )
-        if self.processes > self.batch_size:
+        if self.processes != "auto" and self.processes > self.batch_size:
             raise ValueError(
                 f"processes: {self.processes} processes share a batch of {self.batch_size}; "
                 "raise `batch_size`"
@@ -766,9 +777,9 @@ class TrainResult(Record):
 
 @dataclass(frozen=True)
 class Trial:
-    """Figures of a student that scored a tiny batch. `memory` is what its training holds at least:
-    bytes of weights, gradients and optimizer, activations not counted; `free` is what there is, 0
-    where that is not known.
+    """Figures of a student that scored a tiny batch. `memory` is what its training holds at least,
+    on each accelerator or on a machine without one: bytes of weights, gradients and optimizer,
+    activations not counted; `free` is what there is, 0 where that is not known.
     """
 
     loss: float = 0.0
@@ -784,7 +795,8 @@ class Pace:
 
     A training takes `load` and, for each step, `step` plus `token` for each of its tokens. Answers
     take `load` once and, for each question, `answer` plus `answer_token` for each token written.
-    `tokens` is tokens per character of its texts; `weights` are the bytes of a checkpoint.
+    `tokens` is tokens per character of its texts; `weights` are the bytes of a checkpoint. Of the
+    seconds of a training its `processes` take equal parts.
     """
 
     load: float
@@ -795,6 +807,7 @@ class Pace:
     tokens: float
     parameters: int
     weights: int
+    processes: int
 
 
 def silent(*_: Any) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cotdistill.contracts import Teacher, TrainSettings
+from cotdistill.contracts import Teacher, TrainSettings, identity
 from cotdistill.plugins import KINDS, build, find, names
 from cotdistill.runs import fingerprints
-from cotdistill.runs.fingerprints import checkpoint_stamp, identity, source
+from cotdistill.runs.fingerprints import checkpoint_stamp, source
 
 METHOD = '''
 from cotdistill.methods.fine_tune_cot import FineTuneCot
@@ -35,6 +35,8 @@ def test_what_an_endpoint_may_cost_or_take_is_no_part_of_it() -> None:
     assert identity(build("teachers", {**settings, "system": "Be brief."}, Teacher)) != before
     training = identity(TrainSettings())
     assert identity(TrainSettings(save_minutes=1, report_to=("wandb",))) == training
+    spread = [TrainSettings(selection="last", processes=count) for count in (1, 2, "auto")]
+    assert identity(spread[0]) == identity(spread[1]) == identity(spread[2])
     assert identity(TrainSettings(epochs=1)) != training
 
 

@@ -14,8 +14,9 @@ from cotdistill.errors import UserError
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import parse_recipe
 from cotdistill.records import Example
+from cotdistill.students._processes import count_processes
 from cotdistill.students.transformers import TransformersStudent
-from cotdistill.testing.tiny import Family, tiny_checkpoint, train_on
+from cotdistill.testing.tiny import tiny_checkpoint, train_on
 from cotdistill.util.files import read_json, read_records
 
 EXAMPLES = [
@@ -32,13 +33,10 @@ def _on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-@pytest.mark.parametrize(("family", "accumulation"), [("llama", 1), ("t5", 2)])
-def test_two_processes_learn_what_one_learns(
-    tmp_path: Path, family: Family, accumulation: int
-) -> None:
+def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     # Families without dropout, which every process would draw for itself.
-    student = TransformersStudent(model=str(tiny_checkpoint(tmp_path / "base", family)))
-    settings = SETTINGS.model_copy(update={"gradient_accumulation": accumulation})
+    student = TransformersStudent(model=str(tiny_checkpoint(tmp_path / "base", "t5")))
+    settings = SETTINGS.model_copy(update={"gradient_accumulation": 2})
     alone = train_on(EXAMPLES, student, settings, tmp_path / "alone", seed=3)
     steps: list[int] = []
     both = train_on(
@@ -50,17 +48,62 @@ def test_two_processes_learn_what_one_learns(
         on_progress=lambda count, _: steps.append(count),
     )
     assert both.steps == alone.steps == len(steps)
-    losses = [
-        [entry["loss"] for entry in result.history if "loss" in entry] for result in (alone, both)
-    ]
-    assert losses[1][0] == pytest.approx(losses[0][0], abs=2e-5)
-    assert losses[1] == pytest.approx(losses[0], abs=2e-3)  # rounding grows from step to step
-    ours = load_file(tmp_path / "both" / "model.safetensors")
-    for name, tensor in load_file(tmp_path / "alone" / "model.safetensors").items():
-        # AdamW turns the rounding of a gradient near zero into a whole step of one weight.
-        assert float((ours[name] - tensor).abs().mean()) < 2e-4, name
+    assert_equal(tmp_path / "both", tmp_path / "alone")
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"base", "alone", "both", "alone-examples.jsonl", "both-examples.jsonl"}
+
+
+def test_a_training_goes_on_with_another_number_of_processes(tmp_path: Path) -> None:
+    student = TransformersStudent(model=str(tiny_checkpoint(tmp_path / "base", "llama")))
+    settings = SETTINGS.model_copy(update={"save_minutes": 1e-9})
+    train_on(EXAMPLES, student, settings, tmp_path / "alone", seed=3)
+    steps: list[int] = []
+
+    def train(processes: int, until: int) -> None:
+        def killing(count: int, note: str) -> None:
+            steps.append(count)
+            if f"step {until}/" in note:
+                raise KeyboardInterrupt
+
+        own = settings.model_copy(update={"processes": processes})
+        train_on(EXAMPLES, student, own, tmp_path / "out", seed=3, on_progress=killing)
+
+    for processes, until in ((2, 4), (1, 8)):
+        with pytest.raises(KeyboardInterrupt):
+            train(processes, until)
+    train(2, 0)
+    # The last step before each kill is done again, after a line that says where it goes on.
+    assert steps == [1] * 4 + [3] + [1] * 5 + [7] + [1] * 5
+    assert_equal(tmp_path / "out", tmp_path / "alone")
+
+
+def test_auto_is_one_process_for_each_visible_accelerator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = TransformersStudent(model=str(tiny_checkpoint(tmp_path / "base", "gpt2")))
+    few = SETTINGS.model_copy(update={"processes": "auto", "max_steps": 1})
+    lines: list[str] = []
+    train_on(EXAMPLES, student, few, tmp_path / "out", log=lines.append)
+    assert lines[0].startswith("`train.processes: auto` trains on 1, ")
+    monkeypatch.setattr("torch.accelerator.device_count", lambda: 8)
+    assert [count_processes(few.model_copy(update={"batch_size": size})) for size in (4, 16)] == [
+        4,  # each has an example of a batch
+        8,
+    ]
+
+
+def assert_equal(spread: Path, alone: Path) -> None:
+    """Compare two trainings by their losses and weights."""
+    losses = [
+        [one["loss"] for one in read_json(out / "training.json")["history"] if "loss" in one]
+        for out in (spread, alone)
+    ]
+    assert losses[0][0] == pytest.approx(losses[1][0], abs=2e-5)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)  # rounding grows from step to step
+    ours = load_file(spread / "model.safetensors")
+    for name, tensor in load_file(alone / "model.safetensors").items():
+        # AdamW turns the rounding of a gradient near zero into a whole step of one weight.
+        assert float((ours[name] - tensor).abs().mean()) < 2e-4, name
 
 
 def test_a_fault_of_a_process_is_one_line(tmp_path: Path) -> None:

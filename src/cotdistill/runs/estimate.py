@@ -243,7 +243,7 @@ class Estimator:
             scored = settings.epochs * self.run.digest(cell.task.label, split)[1]
             seconds += scored / max(1, answers.questions) * _answering(pace, answers.student)
         seconds += _answering(pace, work.student)  # of later rounds
-        seconds /= settings.processes
+        seconds /= pace.processes
         files = file + trainings * pace.weights
         done = self.run.train_artifact(cell).finished
         left = (0.0, 0.0) if done else (seconds, files)

@@ -15,11 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 import cotdistill
 from cotdistill.checkpoints.bundled import locate
-from cotdistill.contracts import Operational
 from cotdistill.runs.live_code import code_of
 from cotdistill.util.files import file_stamp
 from cotdistill.util.naming import fingerprint
@@ -28,16 +25,6 @@ _PROMPTING = ("answers", "filters", "methods", "objectives", "prompting", "strat
 """Folders of this package that make prompts, read replies, or decide what is kept and learnt."""
 
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
-
-
-def identity(settings: BaseModel) -> dict[str, Any]:
-    """Return the settings that can change a result, defaults included, as JSON-able values."""
-    operational = {
-        name
-        for name, field in type(settings).model_fields.items()
-        if any(isinstance(one, Operational) for one in field.metadata)
-    }
-    return settings.model_dump(mode="json", exclude=operational)
 
 
 def source(plugin: type[Any]) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cotdistill.contracts import Method, Split
+from cotdistill.contracts import Method, Split, identity
 from cotdistill.errors import StoreError
 from cotdistill.recipe import Entry, MethodEntry, Recipe
 from cotdistill.records import Question
-from cotdistill.runs.fingerprints import checkpoint_stamp, identity, reading_code, source
+from cotdistill.runs.fingerprints import checkpoint_stamp, reading_code, source
 from cotdistill.runs.grid import Cell, Grid
 from cotdistill.runs.shards import PLACE, Shard
 from cotdistill.runs.store import Artifact

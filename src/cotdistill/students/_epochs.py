@@ -71,6 +71,8 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
                 )
             self._loss = f", loss {loss:.3f}"
             self.history.append({"step": state.global_step, "loss": round(loss, 5)})
+            if control.should_save:  # this step's checkpoint is written next
+                self._note()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         steps = f"step {state.global_step}/{state.max_steps}"

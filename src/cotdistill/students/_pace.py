@@ -21,6 +21,7 @@ from cotdistill.objectives.cross_entropy import CrossEntropy
 from cotdistill.records import Example, Request
 from cotdistill.students._data import TokenizedExample, prepare
 from cotdistill.students._loading import adapted, build_base, load_engine
+from cotdistill.students._processes import count_processes
 from cotdistill.students._settings import TransformersSettings
 from cotdistill.students._training import TrainingJob, base_dtype, make_trainer
 
@@ -53,7 +54,8 @@ def measure_pace(
     lengths = [float(sum(row.length for row in several)) for several in ends]
     step, token = _two_points(lengths, times)
     answer, answer_token = _answer_seconds(load_engine(student, None, engine), rows)
-    return Pace(load, step, token, answer, answer_token, tokens, parameters, weights)
+    size_of = (tokens, parameters, weights, count_processes(settings))
+    return Pace(load, step, token, answer, answer_token, *size_of)
 
 
 def _two_points(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:

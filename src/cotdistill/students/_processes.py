@@ -12,16 +12,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cotdistill.contracts import TrainResult
+import torch
+
+from cotdistill.contracts import TrainResult, TrainSettings
 from cotdistill.errors import CotdistillError, StoreError, UserError
 from cotdistill.students._training import TrainingJob, train, world
 from cotdistill.util.files import read_json, write_text
 
 
+def count_processes(settings: TrainSettings) -> int:
+    """Return how many processes train here: of `auto` one for each visible accelerator, or one."""
+    if settings.processes != "auto":
+        return settings.processes
+    return max(1, min(torch.accelerator.device_count(), settings.batch_size))
+
+
 def train_on_processes(
-    job: TrainingJob, on_progress: Callable[[int, str], None], log: Callable[[str], None]
+    job: TrainingJob,
+    count: int,
+    on_progress: Callable[[int, str], None],
+    log: Callable[[str], None],
 ) -> TrainResult:
-    """Train by `settings.processes` processes; on accelerators each has its own.
+    """Train by `count` processes; on accelerators each has its own.
 
     Raises:
         UserError: as a training in this process would.
@@ -30,8 +42,7 @@ def train_on_processes(
     description = job.out.with_name(job.out.name + ".job.json")
     write_text(description, job.model_dump_json())
     errors = job.out.with_name(job.out.name + ".log")
-    count = str(job.settings.processes)
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count]
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     failure = ""
     with (
         errors.open("w", encoding="utf-8") as stderr,
@@ -55,6 +66,7 @@ def train_on_processes(
                 failure = told.get("error", failure)
         except BaseException:
             process.terminate()
+            process.wait()  # Popen does not after Ctrl-C, and they still write to the folder
             raise
     if failure:
         raise UserError(failure)
@@ -72,8 +84,6 @@ def _tell(**fields: Any) -> None:
 
 def main(description: Path) -> None:
     """Train as the description says; run by torchrun."""
-    import torch
-
     try:
         train(
             TrainingJob.model_validate_json(description.read_text("utf-8")),

@@ -25,7 +25,7 @@ from cotdistill import plugins
 from cotdistill.checkpoints.hashes import seal
 from cotdistill.checkpoints.loading import context_limit, load_model
 from cotdistill.checkpoints.text import TextCodec
-from cotdistill.contracts import Engine, Objective, TrainResult, TrainSettings
+from cotdistill.contracts import Engine, Objective, TrainResult, TrainSettings, identity
 from cotdistill.engines.transformers import ModelEngine
 from cotdistill.errors import StoreError, UserError
 from cotdistill.records import Example
@@ -72,7 +72,7 @@ class TrainingJob(BaseModel):
         return self.out.with_name(self.out.name + ".work")
 
     def fingerprint(self) -> str:
-        settings = self.settings.model_dump_json(exclude={"save_minutes", "report_to"})
+        settings = json.dumps(identity(self.settings))
         rest = self.model_dump_json(exclude={"out", "examples", "settings"})
         contents = hashlib.sha256(self.examples.read_bytes()).hexdigest()
         return hashlib.sha256(f"{settings}{rest}{contents}".encode()).hexdigest()

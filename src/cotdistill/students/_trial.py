@@ -14,6 +14,7 @@ from cotdistill.objectives.cross_entropy import CrossEntropy
 from cotdistill.records import Example
 from cotdistill.students._data import Collator, prepare
 from cotdistill.students._loading import adapted, build_base
+from cotdistill.students._processes import count_processes
 from cotdistill.students._scoring import Scorer, form_for
 from cotdistill.students._settings import TransformersSettings
 from cotdistill.students._training import base_dtype
@@ -45,8 +46,8 @@ def try_student(
     parameters = sum(one.numel() for one in inner.parameters())
     trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
     weights = sum(one.numel() * one.element_size() for one in inner.parameters())
-    free = _free_memory()
-    return Trial(loss, parameters, trained, weights + _TRAINED * trained, free)
+    here = 1 if torch.accelerator.is_available() else count_processes(settings)
+    return Trial(loss, parameters, trained, here * (weights + _TRAINED * trained), _free_memory())
 
 
 def _free_memory() -> int:

@@ -52,15 +52,18 @@ class TransformersStudent(TransformersSettings):
         on_progress: Callable[[int, str], None] = silent,
         log: Callable[[str], None] = silent,
     ) -> TrainResult:
-        from cotdistill.students._processes import train_on_processes
+        from cotdistill.students._processes import count_processes, train_on_processes
         from cotdistill.students._training import TrainingJob, train
 
         name = f"{type(objective).__module__}:{type(objective).__qualname__}"
         files = {"examples": examples, "out": out, "start": start, "validation": validation}
         learnt = {"name": name, **dict(objective)}
         job = TrainingJob(student=self, objective=learnt, settings=settings, seed=seed, **files)
-        if settings.processes > 1 and "WORLD_SIZE" not in os.environ:
-            return train_on_processes(job, on_progress, log)
+        count = count_processes(settings)
+        if settings.processes == "auto":
+            log(f"`train.processes: auto` trains on {count}, by the accelerators that are visible")
+        if count > 1 and "WORLD_SIZE" not in os.environ:
+            return train_on_processes(job, count, on_progress, log)
         return train(job, score, on_progress, log)
 
     def trial(self, examples: Sequence[Example], settings: TrainSettings) -> Trial:
