@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -85,6 +86,19 @@ def test_another_package_adds_a_plugin(other_package: Path, kind: str, base: typ
 def test_settings_of_another_packages_plugin(other_package: Path) -> None:
     task = plugins.build("tasks", {"name": "other_task", "size": 2}, Task)
     assert [question.answer for question in task.questions("train")] == ["0", "2"]
+
+
+def test_a_package_installed_meanwhile_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    os.utime(tmp_path, (0, 0))  # a file system's clock may tick too seldom for a test
+    assert "late" not in plugins.names("tasks")
+    info = tmp_path / "late-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[cotdistill.tasks]\nlate = late:Task\n")
+    assert "late" in plugins.names("tasks")
 
 
 def test_class_named_directly(other_package: Path) -> None:

@@ -14,6 +14,7 @@ Listing reads docstrings without importing.
 
 import ast
 import difflib
+import functools
 import importlib
 import importlib.metadata
 import inspect
@@ -222,10 +223,19 @@ def _folder(kind: str) -> Path:
     return Path(__file__).parent / kind
 
 
-def _entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:
-    return {
-        point.name: point for point in importlib.metadata.entry_points(group=f"cotdistill.{kind}")
-    }
+def _entry_points(kind: str) -> Mapping[str, importlib.metadata.EntryPoint]:
+    # Reading every package's metadata takes milliseconds, and a run asks a hundred times. A package
+    # that is installed meanwhile changes the time of its folder, or `sys.path`.
+    changed = [path.stat().st_mtime_ns if path.exists() else 0 for path in map(Path, sys.path)]
+    return _entry_points_in(tuple(zip(sys.path, changed, strict=True)), kind)
+
+
+@functools.lru_cache(maxsize=64)
+def _entry_points_in(
+    places: tuple[tuple[str, int], ...], kind: str
+) -> Mapping[str, importlib.metadata.EntryPoint]:
+    points = importlib.metadata.entry_points(group=f"cotdistill.{kind}")
+    return {point.name: point for point in points}
 
 
 def _named_class(kind: str, name: str) -> type[contracts.Plugin]:
