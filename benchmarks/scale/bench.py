@@ -1,6 +1,7 @@
 """Measures runs that are shared out: the same results, throughput, limits, what a kill costs.
 
     python benchmarks/scale/bench.py same | throughput | rate | workers | nodes | again
+    python benchmarks/scale/bench.py curate --rationales 100000 300000 1000000
 
 Everything runs on this machine: the simulated endpoint of `benchmarks/teacher`, local Ray clusters
 (several nodes on loopback for `nodes`). Needs the extra `ray`. Prints one line of JSON for a row.
@@ -15,7 +16,9 @@ import itertools
 import json
 import os
 import random
+import resource
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,11 +29,13 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "teacher"))
+import synthetic
 from bench import endpoint, scratch  # type: ignore[import-not-found]
 
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import parse_recipe
+from cotdistill.runs.run import Run
 from cotdistill.runs.shards import Shard
 from cotdistill.stages.merge import merge_shards
 from cotdistill.testing.tiny import tiny_checkpoint
@@ -240,31 +245,88 @@ def nodes(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def again(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A finished run called again: each stage in a process of its own, seconds and peak memory."""
-    import resource
-    import subprocess
-
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = recipe(folder, "", options.count)
         data["teacher"] = {"name": "scripted", "replies": " Two and two. The answer is 4."}
         (folder / "recipe.yaml").write_text(json.dumps(data))
         for stage in ("generate", "curate", "generate", "curate"):
-            began = time.monotonic()
-            command = [sys.executable, "-m", "cotdistill", stage, str(folder / "recipe.yaml")]
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            seconds = {"seconds": round(time.monotonic() - began, 1), "processor": round(used, 1)}
+            used = measured(stage, folder)
+            yield {"stage": stage, "questions": options.count, **used}
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from cotdistill.__main__ import main
+
+stage, folder = sys.argv[1], Path(sys.argv[2])
+sys.argv[1:] = [stage, str(folder / "recipe.yaml")]
+try:
+    main()
+finally:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    peak = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
+    (folder / "peak").write_text(peak)
+"""
+
+
+def measured(stage: str, folder: Path) -> dict[str, Any]:
+    """Run a stage of a folder's recipe in a process of its own; seconds and peak memory.
+
+    The process reads its own peak: that in `getrusage` begins with the memory of the parent.
+    """
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-c", PEAK, stage, str(folder)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    seconds = time.monotonic() - began
+    peak = int((folder / "peak").read_text()) // 1024
+    return {"seconds": round(seconds, 1), "processor": round(processor, 1), "peak MB": peak}
+
+
+FILTERS = (
+    "truncated",
+    "answer_match",
+    "equations",
+    {"name": "length", "maximum": 120},
+    "duplicates",
+    {"name": "duplicates", "level": "equations", "label": "near duplicates"},
+)
+
+
+def curate(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A generation that is finished, of so many rationales, curated by a process of its own."""
+    for count in options.rationales:
+        with tempfile.TemporaryDirectory(dir=options.folder) as name:
+            folder = Path(name)
+            for split, size in (("train", -(-count // synthetic.SAMPLES)), ("test", 1000)):
+                synthetic.write_questions(folder / f"{split}.jsonl", split, size)
+            data = {**recipe(folder, "", 0), "teacher": {"name": "scripted", "replies": ""}}
+            data["filters"] = FILTERS
+            data["task"]["validation"] = 0
+            (folder / "recipe.yaml").write_text(json.dumps(data))
+            run = Run(parse_recipe(data))
+            run.folder.mkdir(parents=True)
+            ((task, method),) = run.trained()
+            generated = run.generate_artifact(task, method)
+            questions = synthetic.write_rationales(generated.start() / "rationales.jsonl", count)
+            generated.complete({"questions": questions, "rationales": count})
+            used = measured("curate", folder)
+            done = run.curate_artifact(task, method).require("curate")
+            each = 1e6 * used["processor"] / count
             yield {
-                "stage": stage,
-                "questions": options.count,
-                **seconds,
-                "MB at most so far": after.ru_maxrss // 1024,
+                "rationales": done["candidates"],
+                "kept": done["kept"],
+                "reasons": len(done["dropped"]),
+                **used,
+                "rationales a second": round(count / used["seconds"]),
+                "microseconds each": round(each, 1),
             }
 
 
-ROWS = {one.__name__: one for one in (same, throughput, rate, workers, nodes, again)}
+ROWS = {one.__name__: one for one in (same, throughput, rate, workers, nodes, again, curate)}
 
 
 def main() -> None:
@@ -273,6 +335,10 @@ def main() -> None:
     parser.add_argument("row", choices=ROWS)
     parser.add_argument("--count", type=int, default=8000, help="training questions")
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument(
+        "--rationales", type=int, nargs="+", default=[100_000, 300_000, 1_000_000], help="curate"
+    )
+    parser.add_argument("--folder", help="for what `curate` writes, about 1.5 kB a rationale")
     options = parser.parse_args()
     for row in ROWS[options.row](options):
         print(json.dumps(row), flush=True)

@@ -69,6 +69,23 @@ def test_kept_and_dropped(tmp_path: Path) -> None:
     ]
 
 
+class BySample(Filter):
+    """Keeps everything, the first samples of all questions before the second ones."""
+
+    def apply(
+        self, candidates: Iterable[tuple[Question, Rationale]], answer_type: AnswerType
+    ) -> Iterator[tuple[Question, Rationale, str | None]]:
+        for question, rationale in sorted(candidates, key=lambda one: one[1].sample_index):
+            yield question, rationale, None
+
+
+def test_questions_are_counted_once_in_whatever_order_they_come(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rationales.jsonl", rows())
+    candidates = read_candidates(QUESTIONS, tmp_path / "rationales.jsonl")
+    counts = curate_rationales(candidates, [("by sample", BySample())], Number(), tmp_path)
+    assert (counts.kept, counts.questions_kept) == (4, 2)
+
+
 def test_rows_of_other_questions_are_refused(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "rationales.jsonl", [{"question": "other/1", "rationales": []}])
     with pytest.raises(DataError, match="'other/1' is not in the training split"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -172,7 +173,7 @@ def _show(data: str, settings: Mapping[str, Any], found: list[Row]) -> None:
         )
     sizes = ", ".join(f"{len(part)} {name}" for name, part in splits.items())
     typer.echo(f"{data}: {sizes}; the first questions as they are read:")
-    for question in next(part for part in splits.values() if part)[:_SHOWN]:
+    for question in islice(next(part for part in splits.values() if part), _SHOWN):
         known = "(none)" if question.answer is None else question.gold
         typer.echo(printable(f"  Q: {question.block}".replace("\n", "\n     ")))
         typer.echo(printable(f"  A: {known}   [{settings['answer']}]"))

@@ -1,11 +1,14 @@
 """Curate: every candidate rationale goes through the filters: kept, or dropped with a reason."""
 
 import json
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cotdistill.contracts import AnswerType, Filter
 from cotdistill.errors import DataError
@@ -89,13 +92,15 @@ def curate_rationales(
 ) -> CurationCounts:
     """Filter candidates into `kept.jsonl`, which is there last, and `dropped.jsonl` of `folder`.
 
+    One question's candidates are in memory at a time, and eight bytes for each question kept.
+
     Args:
         filters: (name, filter) in the order they apply; a dropped candidate meets no later one.
     """
     counts: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
     failed: Counter[str] = Counter()
-    kept_ids: set[str] = set()
+    kept_ids, last = array("q"), ""
 
     def counted() -> Iterator[Candidate]:
         for question, rationales, failure in candidates:
@@ -112,10 +117,14 @@ def curate_rationales(
             dropped_file.write(_line(row))
 
         for _, rationale in filtered(counted(), filters, answer_type, drop):
-            kept_ids.add(rationale.question_id)
+            if rationale.question_id != last:
+                last = rationale.question_id
+                kept_ids.append(hash(last))
             kept_file.write(_line(rationale.to_json()))
             count += 1
-    total = counts["questions"], counts["candidates"], count, len(kept_ids)
+    # A filter may have changed the order: what stands apart can be of one question.
+    questions_kept = np.unique(np.frombuffer(kept_ids, dtype=np.int64)).size
+    total = counts["questions"], counts["candidates"], count, questions_kept
     return CurationCounts(*total, dict(dropped.most_common()), dict(failed.most_common()))
 
 

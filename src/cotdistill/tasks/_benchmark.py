@@ -9,7 +9,7 @@ how one row becomes a question. Local files are looked for in `data_dir` (or COT
 `<name>/<index in the original order>`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
@@ -139,10 +139,14 @@ class Benchmark(Task):
         index_file = folder / "splits" / f"{self.stem}__{self.split}.json" if folder else None
         if index_file is not None and index_file.is_file():
             return by_index_file(questions, index_file)
+        places: Mapping[str, Sequence[int]]
         if self.split == "template":
-            return by_template(questions, self.test_share, self.seed)
-        shares = {"train": 1 - self.test_share, "test": self.test_share}
-        return by_share(questions, shares, self.seed)
+            texts = (question.text for question in questions)
+            places = by_template(texts, self.test_share, self.seed)
+        else:
+            shares = {"train": 1 - self.test_share, "test": self.test_share}
+            places = by_share(len(questions), shares, self.seed)
+        return {name: [questions[place] for place in part] for name, part in places.items()}
 
     def load(self) -> Splits:
         """Return all splits, validation included."""

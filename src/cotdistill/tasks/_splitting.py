@@ -3,14 +3,17 @@ validation share."""
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.text.templates import template
 
 Splits = dict[str, list[Question]]
+_T = TypeVar("_T")
 
 
 def by_index_file(questions: Sequence[Question], path: Path) -> Splits:
@@ -33,52 +36,62 @@ def by_index_file(questions: Sequence[Question], path: Path) -> Splits:
     return chosen
 
 
-def by_share(questions: Sequence[Question], shares: Mapping[str, float], seed: int) -> Splits:
-    """Questions shuffled by the seed and dealt by shares that sum to one; within a split they keep
-    their order."""
-    order = list(range(len(questions)))
+def by_share(count: int, shares: Mapping[str, float], seed: int) -> dict[str, Sequence[int]]:
+    """Return the places of `count` questions, shuffled by the seed and dealt by shares that sum to
+    one; within a split they are in order."""
+    import numpy as np
+
+    order = array("Q", range(count))
     random.Random(f"split/{seed}").shuffle(order)
-    splits: Splits = {}
+    splits: dict[str, Sequence[int]] = {}
     dealt, reached = 0, 0.0
     for name, share in shares.items():
         reached += share
-        end = round(reached * len(questions))
-        splits[name] = [questions[index] for index in sorted(order[dealt:end])]
-        dealt = end
+        end = round(reached * count)
+        part = order[dealt:end]
+        np.frombuffer(part, dtype=np.uint64).sort()  # a list of integers takes five times as much
+        splits[name], dealt = part, end
     return splits
 
 
-def by_template(questions: Sequence[Question], test_share: float, seed: int) -> Splits:
-    """Deal whole templates (the text with numbers and names normalised).
+def by_template(texts: Iterable[str], test_share: float, seed: int) -> dict[str, list[int]]:
+    """Deal whole templates (the text with numbers and names normalised); return places.
 
     So no test question has a twin in train.
     """
     groups: dict[str, list[int]] = {}
-    for index, question in enumerate(questions):
-        groups.setdefault(template(question.text), []).append(index)
+    count = 0
+    for count, text in enumerate(texts, 1):
+        groups.setdefault(template(text), []).append(count - 1)
     order = sorted(groups)
     random.Random(f"template/{seed}").shuffle(order)
     test: set[int] = set()
     for name in order:
-        if len(test) + len(groups[name]) / 2 <= test_share * len(questions):
+        if len(test) + len(groups[name]) / 2 <= test_share * count:
             test.update(groups[name])
-    return {
-        "train": [question for index, question in enumerate(questions) if index not in test],
-        "test": [questions[index] for index in sorted(test)],
-    }
+    train = [place for place in range(count) if place not in test]
+    return {"train": train, "test": sorted(test)}
 
 
-def carve_validation(splits: Splits, amount: float, seed: int) -> Splits:
-    """The splits with a validation split taken out of train, where there is none: a share below 1,
-    else a count."""
+def held_out(count: int, amount: float, seed: int) -> list[int]:
+    """Return the places, of `count` training questions, of those that validate: a share below 1,
+    else a number; none of fewer than two questions."""
+    if not amount or count < 2:
+        return []
+    wanted = round(amount * count) if amount < 1 else int(amount)
+    wanted = min(max(wanted, 1), count - 1)
+    return sorted(random.Random(f"validation/{seed}").sample(range(count), wanted))
+
+
+def carve_validation(splits: dict[str, list[_T]], amount: float, seed: int) -> dict[str, list[_T]]:
+    """The splits with a validation split taken out of train, where there is none."""
     train = splits.get("train", [])
-    if splits.get("validation") or not amount or len(train) < 2:
+    chosen = [] if splits.get("validation") else held_out(len(train), amount, seed)
+    if not chosen:
         return splits
-    count = round(amount * len(train)) if amount < 1 else int(amount)
-    count = min(max(count, 1), len(train) - 1)
-    chosen = set(random.Random(f"validation/{seed}").sample(range(len(train)), count))
+    apart = set(chosen)
     return {
         **splits,
-        "train": [question for index, question in enumerate(train) if index not in chosen],
-        "validation": [train[index] for index in sorted(chosen)],
+        "train": [one for place, one in enumerate(train) if place not in apart],
+        "validation": [train[place] for place in chosen],
     }

@@ -14,9 +14,11 @@ text, or its number (`answer_index`). A column may hold a chat: its last questio
 are read. The task is called by its file: `problems` for problems.csv.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,12 +39,15 @@ from cotdistill.data.fields import (
 )
 from cotdistill.data.options import option_columns, options_of
 from cotdistill.data.rows import Row, hub_rows, is_hub_id, local_file, rows
+from cotdistill.data.stored import StoredQuestions, first_repeated
 from cotdistill.errors import DataError
 from cotdistill.records import Question
-from cotdistill.tasks._splitting import Splits, by_share, by_template, carve_validation
+from cotdistill.tasks._splitting import by_share, by_template, carve_validation, held_out
 from cotdistill.text.options import letter_of, split_options
 from cotdistill.text.templates import normalised
 from cotdistill.util.files import file_stamp
+
+Splits = dict[str, StoredQuestions]
 
 _FIELDS = ("question", "answer", "options", "context", "rationale", "id")
 _Columns = dict[str, str | tuple[str, ...]]
@@ -165,53 +170,74 @@ class Custom(Task):
             return self._parts(_folder_files(path))
         if not path.exists() and is_hub_id(self.path):
             return self._parts(dict.fromkeys(_hub_splits(self.path, self.config), self.path))
-        questions = self._read(self.path, rows(path))
+        questions = self._read(self.path, partial(rows, path))
         if not questions:
             raise DataError(f"{self.path}: no questions; the file is empty")
         return self._deal(questions)
 
-    def _deal(self, questions: list[Question]) -> Splits:
-        labelled = [one for one in questions if one.answer is not None]
+    def _deal(self, questions: StoredQuestions) -> Splits:
+        labelled = self._labelled(questions)
+        dealt: Mapping[str, Sequence[int]]
         if self.split == "template":
-            dealt = by_template(labelled, self.shares.get("test", 0.2), self.seed)
-            dealt = carve_validation(dealt, self.shares.get("validation", 0.1), self.seed)
+            texts = (one.text for one in questions if one.answer is not None)
+            found = by_template(texts, self.shares.get("test", 0.2), self.seed)
+            dealt = carve_validation(found, self.shares.get("validation", 0.1), self.seed)
         else:
-            dealt = by_share(labelled, self.shares, self.seed)
-        return _with_unlabelled(dealt, questions)
+            dealt = by_share(len(labelled), self.shares, self.seed)
+        places = {name: (labelled[place] for place in part) for name, part in dealt.items()}
+        # Questions without an answer are in no part: all of them are trained on.
+        splits = questions.dealt(places, rest="train")
+        return {name: part for name, part in splits.items() if name in dealt or len(part)}
+
+    def _labelled(self, questions: StoredQuestions) -> Sequence[int]:
+        """Return the places of the questions that have an answer."""
+        if not self.unlabelled:
+            return range(len(questions))
+        found = enumerate(questions)
+        return array("Q", (place for place, one in found if one.answer is not None))
 
     def _parts(self, sources: Mapping[_Name, str]) -> Splits:
-        found = {name: self._rows(source, name) for name, source in sources.items()}
-        splits: Splits = {name: self._read(name, part) for name, part in found.items()}
-        ids = [question.id for part in splits.values() for question in part]
-        if len(set(ids)) < len(ids):
+        splits: Splits = {
+            name: self._read(name, self._rows(source, name)) for name, source in sources.items()
+        }
+        every = partial(_ids, list(splits.values()))
+        if first_repeated(every) is not None:
             for name, part in splits.items():
-                splits[name] = [replace(one, id=f"{name}/{one.id}") for one in part]
-        for name in sources:
+                named = (replace(one, id=f"{name}/{one.id}") for one in part)
+                splits[name] = StoredQuestions(named)
+        for name in sources if self.unlabelled else ():
             bare = (one for one in splits[name] if one.answer is None)
             if name != "train" and (wrong := next(bare, None)):
                 raise DataError(
                     f"{sources[name]}: question {wrong.id!r} of the {name} split has no answer; "
                     "only training questions can do without"
                 )
-        train = splits.get("train", [])
-        labelled = splits | ({"train": [one for one in train if one.answer]} if train else {})
-        return _with_unlabelled(carve_validation(labelled, self.validation, self.seed), train)
+        train = splits.get("train")
+        if train is None or splits.get("validation"):
+            return splits
+        labelled = self._labelled(train)
+        chosen = held_out(len(labelled), self.validation, self.seed)
+        if not chosen:
+            return splits
+        apart = train.dealt({"validation": (labelled[place] for place in chosen)}, rest="train")
+        return {**splits, "train": apart["train"], "validation": apart["validation"]}
 
-    def _rows(self, source: str, split: str) -> Iterator[Row]:
+    def _rows(self, source: str, split: str) -> Callable[[], Iterator[Row]]:
         path = Path(source).expanduser()
         if path.exists() or not is_hub_id(source):
-            return rows(path)
-        return hub_rows(source, self.config, split)
+            return partial(rows, path)
+        return partial(hub_rows, source, self.config, split)
 
     def _apart(self, splits: Splits) -> Splits:
         """Return the splits with no question of the test split in training."""
         tested = {_words(question) for question in splits.get("test", ())}
-        apart = {
-            name: [one for one in part if name in ("test", "ood") or _words(one) not in tested]
-            for name, part in splits.items()
-        }
-        kept = sum(map(len, apart.values()))
-        both = sum(map(len, splits.values())) - kept
+        both, apart = 0, dict(splits)
+        for name, part in splits.items():
+            if name not in ("test", "ood"):
+                found = (n for n, one in enumerate(part) if _words(one) in tested)
+                if places := array("Q", found):
+                    both += len(places)
+                    apart[name] = part.dealt({"tested": places}, rest=name)[name]
         if both and self.overlap == "refuse":
             files = self.path if isinstance(self.path, str) else " and ".join(self.path.values())
             raise DataError(
@@ -220,15 +246,14 @@ class Custom(Task):
             )
         return apart
 
-    def _read(self, source: str, found: Iterator[Row]) -> list[Question]:
+    def _read(self, source: str, found: Callable[[], Iterator[Row]]) -> StoredQuestions:
         stem = Path(source).stem
-        questions: dict[str, Question] = {}
-        for index, row in enumerate(found):
-            question = self._question(row, f"{stem}/{index}")
-            if question.id in questions:
-                raise DataError(f"{row.place}: id {question.id!r} stands twice; ids must differ")
-            questions[question.id] = question
-        return list(questions.values())
+        read = (self._question(row, f"{stem}/{index}") for index, row in enumerate(found()))
+        questions = StoredQuestions(read)
+        if (place := first_repeated(questions.ids)) is not None:
+            row, id = next(islice(found(), place, None)), next(islice(questions.ids(), place, None))
+            raise DataError(f"{row.place}: id {id!r} stands twice; ids must differ")
+        return questions
 
     def _question(self, row: Row, id: str) -> Question:
         text = question_of(row, self._column(row, "question", "question_stem"))
@@ -277,11 +302,8 @@ class Custom(Task):
         return optional(row, (column,), name)
 
 
-def _with_unlabelled(splits: Splits, questions: Sequence[Question]) -> Splits:
-    """The splits, with the questions that have no answer in train, in the order of the file."""
-    train = {one.id for one in splits.get("train", ())}
-    kept = [one for one in questions if one.answer is None or one.id in train]
-    return {**splits, "train": kept} if kept else splits
+def _ids(parts: Sequence[StoredQuestions]) -> Iterator[str]:
+    return chain.from_iterable(part.ids() for part in parts)
 
 
 def _words(question: Question) -> str:
