@@ -1,11 +1,12 @@
-"""An exported student behind `transformers serve` against the answers of its run.
+"""An exported student behind another server against the answers of its run.
 
     .venv/bin/python benchmarks/student/exported.py RUN --method LABEL [--student LABEL]
     … --dtype bf16
+    … --server llama.cpp          # model.gguf in its own server, from the package xllamacpp
 
-Exports the model, serves the folder on loopback, sends every prompt that the run's model read as
-one user message to /v1/chat/completions, and counts the replies that are the run's, letter for
-letter.
+Exports the model, serves it on loopback (by default with `transformers serve`), sends every prompt
+that the run's model read as one user message to /v1/chat/completions, and counts the replies that
+are the run's, letter for letter.
 """
 
 from __future__ import annotations
@@ -36,25 +37,41 @@ def post(url: str, body: dict[str, Any] | None = None) -> Any:
         return json.load(reply)
 
 
-def serve(folder: Path, dtype: str) -> tuple[subprocess.Popen[bytes], str]:
+LLAMA_CPP = """
+import sys, time
+import xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, params.port = sys.argv[1], int(sys.argv[2])
+params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 4096, 1, 1
+params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+server = xllamacpp.Server(params)
+time.sleep(86400)
+"""
+
+
+def serve(folder: Path, dtype: str, server: str) -> tuple[subprocess.Popen[bytes], str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    program = str(Path(sys.executable).with_name("transformers"))
-    command = [program, "serve", str(folder), "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(
-        [*command, "--device", "cpu", "--dtype", dtype],
+    if server == "llama.cpp":
+        command = [sys.executable, "-c", LLAMA_CPP, str(folder / "model.gguf"), str(port)]
+    else:
+        program = str(Path(sys.executable).with_name("transformers"))
+        command = [program, "serve", str(folder), "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--device", "cpu", "--dtype", dtype]
+    process = subprocess.Popen(
+        command,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    while server.poll() is None:
+    while process.poll() is None:
         try:
             post(f"http://127.0.0.1:{port}/health")
-            return server, f"http://127.0.0.1:{port}/v1/chat/completions"
+            return process, f"http://127.0.0.1:{port}/v1/chat/completions"
         except OSError:
             time.sleep(0.5)
-    sys.exit("transformers serve ended at once: pip install 'transformers[serving]'")
+    sys.exit(f"{server} ended at once: pip install 'transformers[serving]' xllamacpp")
 
 
 def main() -> None:
@@ -63,6 +80,7 @@ def main() -> None:
     parser.add_argument("--method")
     parser.add_argument("--student")
     parser.add_argument("--dtype", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--server", choices=["transformers", "llama.cpp"], default="transformers")
     options = parser.parse_args()
     run = Run(load_recipe(options.run / "recipe.yaml"))
     cell = trained_cell(run, method=options.method, student=options.student)
@@ -70,14 +88,18 @@ def main() -> None:
     rows = list(read_jsonl(infer.folder / "answers.jsonl"))
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "model"
-        (role,) = export_model(run, cell, out, ExportSettings(options.dtype))
-        server, url = serve(out, {"fp32": "float32", "bf16": "bfloat16"}[options.dtype])
+        (role,) = export_model(
+            run, cell, out, ExportSettings(options.dtype, gguf=options.server == "llama.cpp")
+        )
+        dtype = {"fp32": "float32", "bf16": "bfloat16"}[options.dtype]
+        server, url = serve(out, dtype, options.server)
         try:
             same = answers = 0
             for row in rows:
                 (ask,) = row["trace"]
                 chat = [{"role": "user", "content": ask["prompt"]}]
                 body = {"model": str(out), "messages": chat, "max_tokens": role.request.max_tokens}
+                body["temperature"] = 0  # which llama.cpp has no file to learn from
                 text = post(url, body)["choices"][0]["message"]["content"].strip()
                 same += text == ask["text"].strip()
                 said = cell.task.plugin.answer_type.extract(text, markers=("-->",))
@@ -85,7 +107,7 @@ def main() -> None:
         finally:
             server.kill()
             server.wait()
-    what = f"{cell.label}, {cell.student.label}, {options.dtype}"
+    what = f"{cell.label}, {cell.student.label}, {options.dtype}, {options.server}"
     print(f"{what}: {same} of {len(rows)} texts, {answers} of {len(rows)} answers the run's")
 
 

@@ -14,6 +14,7 @@ import yaml
 from safetensors import safe_open
 from typer.testing import CliRunner
 
+from cotdistill.checkpoints.loading import load_checkpoint
 from cotdistill.cli.app import app
 from cotdistill.errors import UserError
 from cotdistill.testing.tiny import tiny_checkpoint
@@ -134,14 +135,20 @@ def test_the_exported_student_answers_as_in_the_run(made: Path, tmp_path: Path) 
     assert leaks == []
 
 
-def test_bf16_by_default_and_said_so(made: Path, tmp_path: Path) -> None:
+def test_bf16_by_default_and_said_so(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     out = tmp_path / "out"
     assert "bf16 rounds" in invoke(
-        "export", "model", str(made), "--method", "answers", "--out", str(out)
+        "export", "model", str(made), "--method", "answers", "--gguf", "--out", str(out)
     )
+    assert "  model.gguf\n" in (out / "SHA256SUMS").read_text()
+    theirs = load_checkpoint(out / "model.gguf", torch.float32)[0].state_dict()
     with safe_open(out / "model.safetensors", "pt") as weights:
         names = list(weights.keys())
         assert {weights.get_tensor(name).dtype for name in names} == {torch.bfloat16}
+        assert all(torch.equal(weights.get_tensor(name).float(), theirs[name]) for name in names)
     assert "rounded to bfloat16" in (out / "README.md").read_text()
 
 
@@ -199,6 +206,9 @@ def test_an_encoder_decoder(tmp_path: Path) -> None:
     base = str(tiny_checkpoint(tmp_path / "base", "t5"))
     made = run(tmp_path, {"model": base}, [{"name": "answer_only", "student_max_tokens": 7}])
     out = tmp_path / "out"
+    with pytest.raises(UserError, match=r"its architecture is t5.*convert_hf_to_gguf\.py"):
+        invoke("export", "model", str(made), "--gguf", "--out", str(out))
+    assert not out.exists()
     invoke("export", "model", str(made), "--dtype", "fp32", "--ctranslate2", "--out", str(out))
     for prompt, text in said(made, "answer_only*", "student").items():
         assert written(out, prompt, transformers.AutoModelForSeq2SeqLM) == text

@@ -42,6 +42,9 @@ def register(app: typer.Typer) -> None:
             bool,
             typer.Option("--ctranslate2", help="Also the folder ctranslate2/ of that runtime."),
         ] = False,
+        gguf: Annotated[
+            bool, typer.Option("--gguf", help="Also model.gguf, for llama.cpp and Ollama.")
+        ] = False,
         license: Annotated[str, typer.Option(help="Licence named in the model card.")] = "",
         set: Overrides = None,
     ) -> None:
@@ -52,7 +55,7 @@ def register(app: typer.Typer) -> None:
 
         opened = open_run(run, set)
         cell = trained_cell(opened, task=task, method=method, student=student, seed=seed)
-        settings = ExportSettings(dtype, adapter, license, ctranslate2)
+        settings = ExportSettings(dtype, adapter, license, ctranslate2, gguf)
         roles = export_model(opened, cell, out, settings)
         rounded = "; bf16 rounds: --dtype fp32 does not" if dtype == "bf16" and not adapter else ""
         names = ", ".join(role.name for role in roles)

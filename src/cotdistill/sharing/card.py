@@ -42,6 +42,7 @@ class ExportSettings:
     adapter: bool = False
     licence: str = ""
     ctranslate2: bool = False
+    gguf: bool = False
 
 
 @dataclass(frozen=True)

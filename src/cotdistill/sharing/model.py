@@ -3,7 +3,7 @@
     config.json  model.safetensors  generation_config.json       weights, and how they are decoded
     tokenizer.json  tokenizer_config.json  chat_template.jinja   the format it was trained in
     README.md  SHA256SUMS                                        the card, and the files' checksums
-    ctranslate2/                                                 on request: for that runtime
+    ctranslate2/  model.gguf                                     on request: for other runtimes
 
 A method of several models has one such folder for each role, beside one README.md.
 """
@@ -98,7 +98,7 @@ def export_model(
 
 
 def _check_runtimes(settings: ExportSettings) -> None:
-    for name, wanted in (("ctranslate2", settings.ctranslate2),):
+    for name, wanted in (("ctranslate2", settings.ctranslate2), ("gguf", settings.gguf)):
         if wanted and settings.adapter:
             raise UserError(f"--{name} is made of whole weights; leave out --adapter")
         if wanted and importlib.util.find_spec(name) is None:
@@ -123,15 +123,26 @@ def _write_role(
     else:
         model.config.use_cache = True  # gradient checkpointing had switched it off
         model.to(torch.bfloat16 if settings.weights == "bf16" else torch.float32)
+        # First, so that what a runtime does not read is refused before gigabytes are written.
+        _write_runtimes(model, tokenizer, checkpoint, folder, settings)
         model.save_pretrained(folder, max_shard_size=_SHARD)
+    seal(folder, "*.gguf")
+    return engine.codec, model.num_parameters()
+
+
+def _write_runtimes(
+    model: Any, tokenizer: Any, checkpoint: Path, folder: Path, settings: ExportSettings
+) -> None:
     if settings.ctranslate2:
         from cotdistill.checkpoints.ctranslate2 import write_ctranslate2
 
         dtype = "bfloat16" if settings.weights == "bf16" else "float32"
         write_ctranslate2(model, tokenizer, checkpoint, folder / "ctranslate2", dtype)
         seal(folder / "ctranslate2", "*.bin")
-    seal(folder)
-    return engine.codec, model.num_parameters()
+    if settings.gguf:
+        from cotdistill.checkpoints.gguf_writing import write_gguf
+
+        write_gguf(model, tokenizer, checkpoint, folder / "model.gguf", settings.weights)
 
 
 def _generation(model: Any, tokenizer: Any, request: Request) -> Any:
