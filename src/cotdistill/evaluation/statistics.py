@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from cotdistill.records import Record
 
@@ -34,7 +34,7 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
     """Return the score interval of a share (Wilson 1927); it has a width at 0 and at 1 too."""
     if total == 0:
         return 0.0, 1.0
-    interval = stats.binomtest(correct, total).proportion_ci(method="wilson")
+    interval = scipy.stats.binomtest(correct, total).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -58,7 +58,7 @@ def mcnemar_exact(first_only: int, second_only: int) -> float:
             right.
     """
     total = first_only + second_only
-    return float(stats.binomtest(first_only, total).pvalue) if total else 1.0
+    return float(scipy.stats.binomtest(first_only, total).pvalue) if total else 1.0
 
 
 def paired_clusters(first: npt.ArrayLike, second: npt.ArrayLike) -> Comparison:
@@ -80,7 +80,7 @@ def paired_clusters(first: npt.ArrayLike, second: npt.ArrayLike) -> Comparison:
         p = mcnemar_exact(difference.shape[1], 0) if mean else 1.0
         return Comparison(mean, mean, mean, p, "exact sign test over questions")
     half = _half_width(variance, freedom)
-    p = float(2 * stats.t.sf(abs(mean) / variance**0.5, freedom))
+    p = float(2 * scipy.stats.t.sf(abs(mean) / variance**0.5, freedom))
     return Comparison(mean, mean - half, mean + half, p, "two-way clustered t")
 
 
@@ -131,7 +131,7 @@ def _two_way_variance(scores: Array) -> tuple[float, float]:
 
 
 def _half_width(variance: float, freedom: float) -> float:
-    half: float = stats.t.ppf(0.975, freedom) * variance**0.5
+    half: float = scipy.stats.t.ppf(0.975, freedom) * variance**0.5
     return float(half)
 
 
