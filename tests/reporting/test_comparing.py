@@ -13,7 +13,7 @@ from cotdistill.cli.app import app
 from cotdistill.evaluation.statistics import compare, holm
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import parse_recipe
-from cotdistill.reporting.comparing import chapter, compare_runs, to_json
+from cotdistill.reporting.comparing import chapter, compare_runs, telling_apart, to_json
 from cotdistill.runs.run import Run
 
 
@@ -87,6 +87,30 @@ def test_the_chapter_says_what_is_the_same_and_what_was_refused(runs: tuple[Run,
 def test_a_run_beside_itself_differs_in_nothing(runs: tuple[Run, Run]) -> None:
     _, pairs = compare_runs(runs[0], runs[0])
     assert {(pair.pair.difference, pair.pair.p_corrected) for pair in pairs} == {(0.0, 1.0)}
+
+
+def test_a_run_given_twice_has_short_names(runs: tuple[Run, Run]) -> None:
+    first = runs[0]
+    compared = chapter(first, first, *compare_runs(first, first))
+    assert compared.title == "first and second"
+    assert compared.sections[0].header[1:3] == ("first %", "second %")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        ("runs/a/x", "runs/b/x", ("a", "b")),
+        ("runs/monday/1/x", "runs/tuesday/1/x", ("monday", "tuesday")),
+        ("runs/x", "old/deep/x", ("runs", "old/deep")),
+        ("runs/x", "runs/x/x", ("x", "x/x")),
+        ("runs/x", "x", ("cwd/runs/x", "cwd/x")),
+        ("runs/x", "runs/../runs/x", ("first", "second")),
+    ],
+)
+def test_of_runs_of_one_name_the_paths_are_told_by_what_differs(
+    tmp_path: Path, first: str, second: str, names: tuple[str, str]
+) -> None:
+    assert telling_apart(tmp_path / "cwd" / first, tmp_path / "cwd" / second) == names
 
 
 def test_runs_without_a_common_question_are_not_paired(

@@ -8,6 +8,8 @@ would be one of the gold.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -143,7 +145,26 @@ def chapter(
 
 def _names(first: Run, second: Run) -> tuple[str, str]:
     names = first.recipe.name, second.recipe.name
-    return names if names[0] != names[1] else (str(first.folder), str(second.folder))
+    return names if names[0] != names[1] else telling_apart(first.folder, second.folder)
+
+
+def telling_apart(*folders: Path) -> tuple[str, str]:
+    """Return of two folders' paths what tells them apart: "a" and "b" of runs/a/x and runs/b/x."""
+    paths = [folder.resolve().parts for folder in folders]
+    if paths[0] == paths[1]:
+        return "first", "second"
+    begin = _alike(*paths)
+    end = _alike(*(path[begin:][::-1] for path in paths))
+    parts = [path[begin : len(path) - end] for path in paths]
+    if not all(parts):  # the one lies in the other
+        parts = [path[begin - 1 :] for path in paths]
+    first, second = ("/".join(part) for part in parts)
+    return first, second
+
+
+def _alike(first: Sequence[str], second: Sequence[str]) -> int:
+    """Return with how many equal parts the two begin."""
+    return sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(first, second, strict=False)))
 
 
 def _title(one: ComparedBoards) -> str:
@@ -208,12 +229,12 @@ def _section(
         (_label(pair), *map(percent, pair.accuracies),
          f"{points(pair.pair.difference)} [{points(pair.pair.low)}, {points(pair.pair.high)}]",
          p_value(pair.pair.p_corrected),
-         *(percent(share) for share in (pair.pair.both, pair.pair.second_only,
-                                        pair.pair.first_only, pair.pair.neither)))
+         " / ".join(percent(share) for share in (pair.pair.both, pair.pair.second_only,
+                                                 pair.pair.first_only, pair.pair.neither)))
         for pair in own
     )  # fmt: skip
-    header = ("row", f"{names[0]} %", f"{names[1]} %", "difference", "p", "both right",
-              f"only {names[0]}", f"only {names[1]}", "neither")  # fmt: skip
+    right = f"right: both / only {names[0]} / only {names[1]} / neither"
+    header = ("row", f"{names[0]} %", f"{names[1]} %", "difference", "p", right)
     note = (
         f"On the {len(one.ids)} questions that both runs have. Differences in points with 95 % "
         f"intervals, {names[1]} less {names[0]}; paired tests, p corrected for all {tests} "
