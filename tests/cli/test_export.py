@@ -11,7 +11,11 @@ import yaml
 from typer.testing import CliRunner
 
 from cotdistill.cli.app import app
-from cotdistill.errors import UserError
+from cotdistill.cli.export import _asked
+from cotdistill.data import writing
+from cotdistill.data.rows import rows
+from cotdistill.errors import StoreError, UserError
+from cotdistill.records import Question
 from cotdistill.util.files import read_jsonl
 
 
@@ -86,3 +90,47 @@ def test_curated_rationales_as_a_training_set(tmp_path: Path) -> None:
     assert f"- {7 - len(rows)} × `answer_match: " in card
     assert f"**Rationales:** `{len(rows)} kept of 7`" in card
     assert "**Test questions in the training split:** `the same question 0/2; " in card
+
+
+def test_rationales_and_training_sets_go_to_an_address_as_parquet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_GROUP", 2)
+    replies = {f"What is {n} plus 1?": f" So. The answer is {n + n % 2}." for n in range(10)}
+    teacher = {"name": "scripted", "replies": replies}
+    methods = [{"name": "fine_tune_cot", "label": label, "answer_call": False} for label in "ab"]
+    path = recipe(tmp_path, teacher=teacher, methods=methods)
+    with pytest.raises(UserError, match="run the stage curate first"):
+        invoke("export", "rationales", path)
+    for stage in ("generate", "curate"):
+        invoke(stage, path)
+    told = invoke("export", "rationales", path)
+    file = tmp_path / "runs" / "small" / "rationales" / "rationales.jsonl"
+    assert told == f"wrote 14 rationales to {file}\n"
+    plain = list(read_jsonl(file))
+    there = f"memory://{tmp_path}"
+    invoke("export", "rationales", path, "--parquet", "--out", there)
+    found = [dict(row.fields) for row in rows(f"{there}/rationales.parquet")]
+    assert [{**row, "extra": json.loads(row["extra"])} for row in found] == plain
+    assert {(row["method"], row["reason"] is None) for row in plain} == {
+        (label, kept) for label in "ab" for kept in (True, False)
+    }
+    for row in plain:
+        n = int(row["question"].split()[2])
+        assert (row["gold"], row["answer"]) == (str(n + 1), str(n + n % 2))
+        assert row["reason"] == (None if n % 2 else "wrong answer")
+    invoke("export", "sft", path, "--parquet", "--out", there)
+    kept = [row for row in plain if row["reason"] is None and row["method"] == "a"]
+    assert len(list(rows(f"{there}/q/a/student.parquet"))) == len(kept) > 2
+    with pytest.raises(StoreError, match="nothing://x: cannot be written: Protocol not known"):
+        invoke("export", "rationales", path, "--out", "nothing://x")
+
+
+@pytest.mark.parametrize("order", [(0, 0, 1, 5, 3, 9), (9, 0, 0, 5), (9, 0, 9, 1)])
+def test_rationales_find_their_questions_in_any_order(
+    order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cotdistill.cli.export._RECENT", 3)
+    questions = [Question(f"q/{n}", f"{n}?", str(n)) for n in range(10)]
+    found = list(_asked(lambda: questions, order, lambda n: f"q/{n}"))
+    assert found == [(questions[n], n) for n in order]

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from cotdistill.cli.run import Overrides
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from cotdistill.recipe import Entry, MethodEntry
-    from cotdistill.records import Example, Rationale
+    from cotdistill.records import Example, Question, Rationale
     from cotdistill.runs.run import Run
 
 _Run = Annotated[Path, typer.Argument(help="A run folder, or its recipe.", show_default=False)]
 _Out = Annotated[Path | None, typer.Option(help="Folder to write to; default: in the run folder.")]
+_Target = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder or address (s3://bucket/folder) to write to; default: in the run folder."
+    ),
+]
+_Parquet = Annotated[bool, typer.Option("--parquet", help="Parquet for JSON Lines.")]
+_T = TypeVar("_T")
+_COLUMNS = (
+    *("task", "method", "question_id", "question", "gold", "text", "answer", "sample_index"),
+    *("source", "steps", "keys", "extra", "dropped_by", "reason"),
+)
+"""Columns of exported rationales in Parquet; `extra` is JSON."""
+_RECENT = 1000
+"""Questions that are held while rationales are joined to them."""
 
 
 def register(app: typer.Typer) -> None:
@@ -67,26 +87,48 @@ def register(app: typer.Typer) -> None:
         format: Annotated[
             Literal["messages", "prompt-completion", "alpaca"], typer.Option(help="Form of a row.")
         ] = "messages",
-        parquet: Annotated[bool, typer.Option("--parquet", help="Parquet for JSON Lines.")] = False,
+        parquet: _Parquet = False,
         license: Annotated[str, typer.Option(help="Licence named in the data card.")] = "unknown",
-        out: _Out = None,
+        out: _Target = None,
         set: Overrides = None,
     ) -> None:
         """Write the curated rationales as training sets, one folder for each task and method."""
         from cotdistill.data.sft import write_sft
         from cotdistill.runs.run import open_run
+        from cotdistill.util.addresses import folder_for
         from cotdistill.util.naming import folder_name
 
         opened = open_run(run, set)
         for task, method in opened.trained():
-            name = Path(folder_name(task.label)) / folder_name(method.label)
-            folder = (out or opened.folder / "sft") / name
+            place = f"{folder_name(task.label)}/{folder_name(method.label)}"
+            target = f"{out or opened.folder / 'sft'}/{place}"
             facts, dropped = _facts(opened, task, method)
             examples = curated_examples(opened, task, method)
             card: dict[str, Any] = {"licence": license, "facts": facts, "dropped": dropped}
-            counts = write_sft(examples, folder, format, parquet=parquet, **card)
+            with folder_for(target) as folder:
+                counts = write_sft(examples, folder, format, parquet=parquet, **card)
             rows = ", ".join(f"{count} for {role}" for role, count in counts.items())
-            typer.echo(f"wrote {rows} to {folder}")
+            typer.echo(f"wrote {rows} to {target}")
+
+    @group.command("rationales")
+    def export_rationales(
+        run: _Run, parquet: _Parquet = False, out: _Target = None, set: Overrides = None
+    ) -> None:
+        """Write every candidate rationale with its question, and the reason if it was dropped."""
+        import json
+
+        from cotdistill.data.writing import row_file
+        from cotdistill.runs.run import open_run
+        from cotdistill.util.addresses import folder_for
+
+        opened, count = open_run(run, set), 0
+        target = out or str(opened.folder / "rationales")
+        name = "rationales.parquet" if parquet else "rationales.jsonl"
+        schema = _schema() if parquet else None
+        with folder_for(target) as folder, row_file(folder / name, schema) as write:
+            for count, row in enumerate(_candidates(opened), 1):  # noqa: B007
+                write(row | {"extra": json.dumps(row["extra"])} if parquet else row)
+        typer.echo(f"wrote {count} rationales to {target}/{name}")
 
     @group.command("inspect")
     def export_inspect(run: _Run, out: _Out = None, set: Overrides = None) -> None:
@@ -130,11 +172,52 @@ def curated_examples(run: Run, task: Entry, method: MethodEntry) -> Iterator[Exa
     Raises:
         UserError: the rationales of this recipe are not curated yet.
     """
-    questions = {question.id: question for question in run.questions(task, "train")}
-    plugin = run.method(task, method)
-    for rationale in _kept(run, task, method):
-        question = questions[rationale.question_id].learnt_from(rationale)
-        yield from plugin.examples(question, rationale)
+    plugin, kept = run.method(task, method), _kept(run, task, method)
+    questions = partial(run.questions, task, "train")
+    for question, rationale in _asked(questions, kept, lambda one: one.question_id):
+        yield from plugin.examples(question.learnt_from(rationale), rationale)
+
+
+def _asked(
+    questions: Callable[[], Iterable[Question]], found: Iterable[_T], id: Callable[[_T], str]
+) -> Iterator[tuple[Question, _T]]:
+    """Yield what was found with its questions, mostly in their order: few of them are held."""
+    recent: dict[str, Question] = {}
+    ahead = iter(questions())
+    for one in found:
+        while id(one) not in recent:
+            if (question := next(ahead, None)) is None:  # a filter has changed the order
+                recent = {question.id: question for question in questions()}
+                break
+            recent[question.id] = question
+            if len(recent) > _RECENT:
+                del recent[next(iter(recent))]
+        yield recent[id(one)], one
+
+
+def _candidates(run: Run) -> Iterator[dict[str, Any]]:
+    tasks = {task.label: task for task in run.recipe.tasks}
+    # Within a part rationales are in the order of their questions.
+    parts = groupby(
+        run.rationales(), lambda row: (row["task"], row["method"], row["reason"] is None)
+    )
+    for (task, *_), part in parts:
+        questions = partial(run.questions, tasks[task], "train")
+        for question, row in _asked(questions, part, itemgetter("question_id")):
+            yield {**row, "question": question.block, "gold": question.answer}
+
+
+def _schema() -> pyarrow.Schema:
+    import pyarrow
+
+    text = pyarrow.string()
+    step = pyarrow.struct({"question": text, "solution": text, "answer": text})
+    kinds = {
+        "sample_index": pyarrow.int64(),
+        "steps": pyarrow.list_(step),
+        "keys": pyarrow.list_(text),
+    }
+    return pyarrow.schema({name: kinds.get(name, text) for name in _COLUMNS})
 
 
 def _kept(run: Run, task: Entry, method: MethodEntry) -> Iterator[Rationale]:

@@ -1,5 +1,10 @@
-"""Read rows: local JSON, JSON Lines, CSV, TSV and Parquet files, or a data set of a hub. Every
-error names file and line.
+"""Read rows: JSON, JSON Lines, CSV, TSV and Parquet files, or a data set of a hub. Every error
+names file and line.
+
+    questions.jsonl    shards/train-*.parquet    s3://bucket/train-*.parquet    memory://q.csv
+
+A file is a path or an address; a `*` in the name stands for all files that fit, in the order of
+their names. They are read as a stream, a JSON list as a whole.
 
 The content decides between JSON Lines, one JSON list and one object that holds its rows (`data`,
 `samples`), whatever the name; a byte order mark and gzip (".gz") are read. NaN, as `json.dumps`
@@ -14,15 +19,22 @@ import os
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
+from io import BufferedIOBase
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cotdistill.errors import DataError
+from cotdistill.errors import CotdistillError, DataError
+from cotdistill.util.addresses import fitting, is_address, open_address, unreadable
 
 SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".json.gz")
 _HOLDERS = ("data", "samples")
 """Fields of a whole file that hold its rows: many exports, and logs of Inspect."""
+
+_BATCH = 1024
+"""Rows of a Parquet file that are in memory at a time."""
+_BUFFER = 2**20
+"""Bytes of each of its columns that are read at a time: a group of rows can be all of the file."""
 
 csv.field_size_limit(sys.maxsize)  # Python refuses cells of more than 131,072 characters by default
 
@@ -48,45 +60,86 @@ def data_folder(setting: str | None) -> Path | None:
 
 
 def local_file(folder: Path, stem: str) -> Path | None:
-    """Return the file of that stem in any format, or its first shard
-    ("train-00000-of-00001.parquet")."""
+    """Return the file of that stem in any format, or the pattern of its shards
+    ("train-*-of-*.parquet")."""
     for suffix in SUFFIXES:
         if (folder / f"{stem}{suffix}").is_file():
             return folder / f"{stem}{suffix}"
-    return next(iter(sorted(folder.glob(f"{stem}-*-of-*.parquet"))), None)
+    shards = f"{stem}-*-of-*.parquet"
+    return folder / shards if any(folder.glob(shards)) else None
 
 
 def is_hub_id(source: str) -> bool:
     """Return whether a source that is no file reads as "name" or "owner/name" of a hub."""
     path = Path(source)
-    return len(path.parts) <= 2 and not path.suffix and not source.startswith((".", "~", "/"))
+    plain = not is_address(source) and "*" not in source and not path.suffix
+    return plain and len(path.parts) <= 2 and not source.startswith((".", "~", "/"))
 
 
-def rows(path: Path) -> Iterator[Row]:
-    """Read the rows of a file.
+def files_of(source: str | Path) -> list[str | Path]:
+    """Return the files that a source names, in order; addresses stay text.
 
     Raises:
-        DataError: the file is missing, of another kind, or a line of it is malformed.
+        DataError: no file fits a pattern, or an address has a password or cannot be reached.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; correct the path, or use a hub id like owner/name")
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    found: list[str | Path]
+    if isinstance(source, str) and is_address(source):
+        found = [*fitting(source)]
+    else:
+        path = Path(source).expanduser()
+        several = "*" in path.name and not path.exists()
+        found = [*sorted(path.parent.glob(path.name))] if several else [path]
+    if not found:
+        raise DataError(f"{source}: no file fits; correct the pattern")
+    return found
+
+
+def opened(file: str | Path) -> BufferedIOBase:
+    """Open a file of `files_of`.
+
+    Raises:
+        DataError: an address cannot be reached.
+        OSError: a local file cannot be read.
+    """
+    return file.open("rb") if isinstance(file, Path) else open_address(file)
+
+
+def rows(source: str | Path) -> Iterator[Row]:
+    """Read the rows of a file, or of all files of a pattern.
+
+    Raises:
+        DataError: a file is missing, of another kind, or a line of it is malformed.
+    """
+    for file in files_of(source):
+        yield from _rows(file)
+
+
+def _rows(file: str | Path) -> Iterator[Row]:
+    if isinstance(file, Path) and not file.is_file():
+        raise DataError(f"{file}: no such file; correct the path, or use a hub id like owner/name")
+    suffix = _suffix(file)
     if suffix in (".jsonl", ".ndjson", ".json"):
-        yield from _json(path, suffix)
+        yield from _json(file, suffix)
     elif suffix in (".csv", ".tsv"):
-        yield from _csv(path, "\t" if suffix == ".tsv" else ",")
+        yield from _csv(file, "\t" if suffix == ".tsv" else ",")
     elif suffix == ".parquet":
-        yield from _parquet(path)
+        yield from _parquet(file)
     else:
         raise DataError(
-            f"{path}: unknown kind of file {suffix!r}; use .jsonl, .json, .csv, .tsv or .parquet"
+            f"{file}: unknown kind of file {suffix!r}; use .jsonl, .json, .csv, .tsv or .parquet"
         )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _suffix(file: str | Path) -> str:
+    path = file if isinstance(file, Path) else Path(file.partition("?")[0])
+    return path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+
+
+def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
     number = 0
+    zipped = str(path).endswith(".gz")
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        with opened(path) as raw, gzip.GzipFile(fileobj=raw) if zipped else raw as file:
             for number, line in enumerate(file, 1):
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
@@ -98,8 +151,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     except (EOFError, zlib.error) as error:
         wrong = f"{path}: the gzip file is damaged after line {number} ({error}); fetch it again"
         raise DataError(wrong) from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except CotdistillError:
+        raise
+    except Exception as error:  # the clients of object stores raise what they like
+        raise unreadable(path, error) from error
 
 
 def _constant(name: str) -> None:
@@ -122,7 +177,7 @@ def _parse(text: str, place: str, line: int, remedy: str) -> Any:
         raise DataError(f"{place}:{line}: malformed JSON: {reason}; {remedy}") from error
 
 
-def _json(path: Path, suffix: str) -> Iterator[Row]:
+def _json(path: str | Path, suffix: str) -> Iterator[Row]:
     lines: Iterator[tuple[int, str]] = (one for one in _lines(path) if one[1].strip())
     first = next(lines, None)
     if first is None:
@@ -147,7 +202,7 @@ def _json(path: Path, suffix: str) -> Iterator[Row]:
         yield _row(f"{path}:{number}", _parse(line, str(path), number, remedy))
 
 
-def _held(path: Path, data: Any) -> Iterator[Row]:
+def _held(path: str | Path, data: Any) -> Iterator[Row]:
     """Yield the rows of a whole file: a list, a list in a field, or archives of lists by sample
     index."""
     held = next((data[name] for name in _HOLDERS if name in data), data) if _is_map(data) else data
@@ -197,7 +252,7 @@ def check_unicode(place: str, name: str, text: str) -> None:
         raise DataError(f"{place}: {name}: {wrong}; {remedy}") from error
 
 
-def _csv(path: Path, delimiter: str) -> Iterator[Row]:
+def _csv(path: str | Path, delimiter: str) -> Iterator[Row]:
     reader = csv.DictReader((line for _, line in _lines(path)), delimiter=delimiter)
     try:
         for fields in reader:
@@ -214,16 +269,18 @@ def _csv(path: Path, delimiter: str) -> Iterator[Row]:
         raise DataError(wrong) from error
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: str | Path) -> Iterator[Row]:
     import pyarrow
     import pyarrow.parquet
 
     try:
         index = 0
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
-            for fields in batch.to_pylist():
-                yield Row(f"{path}: row {index}", fields)
-                index += 1
+        with opened(path) as file:
+            table = pyarrow.parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
+            for batch in table.iter_batches(_BATCH):
+                for fields in batch.to_pylist():
+                    yield Row(f"{path}: row {index}", fields)
+                    index += 1
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         wrong = f"{path}: cannot be read as Parquet: {reason}; fetch it again"

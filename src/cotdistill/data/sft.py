@@ -8,16 +8,23 @@ One file for each model role that a method trains; the card's front matter names
 `datasets.load_dataset(FOLDER, ROLE)` reads one. A student's own prompt format is not in them.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import yaml
 
+from cotdistill.data.writing import Write, row_file
 from cotdistill.errors import DataError
 from cotdistill.records import Example
-from cotdistill.util.files import write_jsonl, write_text
+from cotdistill.util.files import write_text
+
+if TYPE_CHECKING:
+    import pyarrow
 
 Format: TypeAlias = Literal["messages", "prompt-completion", "alpaca"]
 
@@ -29,6 +36,15 @@ def _row(form: Format, prompt: str, target: str) -> dict[str, Any]:
     if form == "alpaca":
         return {"instruction": prompt, "input": "", "output": target}
     return {"prompt": f"{prompt}\n", "completion": target}
+
+
+def _schema(form: Format) -> pyarrow.Schema:
+    import pyarrow
+
+    turn = pyarrow.struct({"role": pyarrow.string(), "content": pyarrow.string()})
+    fields = _row(form, "", "")
+    lists = isinstance(fields.get("messages"), list)
+    return pyarrow.schema({n: pyarrow.list_(turn) if lists else pyarrow.string() for n in fields})
 
 
 def write_sft(
@@ -50,21 +66,18 @@ def write_sft(
     Raises:
         DataError: there are no examples.
     """
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for example in examples:
-        rows.setdefault(example.role, []).append(_row(form, example.prompt, example.target))
-    if not rows:
-        raise DataError(f"{folder}: no rationale was kept, so there is nothing to write")
-    for role, own in rows.items():
-        path = folder / f"{role}.jsonl"
-        write_jsonl(path, own)
-        if parquet:
-            import datasets
-
-            datasets.Dataset.from_list(own).to_parquet(str(path.with_suffix(".parquet")))
-            path.unlink()
-    counts = {role: len(own) for role, own in rows.items()}
-    ending = "parquet" if parquet else "jsonl"
+    ending, counts = "parquet" if parquet else "jsonl", Counter[str]()
+    schema = _schema(form) if parquet else None
+    with ExitStack() as stack:
+        files: dict[str, Write] = {}
+        for one in examples:
+            if one.role not in files:
+                file = row_file(folder / f"{one.role}.{ending}", schema)
+                files[one.role] = stack.enter_context(file)
+            files[one.role](_row(form, one.prompt, one.target))
+            counts[one.role] += 1
+        if not counts:
+            raise DataError(f"{folder}: no rationale was kept, so there is nothing to write")
     front = {
         "license": licence,
         "task_categories": ["text-generation"],
@@ -74,7 +87,7 @@ def write_sft(
         ],
     }
     write_text(folder / "README.md", _card(front, form, counts, facts or {}, dropped or {}))
-    return counts
+    return dict(counts)
 
 
 def _card(

@@ -4,6 +4,7 @@ columns and an answer type.
     task: {name: custom, path: questions.jsonl, columns: {question: problem, answer: gold}}
     task: {name: custom, path: {train: train.csv, test: test.csv}, answer: choice}
     task: {name: custom, path: quiz.csv, answer: choice, columns: {options: [A, B, C, D]}}
+    task: {name: custom, path: "s3://bucket/problems-*.parquet", answer: number}
     task: {name: custom, path: owner/dataset, config: main, answer: number, answer_after: "####"}
 
 One file is dealt into splits by `shares` and `seed`; with one file a split, a missing validation
@@ -38,13 +39,21 @@ from cotdistill.data.fields import (
     text_of,
 )
 from cotdistill.data.options import option_columns, options_of
-from cotdistill.data.rows import Row, hub_rows, is_hub_id, local_file, rows
+from cotdistill.data.rows import (
+    Row,
+    files_of,
+    hub_rows,
+    is_hub_id,
+    local_file,
+    rows,
+)
 from cotdistill.data.stored import StoredQuestions, first_repeated
 from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._splitting import by_share, by_template, carve_validation, held_out
 from cotdistill.text.options import letter_of, split_options
 from cotdistill.text.templates import normalised
+from cotdistill.util.addresses import is_address
 from cotdistill.util.files import file_stamp
 
 Splits = dict[str, StoredQuestions]
@@ -59,7 +68,8 @@ class Custom(Task):
     """Your own questions from a JSONL, CSV or Parquet file or a hub data set."""
 
     path: str | dict[_Name, str]
-    """One file or hub id, one for each split, or a folder with a file for each."""
+    """One file (with `*` several), address or hub id, one for each split, or a folder with a file
+    for each."""
     answer: str | dict[str, Any] = "number"
     """Answer type: number, choice, yes_no, text, date, math_expression, or {name: …, settings}."""
     columns: _Columns = Field({})
@@ -141,17 +151,21 @@ class Custom(Task):
         return iter(splits.get(split, ()))
 
     def stamp(self) -> Any:
-        sources = self.path.values() if isinstance(self.path, dict) else (self.path,)
-        found = [Path(one).expanduser() for one in sources]
+        files = self._files()
         # A class derived from this one may read what it likes.
-        known = type(self) is Custom and all(map(Path.is_file, found))
-        return [file_stamp(path) for path in found] if known else None
+        known = type(self) is Custom and all(path and path.is_file() for path in files)
+        return [file_stamp(path) for path in files if path] if known else None
 
     def _stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Size and time of the local files: a file changed while the program runs is read again."""
-        sources = self.path.values() if isinstance(self.path, dict) else (self.path,)
-        files = [path for one in sources if (path := Path(one).expanduser()).is_file()]
+        files = [path for path in self._files() if path and path.is_file()]
         return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+
+    def _files(self) -> list[Path | None]:
+        """The local files; None for one that lies elsewhere: it is looked at when it is read."""
+        sources = self.path.values() if isinstance(self.path, dict) else (self.path,)
+        found = [[None] if is_address(one) else files_of(one) for one in sources]
+        return [one if isinstance(one, Path) else None for part in found for one in part]
 
     def load(self) -> Splits:
         """Return all splits.
@@ -170,7 +184,7 @@ class Custom(Task):
             return self._parts(_folder_files(path))
         if not path.exists() and is_hub_id(self.path):
             return self._parts(dict.fromkeys(_hub_splits(self.path, self.config), self.path))
-        questions = self._read(self.path, partial(rows, path))
+        questions = self._read(self.path, partial(rows, self.path))
         if not questions:
             raise DataError(f"{self.path}: no questions; the file is empty")
         return self._deal(questions)
@@ -225,7 +239,7 @@ class Custom(Task):
     def _rows(self, source: str, split: str) -> Callable[[], Iterator[Row]]:
         path = Path(source).expanduser()
         if path.exists() or not is_hub_id(source):
-            return partial(rows, path)
+            return partial(rows, source)
         return partial(hub_rows, source, self.config, split)
 
     def _apart(self, splits: Splits) -> Splits:
@@ -247,7 +261,7 @@ class Custom(Task):
         return apart
 
     def _read(self, source: str, found: Callable[[], Iterator[Row]]) -> StoredQuestions:
-        stem = Path(source).stem
+        stem = Path(source).stem.replace("*", "all")
         read = (self._question(row, f"{stem}/{index}") for index, row in enumerate(found()))
         questions = StoredQuestions(read)
         if (place := first_repeated(questions.ids)) is not None:

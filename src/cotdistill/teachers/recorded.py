@@ -25,17 +25,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from cotdistill.contracts import Model, Teacher
 from cotdistill.data.fields import ParsedReply, question_of, replies_of, text_of
-from cotdistill.data.rows import Row, rows
+from cotdistill.data.rows import Row, files_of, opened, rows
 from cotdistill.errors import DataError, QuestionFailed
 from cotdistill.records import Completion, Request
 from cotdistill.text.options import split_options
 from cotdistill.text.templates import WORD
+from cotdistill.util.addresses import is_address
 
 _ANCHOR = 6
 """Words from a question's start that the index is searched by; a shorter question is searched by
@@ -48,12 +49,21 @@ _LABEL = re.compile(r"answer choices\s?:|options\s?:|context\s?:|^\s*q\s?:", re.
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?](?=\s|$)|\n|$)")
 
 
+def _source(value: Any) -> Any:
+    """Leave an address as it is: as a path it would lose a slash."""
+    return Path(value) if isinstance(value, str) and not is_address(value) else value
+
+
+_Source = Annotated[Path | str, BeforeValidator(_source)]
+"""A file, a pattern of files, or an address."""
+
+
 class Recorded(Teacher):
     """Completions from files: an exported completion log, or published rationales of other
     teachers."""
 
-    files: tuple[Path, ...] = Field(min_length=1)
-    questions: Path | None = Field(
+    files: tuple[_Source, ...] = Field(min_length=1)
+    questions: _Source | None = Field(
         default=None, description="file that gives the questions of rows with an `id` alone"
     )
 
@@ -63,16 +73,17 @@ class Recorded(Teacher):
         return (value,) if isinstance(value, str | Path) else value
 
     def open(self) -> Model:
-        for path in (*self.files, *((self.questions,) if self.questions else ())):
-            if not path.is_file():
-                raise DataError(
-                    f"teacher recorded: there is no file {path}; correct `files` or `questions`"
-                )
+        for source in (*self.files, *((self.questions,) if self.questions else ())):
+            for file in files_of(source) if not is_address(source) else ():
+                if not Path(file).is_file():
+                    raise DataError(
+                        f"teacher recorded: there is no file {file}; correct `files` or `questions`"
+                    )
         return _RecordedModel(self.files, self.questions)
 
 
 class _RecordedModel:
-    def __init__(self, files: Sequence[Path], questions: Path | None) -> None:
+    def __init__(self, files: Sequence[Path | str], questions: Path | str | None) -> None:
         self._files, self._questions = files, questions
 
     @cached_property
@@ -81,9 +92,10 @@ class _RecordedModel:
 
     def identity(self) -> Mapping[str, Any]:
         digests = []
-        for path in (*self._files, *((self._questions,) if self._questions else ())):
-            with path.open("rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        for source in (*self._files, *((self._questions,) if self._questions else ())):
+            for one in files_of(source):
+                with opened(one) as file:
+                    digests.append(hashlib.file_digest(file, "sha256").hexdigest())
         return {"teacher": "recorded", "files": digests}
 
     async def complete(self, request: Request, sample_indices: Sequence[int]) -> list[Completion]:
@@ -105,7 +117,7 @@ class _RecordedModel:
 class _Recordings:
     """The replies of some files by question, and the completions of exported logs by request."""
 
-    def __init__(self, paths: Sequence[Path], questions: Path | None) -> None:
+    def __init__(self, paths: Sequence[Path | str], questions: Path | str | None) -> None:
         self.logged: dict[str, dict[int, Completion]] = {}
         self._replies: dict[str, list[ParsedReply]] = {}
         self._lengths: dict[str, set[int]] = {}
@@ -197,7 +209,7 @@ class _Recordings:
         return (best[0], best[2]) if best else None
 
 
-def _questions_by_id(path: Path) -> dict[str, str]:
+def _questions_by_id(path: Path | str) -> dict[str, str]:
     return {text_of(row, ("id",), "id"): question_of(row) for row in rows(path)}
 
 
