@@ -292,7 +292,7 @@ FILTERS = (
     "equations",
     {"name": "length", "maximum": 120},
     "duplicates",
-    {"name": "duplicates", "level": "equations", "label": "near duplicates"},
+    "near_duplicates",
 )
 
 

@@ -11,8 +11,8 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from hashlib import blake2b
 from typing import IO, Any
+from zlib import crc32
 
 import orjson
 
@@ -123,14 +123,15 @@ def _question(line: bytes) -> Question:
 
 
 def first_repeated(names: Callable[[], Iterable[str]]) -> int | None:
-    """Return the place of the first name that stood before; eight bytes a name are in memory.
+    """Return the place of the first name that stood before; four bytes a name are in memory.
 
     Args:
         names: makes an iterator over the names, which are gone through again where two hash alike.
     """
     import numpy as np
 
-    hashes = np.frombuffer(array("Q", map(_hash, names())), dtype=np.uint64)
+    # "I" has four bytes.
+    hashes = np.frombuffer(array("I", map(_hash, names())), dtype=np.uint32)
     hashes.sort()
     twins = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
     seen = set[str]()
@@ -143,5 +144,4 @@ def first_repeated(names: Callable[[], Iterable[str]]) -> int | None:
 
 
 def _hash(name: str) -> int:
-    text = name.encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
+    return crc32(name.encode("utf-8", "surrogatepass"))

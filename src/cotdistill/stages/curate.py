@@ -1,14 +1,11 @@
 """Curate: every candidate rationale goes through the filters: kept, or dropped with a reason."""
 
 import json
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from cotdistill.contracts import AnswerType, Filter
 from cotdistill.errors import DataError
@@ -24,6 +21,9 @@ Drop = Callable[[Question, Rationale, str, str], None]
 
 _ANNOUNCED = 64
 """Questions after which progress is told: a bar costs more than a question."""
+
+_UNDER_WAY = 1000
+"""Questions whose rationales are between filters at most, where no filter changes their order."""
 
 Candidates = Iterable[tuple[Question, Sequence[Rationale], str | None]]
 """Questions in order, each with its candidates, or with the reason of the teacher's failure."""
@@ -92,7 +92,7 @@ def curate_rationales(
 ) -> CurationCounts:
     """Filter candidates into `kept.jsonl`, which is there last, and `dropped.jsonl` of `folder`.
 
-    One question's candidates are in memory at a time, and eight bytes for each question kept.
+    One question's candidates are in memory at a time, however many there are.
 
     Args:
         filters: (name, filter) in the order they apply; a dropped candidate meets no later one.
@@ -100,11 +100,15 @@ def curate_rationales(
     counts: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
     failed: Counter[str] = Counter()
-    kept_ids, last = array("q"), ""
+    places: dict[str, int] = {}
+    kept_questions, last, in_order = 0, -1, True
 
     def counted() -> Iterator[Candidate]:
         for question, rationales, failure in candidates:
             counts.update(questions=1, candidates=len(rationales))
+            places[question.id] = counts["questions"]
+            if len(places) > _UNDER_WAY:
+                del places[next(iter(places))]
             failed.update([failure] if failure is not None else [])
             yield from ((question, rationale) for rationale in rationales)
 
@@ -117,14 +121,15 @@ def curate_rationales(
             dropped_file.write(_line(row))
 
         for _, rationale in filtered(counted(), filters, answer_type, drop):
-            if rationale.question_id != last:
-                last = rationale.question_id
-                kept_ids.append(hash(last))
+            place = places.get(rationale.question_id, -2)
+            in_order &= place >= last
+            kept_questions += place > last
+            last = place
             kept_file.write(_line(rationale.to_json()))
             count += 1
-    # A filter may have changed the order: what stands apart can be of one question.
-    questions_kept = np.unique(np.frombuffer(kept_ids, dtype=np.int64)).size
-    total = counts["questions"], counts["candidates"], count, questions_kept
+    if not in_order:  # a filter has changed the order: what stands apart can be of one question
+        kept_questions = len({row["question_id"] for row in read_jsonl(kept)})
+    total = counts["questions"], counts["candidates"], count, kept_questions
     return CurationCounts(*total, dict(dropped.most_common()), dict(failed.most_common()))
 
 

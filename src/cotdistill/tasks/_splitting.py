@@ -41,7 +41,7 @@ def by_share(count: int, shares: Mapping[str, float], seed: int) -> dict[str, Se
     one; within a split they are in order."""
     import numpy as np
 
-    order = array("Q", range(count))
+    order = array("I", range(count))
     random.Random(f"split/{seed}").shuffle(order)
     splits: dict[str, Sequence[int]] = {}
     dealt, reached = 0, 0.0
@@ -49,7 +49,7 @@ def by_share(count: int, shares: Mapping[str, float], seed: int) -> dict[str, Se
         reached += share
         end = round(reached * count)
         part = order[dealt:end]
-        np.frombuffer(part, dtype=np.uint64).sort()  # a list of integers takes five times as much
+        np.frombuffer(part, dtype=np.uint32).sort()  # a list of integers takes ten times as much
         splits[name], dealt = part, end
     return splits
 

@@ -208,7 +208,7 @@ class Custom(Task):
         if not self.unlabelled:
             return range(len(questions))
         found = enumerate(questions)
-        return array("Q", (place for place, one in found if one.answer is not None))
+        return array("I", (place for place, one in found if one.answer is not None))
 
     def _parts(self, sources: Mapping[_Name, str]) -> Splits:
         splits: Splits = {
@@ -249,7 +249,7 @@ class Custom(Task):
         for name, part in splits.items():
             if name not in ("test", "ood"):
                 found = (n for n, one in enumerate(part) if _words(one) in tested)
-                if places := array("Q", found):
+                if places := array("I", found):
                     both += len(places)
                     apart[name] = part.dealt({"tested": places}, rest=name)[name]
         if both and self.overlap == "refuse":
