@@ -29,17 +29,22 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 RECIPES = ROOT / "recipes" / "real"
 SHARED = (ROOT.parent / "shared").resolve()
-PIECE = 57 * 2**20
+PIECE = 55 * 2**20
 WHEELS = (
     "annotated-types",
+    "datasets",
+    "dill",
     "gguf",
     "httptools",
+    "multiprocess",
     "orjson",
     "pydantic",
     "pydantic-core",
+    "trl",
     "typing-inspection",
 )
-"""Missing on the machine; each is taken in the version that is installed here."""
+"""Missing on the machine; each is taken in the version that is installed here. trl and its needs
+(datasets, dill, multiprocess: `pip install trl`) are measured beside ours."""
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux1")
 
 
@@ -66,7 +71,7 @@ def main() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
     base = out / "base.tar.xz"
-    with tarfile.open(base, "w:xz", preset=3) as tar:
+    with tarfile.open(base, "w:xz", preset=9) as tar:
         tar.add(stage, arcname=".")
     shutil.rmtree(stage)
     for folder in _pieces(base, student, arguments.piece):

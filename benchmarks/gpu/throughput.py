@@ -5,10 +5,10 @@
 
 The student is randomly initialised, in the shape and with the tokenizer of the real one: weights
 do not change the time. Training: GSM8K with D = 1 and D = 4 rationales, through our recipe and
-through the transformers Trainer on the same texts, same batch, bfloat16. Seconds a step are the
-mean between the first tenth of the steps and the last. FLOPs are those of separate unpadded rows:
-6 for each body parameter and token (2 forward, 4 backward), 12 x layers x width x context for
-attention, and the head at target tokens only. One JSON line a result, also in throughput.jsonl.
+through the transformers Trainer and trl on the same texts, same batch, bfloat16. Seconds a step are
+the mean between the first tenth of the steps and the last. FLOPs are those of separate rows without
+padding: 6 for each body parameter and token (2 forward, 4 backward), 12 x layers x width x context
+for attention, and the head at target tokens only. One JSON line a result, also in throughput.jsonl.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ class Bench:
         data["limit"] = {"train": 2000}
         data["methods"] = [one for one in data["methods"] if one["label"] == method]
         data["train"] |= {"max_steps": self.steps, "batch_size": batch, "precision": "bfloat16"}
+        data["train"]["group_prompts"] = method == METHODS[4]
         return data | changes
 
     def pairs(self, samples: int) -> list[tuple[str, str]]:
@@ -125,79 +126,112 @@ class Bench:
             torch.cuda.synchronize()
         return time.perf_counter() - began
 
-    def training(self, samples: int) -> dict[str, Any]:
-        """Our recipe against the transformers Trainer."""
+    def training(self, samples: int, batch: int, peers: tuple[str, ...]) -> dict[str, Any]:
+        """Our recipe against `peers`, the transformers Trainer and trl."""
+        batch = batch // 16 if self.small else batch
         pairs = self.pairs(samples)
         prompt, target = self._lengths(pairs)
-        ours, theirs = self._ours(samples), self._theirs(pairs)
-        batch = self.batch
         tokens = prompt + target
         head = self.config.vocab_size * self.config.hidden_size
         attention = 12 * self.config.num_hidden_layers * self.config.hidden_size * tokens
         flops = tokens * (6 * self.body + attention / 2) + 6 * head * target
-        return {
+        row: dict[str, Any] = {
             "batch": batch,
             "prompt_tokens": round(prompt, 1),
             "target_tokens": round(target, 1),
-            "ours_step_ms": round(1000 * ours, 1),
-            "trainer_step_ms": round(1000 * theirs, 1),
-            "ours_tokens_per_s": round(batch * tokens / ours),
-            "trainer_tokens_per_s": round(batch * tokens / theirs),
-            "ratio": round(theirs / ours, 2),
-            "ours_share_of_matrix_rate": round(batch * flops / ours / 1e12 / self.rate, 3),
-            "peak_gb": round(torch.cuda.max_memory_allocated() / 1e9, 1) if self.cuda else None,
         }
+        members: dict[str, Callable[[], float]] = {
+            "ours": lambda: self._ours(samples, batch),
+            "trainer": lambda: self._peer(pairs, batch, trl=False),
+            "trl": lambda: self._peer(pairs, batch, trl=True),
+        }
+        for who in ("ours", *peers):
+            if self.cuda:
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
+            try:
+                seconds = members[who]()
+            except Exception as error:  # noqa: BLE001  one peer that fails stops no other
+                row[f"{who}_failed"] = f"{type(error).__name__}: {error!s:.200}"
+                continue
+            row[f"{who}_step_ms"] = round(1000 * seconds, 1)
+            row[f"{who}_tokens_per_s"] = round(batch * tokens / seconds)
+            row[f"{who}_share_of_matrix_rate"] = round(
+                batch * flops / seconds / 1e12 / self.rate, 3
+            )
+            if self.cuda:
+                row[f"{who}_peak_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 1)
+        return row
 
     def _lengths(self, pairs: list[tuple[str, str]]) -> tuple[float, float]:
         sides = [self.tokenizer([pair[side] for pair in pairs])["input_ids"] for side in (0, 1)]
         prompt, target = (sum(map(len, side)) / len(side) for side in sides)
         return prompt, target + 1
 
-    def _ours(self, samples: int) -> float:
+    def _ours(self, samples: int, batch: int) -> float:
         progress = Steps()
-        run_recipe(parse_recipe(self.recipe(METHODS[samples], self.batch)), progress, ["train"])
+        run_recipe(parse_recipe(self.recipe(METHODS[samples], batch)), progress, ["train"])
         return self._mean(progress.times)
 
     def _mean(self, times: list[float]) -> float:
         first = max(1, len(times) // 10)
         return (times[-1] - times[first]) / (len(times) - 1 - first)
 
-    def _theirs(self, pairs: list[tuple[str, str]]) -> float:
+    def _peer(self, pairs: list[tuple[str, str]], batch: int, *, trl: bool) -> float:
         end = self.tokenizer.eos_token_id
-        rows = []
+        rows = list[dict[str, list[int]]]()
         for prompt, target in pairs:
             ids, answer = self.tokenizer(prompt)["input_ids"], self.tokenizer(target)["input_ids"]
             answer = [*answer, end]
-            rows.append({"input_ids": ids + answer, "labels": [-100] * len(ids) + answer})
+            learnt: dict[str, list[int]] = (
+                {"completion_mask": [0] * len(ids) + [1] * len(answer)}
+                if trl
+                else {"labels": [-100] * len(ids) + answer}
+            )
+            rows.append({"input_ids": ids + answer, **learnt})
         times = list[float]()
 
         class Clock(transformers.TrainerCallback):  # type: ignore[misc]
             def on_step_end(self, *arguments: Any, **keywords: Any) -> None:
                 times.append(time.perf_counter())
 
-        settings = transformers.TrainingArguments(
-            output_dir=str(self.runs / "trainer"),
-            per_device_train_batch_size=self.batch,
-            max_steps=self.steps,
-            bf16=True,
-            use_cpu=not self.cuda,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            logging_steps=self.steps,
-            learning_rate=5e-4,
-        )
+        settings: dict[str, Any] = {
+            "output_dir": str(self.runs / "trainer"),
+            "per_device_train_batch_size": batch,
+            "max_steps": self.steps,
+            "bf16": True,
+            "use_cpu": not self.cuda,
+            "save_strategy": "no",
+            "report_to": [],
+            "disable_tqdm": True,
+            "logging_steps": self.steps,
+            "learning_rate": 5e-4,
+        }
         model = transformers.AutoModelForCausalLM.from_pretrained(self.shape, dtype=torch.float32)
-        collator = transformers.DataCollatorForSeq2Seq(self.tokenizer, padding=True)
-        trainer = transformers.Trainer(
-            model=model,
-            args=settings,
-            train_dataset=rows,
-            data_collator=collator,
-            callbacks=[Clock()],
-        )
+        if trl:
+            trainer = self._trl(model, settings, rows, Clock())
+        else:
+            trainer = transformers.Trainer(
+                model=model,
+                args=transformers.TrainingArguments(**settings),
+                train_dataset=rows,
+                data_collator=transformers.DataCollatorForSeq2Seq(self.tokenizer, padding=True),
+                callbacks=[Clock()],
+            )
         trainer.train()
         return self._mean(times)
+
+    def _trl(self, model: Any, settings: dict[str, Any], rows: Any, clock: Any) -> Any:
+        from datasets import Dataset
+        from trl import SFTConfig, SFTTrainer
+
+        return SFTTrainer(
+            model,
+            SFTConfig(**settings, completion_only_loss=True),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=self.tokenizer,
+            callbacks=[clock],
+        )
 
     def answering(self) -> dict[str, Any]:
         """Answers a second at a batch of 512, loading included."""
@@ -272,9 +306,10 @@ def main() -> None:
     bench = Bench(arguments)
     plan: list[tuple[str, Callable[[], dict[str, Any]]]] = [
         ("matrix rate", bench.matrix_rate),
-        ("training D=4", lambda: bench.training(4)),
+        ("training D=4", lambda: bench.training(4, 64, ("trainer", "trl"))),
         ("answering", bench.answering),
-        ("training D=1", lambda: bench.training(1)),
+        ("training D=4, large steps", lambda: bench.training(4, 256, ("trainer",))),
+        ("training D=1", lambda: bench.training(1, 64, ("trainer", "trl"))),
         ("equality", bench.equality),
         ("resume", bench.resume),
     ]

@@ -26,7 +26,7 @@ from cotdistill.contracts import TrainSettings
 from cotdistill.objectives.cross_entropy import CrossEntropy
 from cotdistill.records import Completion, Example, Request
 from cotdistill.students._data import TokenizedExample
-from cotdistill.students._training import TrainingJob, _trainer
+from cotdistill.students._training import TrainingJob, make_trainer
 from cotdistill.students.transformers import TransformersStudent
 
 SMOLLM2 = {
@@ -110,7 +110,7 @@ def ours(what: dict[str, Any], rows: list[TokenizedExample], folder: Path) -> An
         start=None,
         validation=None,
     )
-    return _trainer(model, model, rows, CrossEntropy(), job)
+    return make_trainer(model, model, rows, CrossEntropy(), job)
 
 
 def arguments(kind: Any, what: dict[str, Any], folder: Path, **more: Any) -> Any:
