@@ -49,6 +49,7 @@ check: setup
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases benchmarks recipes
 
 format: setup
 	$(BIN)/ruff format src tests benchmarks

@@ -133,7 +133,7 @@ def _files(items: Sequence[Item]) -> set[Path]:
 
 def _pieces(base: Path, student: Path, size: int) -> list[Path]:
     room = size - base.stat().st_size
-    folders = []
+    folders = list[Path]()
     with student.open("rb") as file:
         while part := file.read(room):
             folder = base.parent / f"piece-{len(folders) + 1}"

@@ -191,7 +191,7 @@ class Bench:
             rows.append({"input_ids": ids + answer, **learnt})
         times = list[float]()
 
-        class Clock(transformers.TrainerCallback):  # type: ignore[misc]
+        class Clock(transformers.TrainerCallback):
             def on_step_end(self, *arguments: Any, **keywords: Any) -> None:
                 times.append(time.perf_counter())
 

@@ -84,8 +84,11 @@ class Grid:
         )
 
     def minutes(self) -> float:
-        """How long all calls of the run took together, by the clock."""
-        return sum(float(session["seconds"]) for session in self.run.sessions()) / 60
+        """How long all jobs of the run took together."""
+        notes: list[Any] = [
+            read_json(path)["metadata"] for path in self.run.folder.rglob("done.json")
+        ]
+        return sum(float(note.get("seconds", 0)) for note in notes) / 60
 
     def samples_asked(self, method: str, task: str) -> float:
         """Rationales asked of the teacher per training question."""
@@ -413,8 +416,8 @@ def page(claims: Sequence[Claim], grids: dict[str, Grid]) -> str:
             f"## {name}",
             "",
             (
-                f"`cotdistill run recipes/claims/{name}.yaml`, {grid.minutes():.0f} minutes by "
-                "the clock."
+                f"`cotdistill run recipes/claims/{name}.yaml`, {grid.minutes():.0f} minutes of "
+                "all jobs."
             ),
             "",
         ]

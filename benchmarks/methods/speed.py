@@ -31,7 +31,7 @@ from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.model.batcher import BatchedModel
 from cotdistill.model.client import ModelClient
-from cotdistill.records import Answer, Question, Request
+from cotdistill.records import Answer, Completion, Question, Rationale, Request
 from cotdistill.strategies.calculator import Calculator
 from cotdistill.strategies.greedy import Greedy
 from cotdistill.students.transformers import TransformersStudent
@@ -49,7 +49,7 @@ def train(
 ) -> dict[str, Path]:
     """A checkpoint per role, trained briefly on gold: enough to write well-formed steps."""
 
-    async def annotated() -> list[tuple[Question, object]]:
+    async def annotated() -> list[tuple[Question, Rationale]]:
         return [
             (q, one) for q in questions for one in await method.annotate(q, ModelClient({}), KIND)
         ]
@@ -166,7 +166,9 @@ def loop_rates(engine: Engine, questions: Sequence[Question], turn: int) -> list
         ):
             started = time.thread_time()
             completions = engine.generate(batch, strategy.rules)
-            tokens = sum(one.completion_tokens for one in completions)
+            tokens = sum(
+                one.completion_tokens for one in completions if isinstance(one, Completion)
+            )
             rate[name] = tokens / (time.thread_time() - started)
         rates.append(rate)
     return rates

@@ -76,7 +76,7 @@ def rows_of(what: dict[str, Any]) -> list[TokenizedExample]:
     return rows
 
 
-class Clock(transformers.TrainerCallback):  # type: ignore[misc]
+class Clock(transformers.TrainerCallback):
     """Notes wall and processor time after every step."""
 
     def __init__(self) -> None:

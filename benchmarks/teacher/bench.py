@@ -41,7 +41,10 @@ PEERS = {
 class Endpoint:
     """A simulated endpoint in a process of its own."""
 
-    def __init__(self, *options: object, port: int = 0) -> None:
+    def __init__(self, *options: object) -> None:
+        self._start(*options, port=0)
+
+    def _start(self, *options: object, port: int) -> None:
         command = [
             sys.executable,
             str(HERE / "simulated_endpoint.py"),
@@ -54,6 +57,10 @@ class Endpoint:
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
         self.base_url = f"http://127.0.0.1:{self.port}/v1"
+
+    def start_again(self) -> None:
+        """Start with the same options at the same port."""
+        self._start(*self.options, port=self.port)
 
     def stats(self) -> dict[str, Any]:
         """What it has seen."""
@@ -135,7 +142,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
                     else min(count, 2_000 if tool == "distilabel" else 5_000)
                 )
                 with endpoint("--latency", 0.05) as server, scratch() as folder:
-                    settings = {
+                    settings: dict[str, Any] = {
                         "base_url": server.base_url,
                         "count": asked,
                         "max_concurrency": max_concurrency,
@@ -188,7 +195,7 @@ def refused(options: argparse.Namespace) -> dict[str, Any]:
                     "--count-prompts",
                 )
                 with endpoint(*flags) as server, scratch() as folder:
-                    settings = {
+                    settings: dict[str, Any] = {
                         "base_url": server.base_url,
                         "count": count,
                         "max_concurrency": 64,
@@ -219,8 +226,11 @@ FAULTS = (
     0.01,
     "--share-truncated",
     0.01,
+    "--share-empty",
+    0.01,
+    "--share-wrong-type",
+    0.005,
 )
-FAULTS = (*FAULTS, "--share-empty", 0.01, "--share-wrong-type", 0.005)
 
 
 def faults(options: argparse.Namespace) -> dict[str, Any]:
@@ -230,7 +240,7 @@ def faults(options: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {}
     for label, flags in (("without faults", ()), ("with faults", FAULTS)):
         with endpoint("--latency", 0.5, *flags) as server, scratch() as folder:
-            settings = {
+            settings: dict[str, Any] = {
                 "base_url": server.base_url,
                 "count": 20_000,
                 "max_concurrency": 128,
@@ -265,7 +275,7 @@ def kill(options: argparse.Namespace) -> dict[str, Any]:
             folder=str(undisturbed),
         )
         before = server.stats()["seen"]["answered"]
-        settings = {
+        settings: dict[str, Any] = {
             "base_url": server.base_url,
             "count": count,
             "max_concurrency": max_concurrency,
@@ -318,7 +328,7 @@ def growth(options: argparse.Namespace) -> dict[str, Any]:
     with endpoint("--latency", 0.01) as server, scratch() as folder:
         asked, before = [], (0, 0)
         for count, samples in ((5_000, 1), (5_000, 1), (5_100, 1), (5_100, 4), (5_100, 8)):
-            settings = {
+            settings: dict[str, Any] = {
                 "base_url": server.base_url,
                 "count": count,
                 "max_concurrency": 256,
@@ -344,7 +354,7 @@ def outage(options: argparse.Namespace) -> dict[str, Any]:
         answered_before = server.stats()["seen"]["answered"]
         server.stop()
         time.sleep(60)
-        server.__init__("--latency", 0.05, "--count-prompts", port=server.port)
+        server.start_again()
 
     thread = threading.Thread(target=break_down)
     with scratch() as folder:
@@ -368,7 +378,8 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
     peaks, rates = {}, {}
     for count in (10_000, options.million):
         with endpoint("--latency", 0) as server, scratch() as folder:
-            settings = {"base_url": server.base_url, "count": count, "max_concurrency": 256}
+            settings: dict[str, Any] = {"base_url": server.base_url, "count": count}
+            settings["max_concurrency"] = 256
             result = run("ours", timeout=3600, folder=str(folder), **settings)
         assert result is not None
         peaks[count], rates[count] = round(result["peak_mb"], 1), round(count / result["seconds"])
