@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,16 @@ def test_options_are_part_of_a_question() -> None:
 def test_nothing_is_never_contaminated() -> None:
     report = contamination_report([], [])
     assert str(report.exact) == str(report.within_test) == "0/0"
+
+
+def test_memory_does_not_grow_with_the_training_questions() -> None:
+    peaks = []
+    for count in (50, 500, 3000):
+        train = (Question(f"t{n}", f"What is {n} + 1? {'Think well. ' * 20}") for n in range(count))
+        rationales = (Rationale(f"t{n}", f"{QUOTE} {n}", "1") for n in range(0, count, 100))
+        tracemalloc.start()
+        report = contamination_report(train, TEST, rationales=rationales, near=False)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert report.rationales.examples == (("e2", "t0"),)
+    assert peaks[2] - peaks[1] < 100_000  # the texts of the 2,500 more have 600,000 characters

@@ -234,7 +234,7 @@ def _facts(run: Run, task: Entry, method: MethodEntry) -> tuple[dict[str, str], 
     from cotdistill.evaluation.contamination import contamination_report
 
     counts: dict[str, Any] = run.curate_artifact(task, method).metadata or {}
-    train, test = (list(run.questions(task, split)) for split in ("train", "test"))
+    train, test = (run.questions(task, split) for split in ("train", "test"))
     overlap = contamination_report(train, test, rationales=_kept(run, task, method))
     looks = {
         "the same question": overlap.exact,

@@ -10,8 +10,10 @@ questions.
 """
 
 import importlib.util
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from cotdistill.records import Question, Rationale, Record
 from cotdistill.text.templates import normalised, template
@@ -58,24 +60,81 @@ def contamination_report(
     *,
     near: bool = True,
 ) -> Contamination:
-    """Return the overlaps between what a model learns from and what it is tested on."""
-    train, test, exemplars = list(train), list(test), list(exemplars)
+    """Return the overlaps between what a model learns from and what it is tested on.
+
+    Training questions and rationales are gone through once, and only what meets the test split is
+    held in memory.
+    """
+    test, exemplars = list(test), list(exemplars)
+    can = near and importlib.util.find_spec("rapidfuzz") is not None
+    with _Training(train, test, near=can) as seen:
+        rationale_overlap = _overlap(test, _quoted(seen, test, rationales))
     notes = []
-    if near and importlib.util.find_spec("rapidfuzz") is None:
+    if near and not can:
         notes.append("near-duplicates not looked for: pip install 'cotdistill[contamination]'")
-    elif near and len(train) * len(test) > _MOST_PAIRS:
-        pairs = f"{len(train)} × {len(test)} pairs"
+    elif near and seen.near is None:
+        pairs = f"{seen.count} × {len(test)} pairs"
         notes.append(f"near-duplicates not looked for: {pairs} are too many")
     return Contamination(
-        exact=_overlap(test, _same(train, normalised)),
-        template=_overlap(test, _same(train, template)),
-        near=_overlap(test, _nearest(train)) if near and not notes else None,
-        exemplars_exact=_overlap(test, _same(exemplars, normalised)),
-        exemplars_template=_overlap(test, _same(exemplars, template)),
-        rationales=_overlap(test, _quoted(train, test, rationales)),
+        exact=_overlap(test, _same(seen.exact, normalised)),
+        template=_overlap(test, _same(seen.templates, template)),
+        near=_overlap(test, _nearest(seen.near)) if seen.near is not None else None,
+        exemplars_exact=_overlap(test, _same(_first(exemplars, normalised), normalised)),
+        exemplars_template=_overlap(test, _same(_first(exemplars, template), template)),
+        rationales=rationale_overlap,
         within_test=_overlap(test, _earlier()),
         notes=tuple(notes),
     )
+
+
+class _Training:
+    """Training questions, gone through once.
+
+    `exact` and `templates` are the ids of the first questions of a form that a test question has,
+    `near` the texts with their ids, None where near-duplicates are not looked for.
+    """
+
+    def __init__(self, train: Iterable[Question], test: Sequence[Question], *, near: bool) -> None:
+        self.exact: dict[str, str] = {}
+        self.templates: dict[str, str] = {}
+        self.near: list[tuple[str, str]] | None = [] if near else None
+        self.count = 0
+        self._plain = {_plain(question) for question in test}
+        self._templates = {template(question.block) for question in test}
+        self._pairs = len(test)
+        # A database without a name is a temporary file, and in memory while it is small.
+        self._texts = sqlite3.connect("")
+        self._texts.execute("CREATE TABLE texts (id BLOB PRIMARY KEY, text BLOB) WITHOUT ROWID")
+        rows = ((_bytes(one.id), _bytes(self._look(one))) for one in train)
+        self._texts.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?)", rows)
+
+    def _look(self, question: Question) -> str:
+        text, form = _plain(question), template(question.block)
+        self.count += 1
+        if text in self._plain:
+            self.exact.setdefault(text, question.id)
+        if form in self._templates:
+            self.templates.setdefault(form, question.id)
+        if self.near is not None:
+            self.near.append((question.id, text))
+            if self.count * self._pairs > _MOST_PAIRS:
+                self.near = None
+        return text
+
+    def text(self, id: str) -> str:
+        """Return the normalised text of a question, "" for one that is not there."""
+        found = self._texts.execute("SELECT text FROM texts WHERE id = ?", (_bytes(id),)).fetchone()
+        return found[0].decode("utf-8", "surrogatepass") if found else ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._texts.close()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 Twin = Callable[[Question], str | None]
@@ -91,10 +150,14 @@ def _plain(question: Question) -> str:
     return normalised(question.block)
 
 
-def _same(seen: Sequence[Question], form: Callable[[str], str]) -> Twin:
+def _first(seen: Iterable[Question], form: Callable[[str], str]) -> dict[str, str]:
     first: dict[str, str] = {}
     for question in seen:
         first.setdefault(form(question.block), question.id)
+    return first
+
+
+def _same(first: Mapping[str, str], form: Callable[[str], str]) -> Twin:
     return lambda question: first.get(form(question.block))
 
 
@@ -108,31 +171,27 @@ def _earlier() -> Twin:
     return twin
 
 
-def _nearest(train: Sequence[Question]) -> Twin:
+def _nearest(train: Sequence[tuple[str, str]]) -> Twin:
     from rapidfuzz import fuzz, process
 
-    texts = [_plain(question) for question in train]
+    texts = [text for _, text in train]
 
     def twin(question: Question) -> str | None:
         best = process.extractOne(_plain(question), texts, scorer=fuzz.ratio, score_cutoff=NEAR)
-        return None if best is None else train[best[2]].id
+        return None if best is None else train[best[2]][0]
 
     return twin
 
 
-def _quoted(
-    train: Sequence[Question], test: Sequence[Question], rationales: Iterable[Rationale]
-) -> Twin:
-    own = {question.id: _plain(question) for question in train}
+def _quoted(train: _Training, test: Sequence[Question], rationales: Iterable[Rationale]) -> Twin:
     holders: dict[tuple[str, ...], list[str]] = {}
     for question in test:
         for gram in _grams(_plain(question)):
             holders.setdefault(gram, []).append(question.id)
     quoted: dict[str, str] = {}
     for rationale in rationales:
-        known = own.get(rationale.question_id, "")
         for gram in _grams(normalised(rationale.text)):
-            if gram in holders and " ".join(gram) not in known:
+            if gram in holders and " ".join(gram) not in train.text(rationale.question_id):
                 for id in holders[gram]:
                     quoted.setdefault(id, rationale.question_id)
     return lambda question: quoted.get(question.id)
