@@ -1,7 +1,9 @@
-"""Kill -9 in every stage, run again: the same scores, nothing asked, trained or answered twice."""
+"""Ctrl-C, then kill -9 in every stage of one run: the same scores in the end, and nothing asked,
+trained or answered twice."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,13 +11,17 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import yaml
 
+import cotdistill
 from cotdistill.util.files import read_json
+from cotdistill.util.progress import Advance, SilentProgress
+from tests import forked
 
 RECIPE = {
     "name": "run",
@@ -30,42 +36,68 @@ RECIPE = {
     "train": {"epochs": 2, "batch_size": 4, "learning_rate": 1e-3},
 }
 
+Steps = list[tuple[int, str]]
 
-WATCHED = """
-import contextlib, json
-import cotdistill
-from cotdistill.util.progress import SilentProgress
 
 class Watch(SilentProgress):
-    steps = {}
+    """Writes down at once what each piece of work did: counts with notes."""
 
     @contextlib.contextmanager
-    def task(self, description, total):
-        done = self.steps.setdefault(description, [])
-        yield lambda count=1, note="": done.append([count, note.split(",")[0]])
+    def task(self, description: str, total: int | None) -> Iterator[Advance]:
+        with Path("steps.jsonl").open("a", buffering=1) as file:
+            file.write(json.dumps([description, []]) + "\n")
 
-cotdistill.run("recipe.yaml", progress=Watch())
-with open("steps.json", "w") as file:
-    json.dump(Watch.steps, file)
-"""
+            def advance(count: int = 1, note: str = "") -> None:
+                file.write(json.dumps([description, [[count, note.split(",")[0]]]]) + "\n")
+
+            yield advance
 
 
-def start(folder: Path, *program: str) -> subprocess.Popen[bytes]:
+def run_recipe() -> None:
+    cotdistill.run("recipe.yaml", progress=Watch())
+
+
+def start(folder: Path) -> BaseProcess:
     (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *(program or ("-m", "cotdistill", "run", "recipe.yaml"))]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    (folder / "steps.jsonl").write_text("")
+    with contextlib.chdir(folder):
+        return forked.start(run_recipe)
 
 
-def finish(folder: Path) -> dict[str, list[tuple[int, str]]]:
-    """Run the recipe to its end; returns what each piece of work did: counts with notes."""
-    process = start(folder, "-c", WATCHED)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors.decode()
-    steps: dict[str, list[tuple[int, str]]] = json.loads((folder / "steps.json").read_text())
-    return steps
+def finish(folder: Path) -> dict[str, list[Steps]]:
+    """Run the recipe to its end; returns what each training and inference did."""
+    process = start(folder)
+    process.join(240)
+    assert process.exitcode == 0
+    return did(folder)
+
+
+def kill(folder: Path, stage: str) -> dict[str, list[Steps]]:
+    """Run the recipe and kill it in a stage; returns what each training and inference did."""
+    process = start(folder)
+    wait(lambda: KILL_WHEN[stage](folder / "run") or not process.is_alive())
+    process.kill()
+    process.join()
+    return did(folder)
+
+
+def did(folder: Path) -> dict[str, list[Steps]]:
+    """Return what each training and each inference of the last process did."""
+    found: dict[str, Steps] = {}
+    for line in (folder / "steps.jsonl").read_text().splitlines():
+        description, steps = json.loads(line)
+        found.setdefault(description, []).extend((count, note) for count, note in steps)
+    return {
+        stage: [steps for description, steps in found.items() if description.startswith(stage)]
+        for stage in ("train", "infer")
+    }
+
+
+def wait(until: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 240
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def completions(run: Path) -> int:
@@ -118,58 +150,56 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.mark.parametrize("stage", KILL_WHEN)
-def test_kill_and_run_again(stage: str, undisturbed: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    process = start(tmp_path)
-    deadline = time.monotonic() + 240
-    try:
-        while not KILL_WHEN[stage](run) and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    trained = [path.parent for path in run.rglob("train/*/done.json")]
-    saved = [int(path.name.split("-")[1]) for path in run.rglob("checkpoint-*")]
-    logs = [lines(path) for path in run.rglob("answers.jsonl.log")]
-    answered = list(run.rglob("infer/*/done.json"))
-    steps = finish(tmp_path)
-    assert results(run) == results(undisturbed)
-    did = {
-        stage: {what: done for what, done in steps.items() if what.startswith(stage)}
-        for stage in ("train", "infer")
-    }
-    assert len(did["train"]) == 2 - len(trained)
-    assert len(did["infer"]) == 2 - len(answered)
-    if stage == "train":  # goes on from the step that was saved, and makes no step of before again
-        first, *rest = next(iter(did["train"].values()))
-        training = read_json(next(run.rglob("fine_tune_cot*/**/training.json")))
-        assert first == [max(saved), "resumed"] and max(saved) > 0
-        assert sum(count for count, _ in rest) == training["steps"] - max(saved)
-    if stage == "infer":  # answers that were written are read back, the rest is asked
-        (before,) = logs
-        first, *rest = next(iter(did["infer"].values()))
-        assert first[0] == before and sum(count for count, _ in rest) == 16 - before
-    spent = read_json(run / "ledger.json")["roles"]["teacher"]
-    assert spent["completions"] == completions(run) == completions(undisturbed)
-
-
-def test_interrupt_says_how_to_go_on(undisturbed: Path, tmp_path: Path) -> None:
-    process = start(tmp_path)
-    while completions(tmp_path / "run") < 5 and process.poll() is None:
-        time.sleep(0.005)
+def interrupt(folder: Path) -> None:
+    """Press Ctrl-C in the first stage: one line says how to go on."""
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cotdistill", "run", "recipe.yaml"],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    wait(lambda: completions(folder / "run") >= 5 or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.decode().strip().splitlines() == [
         "stopped; what was finished is kept: the same command goes on from here"
     ]
-    finish(tmp_path)
-    assert results(tmp_path / "run") == results(undisturbed)
+
+
+def test_stopped_in_every_stage_and_run_again(undisturbed: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    interrupt(tmp_path)
+    for stage in ("generate", "curate", "train"):
+        kill(tmp_path, stage)
+    trained = list(run.rglob("train/*/done.json"))
+    saved = max(int(path.name.split("-")[1]) for path in run.rglob("checkpoint-*"))
+
+    # It goes on from the step that was saved, and makes no step of before again.
+    done = kill(tmp_path, "infer")
+    assert len(done["train"]) == 2 - len(trained)
+    (first, *rest), training = done["train"][0], next(run.rglob("fine_tune_cot*/**/training.json"))
+    assert first == (saved, "resumed") and saved > 0
+    assert sum(count for count, _ in rest) == read_json(training)["steps"] - saved
+    answered = list(run.rglob("infer/*/done.json"))
+    (before,) = (lines(path) for path in run.rglob("answers.jsonl.log"))
+
+    # Answers that were written are read back, the rest is asked.
+    done = kill(tmp_path, "evaluate")
+    assert done["train"] == []
+    assert len(done["infer"]) == 2 - len(answered)
+    first, *rest = done["infer"][0]
+    assert first[0] == before and sum(count for count, _ in rest) == 16 - before
+
+    assert finish(tmp_path) == {"train": [], "infer": []}
+    assert results(run) == results(undisturbed)
+    spent = read_json(run / "ledger.json")["roles"]["teacher"]
+    assert spent["completions"] == completions(run) == completions(undisturbed)
 
 
 def test_second_call_does_nothing(undisturbed: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("done.json")}
-    finish(undisturbed.parent)
+    assert finish(undisturbed.parent) == {"train": [], "infer": []}
     assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("done.json")} == before

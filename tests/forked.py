@@ -1,0 +1,35 @@
+"""Processes that start at once: forked from one that has imported what takes seconds."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    [
+        "pytest",
+        "cotdistill.pipeline",
+        "cotdistill.students._training",
+        "cotdistill.engines.transformers",
+    ]
+)
+
+
+def start(target: Callable[..., Any], *arguments: Any) -> BaseProcess:
+    """Start a call, sent in its pickled form, in a process with this one's folder and environment.
+
+    One that is still running when the tests end is killed.
+    """
+    process = _CONTEXT.Process(
+        target=_call, args=(dict(os.environ), target, *arguments), daemon=True
+    )
+    process.start()
+    return process
+
+
+def _call(environment: dict[str, str], target: Callable[..., Any], *arguments: Any) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    target(*arguments)
