@@ -2,17 +2,23 @@
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from typing import Any
+
+import pytest
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
-        "pytest",
+        "cotdistill.engines.transformers",
         "cotdistill.pipeline",
         "cotdistill.students._training",
-        "cotdistill.engines.transformers",
+        "matplotlib.backends.backend_svg",
+        "pytest",
+        "scipy.stats",
     ]
 )
 
@@ -22,6 +28,10 @@ def start(target: Callable[..., Any], *arguments: Any) -> BaseProcess:
 
     One that is still running when the tests end is killed.
     """
+    with pytest.MonkeyPatch.context() as patch:
+        # The server knows no other path when it imports.
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()
     process = _CONTEXT.Process(
         target=_call, args=(dict(os.environ), target, *arguments), daemon=True
     )

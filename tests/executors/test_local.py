@@ -5,31 +5,30 @@ from __future__ import annotations
 import copy
 import json
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cotdistill.contracts import Executor, Job
 from cotdistill.pipeline import STAGES, run_recipe
 from cotdistill.recipe import parse_recipe
 from cotdistill.runs.run import Run
 from cotdistill.runs.shards import Shard
 from cotdistill.testing.tiny import tiny_checkpoint
 from cotdistill.util.files import read_json
+from tests import forked
 
-ELSEWHERE = '''
-    """An executor whose jobs see nothing of this process but their own pickled form."""
-    import pickle, subprocess, sys
-    from cotdistill.contracts import Executor
 
-    class Processes(Executor):
-        """A fresh process for each job."""
+class Elsewhere(Executor):
+    """Has each job done by a fresh process that sees nothing of this one but the job's pickle."""
 
-        def run(self, jobs):
-            for job in jobs:
-                program = "import pickle, sys; pickle.load(sys.stdin.buffer)()"
-                subprocess.run([sys.executable, "-c", program], input=pickle.dumps(job), check=True)
-'''
+    def run(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            process = forked.start(job)
+            process.join()
+            assert process.exitcode == 0
 
 
 @pytest.fixture
@@ -53,14 +52,10 @@ def recipe(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_jobs_run_from_their_pickled_form(
-    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "elsewhere.py").write_text(textwrap.dedent(ELSEWHERE))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+def test_jobs_run_from_their_pickled_form(recipe: dict[str, Any]) -> None:
     here = run_recipe(parse_recipe(recipe))
-    there = run_recipe(parse_recipe({**recipe, "name": "there", "executor": "elsewhere:Processes"}))
+    elsewhere = {**recipe, "name": "there", "executor": f"{__name__}:Elsewhere"}
+    there = run_recipe(parse_recipe(elsewhere))
     assert read_json(there.folder / "scores.json") == read_json(here.folder / "scores.json")
     assert (there.folder / "report.html").exists()
     assert there.ledger.to_json()["roles"] == {}  # this process asked nobody
