@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import fsspec
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -213,3 +214,18 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
 def test_a_hub_id_and_no_name_at_all_give_a_template(tmp_path: Path) -> None:
     assert task_of(tmp_path, "owner/dataset").path == "owner/dataset"
     assert task_of(tmp_path).path == "questions.jsonl"
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_shards_and_addresses(tmp_path: Path, elsewhere: bool) -> None:
+    for number in (1, 2):
+        write(
+            tmp_path / f"mine-{number}.csv", {"Problem": f"{number} + 2?", "gold": f"{number + 2}"}
+        )
+        with fsspec.open(f"memory://{tmp_path}/mine-{number}.csv", "wb") as file:
+            file.write((tmp_path / f"mine-{number}.csv").read_bytes())
+    data = f"memory://{tmp_path}/mine-*.csv" if elsewhere else tmp_path / "mine-*.csv"
+    task = task_of(tmp_path, data)
+    assert task.path == str(data)
+    found = {question.answer for part in task.load().values() for question in part}
+    assert found == {"3", "4"}

@@ -109,7 +109,7 @@ def _rows(data: str) -> list[Row]:
     from cotdistill.data.rows import is_hub_id, local_file, rows
     from cotdistill.errors import DataError
 
-    path = Path(data).expanduser()
+    path, source = Path(data).expanduser(), data
     if not path.exists() and is_hub_id(data):
         return []
     if path.is_dir():
@@ -118,11 +118,11 @@ def _rows(data: str) -> list[Row]:
         if file is None:
             wrong = "holds no train, validation or test file; name a file, or put train.jsonl in it"
             raise DataError(f"{path}: {wrong}")
-        path = file
+        source = str(file)
     # All of it is read: a file that is damaged at its end should not be found out by a paid run.
-    found = [row for number, row in enumerate(rows(path)) if number < _LOOKED_AT]
+    found = [row for number, row in enumerate(rows(source)) if number < _LOOKED_AT]
     if not found:
-        raise DataError(f"{path}: no questions; the file is empty")
+        raise DataError(f"{source}: no questions; the file is empty")
     return found
 
 
