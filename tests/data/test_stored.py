@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cotdistill.data import stored
-from cotdistill.data.stored import StoredQuestions, first_repeated
+from cotdistill.data.stored import Stored, StoredQuestions, first_repeated
 from cotdistill.errors import StoreError
 from cotdistill.records import Question, Step
 from cotdistill.tasks.custom import Custom
@@ -18,7 +18,7 @@ from cotdistill.tasks.custom import Custom
 QUESTIONS = [
     Question("a", "How many?\nAnd\u2028why?", "3", ("x", "y"), "A context.", "So."),
     Question("b", "Half \ud83d of a pair", None, steps=(Step("How?", "1 + 1 = 2", "2"),)),
-    Question("c", "Großes 😀", "2", meta={"steps": 2, "big": 2**70}),
+    Question("c", "Großes 😀", "2", meta={"steps": 2, "big": 2**70 + 1}),
 ]
 
 
@@ -33,6 +33,15 @@ def test_questions_come_back_as_often_as_asked_for() -> None:
 def test_longer_than_what_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "_BLOCK", 7)
     assert list(StoredQuestions(QUESTIONS)) == QUESTIONS
+
+
+def test_values_are_looked_up_by_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "_LINE", 7)
+    values = [("a long text", 1.5, True), {"half": "\ud83d"}, [], "x"]
+    found = Stored()
+    places = [found.add(value) for value in values]
+    found.flush()
+    assert [found.at(place) for place in reversed(places)] == ["x", [], values[1], [*values[0]]]
 
 
 def test_dealt_by_their_places() -> None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -32,6 +33,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from cotdistill.contracts import Model, Teacher
 from cotdistill.data.fields import ParsedReply, question_of, replies_of, text_of
 from cotdistill.data.rows import Row, files_of, opened, rows
+from cotdistill.data.stored import Stored
 from cotdistill.errors import DataError, QuestionFailed
 from cotdistill.records import Completion, Request
 from cotdistill.text.options import split_options
@@ -100,7 +102,7 @@ class _RecordedModel:
 
     async def complete(self, request: Request, sample_indices: Sequence[int]) -> list[Completion]:
         found = self._recordings
-        made = found.logged.get(_canonical(request.to_json())) or {
+        made = found.logged(request) or {
             index: Completion(text, index, finish_reason=reason)
             for index, (text, reason) in enumerate(found.texts(request))
         }
@@ -115,17 +117,22 @@ class _RecordedModel:
 
 
 class _Recordings:
-    """The replies of some files by question, and the completions of exported logs by request."""
+    """The replies of some files by question, and the completions of exported logs by request.
+
+    Their texts are on disk; in memory are the questions, and the places of the texts.
+    """
 
     def __init__(self, paths: Sequence[Path | str], questions: Path | str | None) -> None:
-        self.logged: dict[str, dict[int, Completion]] = {}
-        self._replies: dict[str, list[ParsedReply]] = {}
+        self._texts = Stored()
+        self._logged: dict[bytes, dict[int, int]] = {}
+        self._replies: dict[str, array[int]] = {}
         self._lengths: dict[str, set[int]] = {}
         self._alone: dict[str, str | None] = {}
         self._by_id = _questions_by_id(questions) if questions else {}
         for path in paths:
             for row in rows(path):
                 self._add(row)
+        self._texts.flush()
 
     def _add(self, row: Row) -> None:
         if "request" in row.fields and "completion" in row.fields:
@@ -136,7 +143,7 @@ class _Recordings:
                 raise DataError(
                     f"{row.place}: no exported log: {error}; export it again"
                 ) from error
-            self.logged.setdefault(_canonical(request), {})[one.sample_index] = one
+            self._logged.setdefault(_key(request), {})[one.sample_index] = self._texts.add(one)
             return
         replies = replies_of(row)
         question = self._question(row)
@@ -146,7 +153,8 @@ class _Recordings:
             raise DataError(
                 f"{row.place}: the question has no words; correct it, or remove the row"
             )
-        self._replies.setdefault(key, []).extend(replies)
+        places = (self._texts.add(tuple(reply)) for reply in replies)
+        self._replies.setdefault(key, array("Q")).extend(places)
         self._anchor(found)
         if bare != key and len(bare.split()) >= _FEWEST:
             # A prompt may write something between a question and its options; two questions
@@ -171,6 +179,12 @@ class _Recordings:
     def _anchor(self, found: list[str]) -> None:
         self._lengths.setdefault(" ".join(found[:_ANCHOR]), set()).add(len(found))
 
+    def logged(self, request: Request) -> dict[int, Completion]:
+        """Return the completions of a request that stand in exported logs, by sample index."""
+        found = self._logged.get(_key(request.to_json()), {})
+        texts = self._texts
+        return {index: Completion.from_json(texts.at(place)) for index, place in found.items()}
+
     def texts(self, request: Request) -> list[tuple[str, str]]:
         """Return what each reply to the prompt's last question has to say behind the prompt, with
         its finish reason."""
@@ -180,7 +194,8 @@ class _Recordings:
         if place is None:
             return []
         end, key = place
-        replies, after = self._replies[key], f" {' '.join(words[end:])} "
+        replies = [ParsedReply(*self._texts.at(place)) for place in self._replies[key]]
+        after = f" {' '.join(words[end:])} "
         held = [(_held(reply.rationale, after), reply) for reply in replies]
         if any(length for length, _ in held):
             # The reply that the prompt repeats most of is the one that it continues.
@@ -241,5 +256,6 @@ def _rest(reply: ParsedReply, held: int) -> str:
     return f" {rest}{chr(10) if chr(10) in rest else ' '}The answer is {answer.rstrip('.')}."
 
 
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+def _key(request: Any) -> bytes:
+    text = json.dumps(request, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
