@@ -338,7 +338,7 @@ def main() -> None:
     parser.add_argument(
         "--rationales", type=int, nargs="+", default=[100_000, 300_000, 1_000_000], help="curate"
     )
-    parser.add_argument("--folder", help="for what `curate` writes, about 1.5 kB a rationale")
+    parser.add_argument("--folder", help="for what `curate` writes: 0.9 kB a rationale")
     options = parser.parse_args()
     for row in ROWS[options.row](options):
         print(json.dumps(row), flush=True)
