@@ -5,8 +5,6 @@ all.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.errors import MissingExtra, UserError
 from cotdistill.records import Request
 from cotdistill.testing.tiny import tiny_checkpoint
+from tests import forked
 
 reader = pytest.importorskip("gguf", reason="needs the package gguf: pip install gguf")
 
@@ -201,18 +200,18 @@ def test_a_conversion_that_breaks_off_leaves_nothing(
     assert resolve(path) == next(cache.iterdir())
 
 
+def convert(path: Path, told: Path) -> None:
+    told.write_text(str(resolve(path)))
+
+
 def test_two_processes_convert_the_same_file(source: Path, tmp_path: Path, cache: Path) -> None:
     path = write_gguf(tmp_path / "tiny.gguf", source)
-    code = f"from cotdistill.checkpoints.loading import resolve; print(resolve({str(path)!r}))"
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ
-        )
-        for _ in range(2)
-    ]
-    folders = {process.communicate(timeout=120)[0].strip() for process in started}
-    assert [process.returncode for process in started] == [0, 0]
-    assert folders == {str(next(cache.iterdir()))}
+    told = [tmp_path / "one", tmp_path / "other"]
+    started = [forked.start(convert, path, place) for place in told]
+    for process in started:
+        process.join(120)
+    assert [process.exitcode for process in started] == [0, 0]
+    assert {place.read_text() for place in told} == {str(next(cache.iterdir()))}
     hashes.check(next(cache.iterdir()))
 
 
@@ -262,6 +261,15 @@ def test_smollm2_has_the_numbers_of_its_file(smollm2: Path, converted: Path) -> 
     model, _ = load_checkpoint(converted, torch.float32)
     assert same_numbers(smollm2, model, 9, 3) == 272
     assert model.lm_head.weight is model.model.embed_tokens.weight
+    fields, config = reader.GGUFReader(smollm2).fields, model.config
+    for name, value in {
+        "attention.head_count": config.num_attention_heads,
+        "attention.head_count_kv": config.num_key_value_heads,
+        "attention.layer_norm_rms_epsilon": config.rms_norm_eps,
+        "context_length": config.max_position_embeddings,
+        "rope.freq_base": config.rope_parameters["rope_theta"],
+    }.items():
+        assert fields[f"llama.{name}"].contents() == pytest.approx(value), name
 
 
 def test_smollm2_cuts_every_digit_as_it_was_trained(converted: Path) -> None:
@@ -270,23 +278,19 @@ def test_smollm2_cuts_every_digit_as_it_was_trained(converted: Path) -> None:
     assert tokens == ["a", "ĊĊ", "1", "2", "ĠĠ", "3", "4", "5"]
 
 
-def test_smollm2_writes_what_transformers_writes_from_the_same_file(
-    smollm2: Path, converted: Path
-) -> None:
+def test_smollm2_writes_what_transformers_writes(converted: Path) -> None:
     engine: Any = TransformersEngine(device="cpu", dtype="float32").load(converted, chat=True)
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        smollm2.parent, gguf_file=smollm2.name, dtype=torch.float32
-    ).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(converted, dtype=torch.float32)
     prompts = [
-        f"A coin is heads up. {name} {'flips' if place % 2 else 'does not flip'} the coin. {ask}"
-        for place, name in enumerate(("Ana", "Ben", "Cleo", "Dora", "Emil"))
-        for ask in ("Is it heads up?", "Why?", "Name a colour.", "Say hello in French.")
+        f"A coin is heads up. {told} the coin. {ask}"
+        for told in ("Ana flips", "Ben does not flip")
+        for ask in ("Is it heads up?", "Why?", "Say hello in French.")
     ]
-    answers = engine.generate([(Request(prompt, max_tokens=12), 0) for prompt in prompts])
+    answers = engine.generate([(Request(prompt, max_tokens=8), 0) for prompt in prompts])
     for prompt, answer in zip(prompts, answers, strict=True):
         ids = torch.tensor([engine.codec.prompt_ids(prompt)])
         made = model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12
+            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8
         )[0, ids.shape[1] :]
         assert answer.text == engine.codec.decode(made.tolist())
-    assert len({answer.text for answer in answers}) > 10
+    assert len({answer.text for answer in answers}) > 4

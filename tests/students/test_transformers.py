@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from cotdistill.contracts import Engine, TrainSettings
+from cotdistill.contracts import Engine, TrainResult, TrainSettings
 from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.errors import DataError, StoreError, UserError
 from cotdistill.records import Example, Request
@@ -94,34 +94,45 @@ def test_adapters_on_separate_embeddings_are_merged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", ["gpt2", "t5"])
-@pytest.mark.parametrize(("kill_at", "resumed_at"), [(3, 2), (4, 3), (7, 6)])
-def test_a_killed_training_continues_to_the_same_weights(
-    tmp_path: Path, family: Family, kill_at: int, resumed_at: int
+def test_a_training_killed_again_and_again_continues_to_the_same_weights(
+    tmp_path: Path, family: Family
 ) -> None:
     student = made(tmp_path, family)
     # Each epoch has two steps; it saves after every step.
     settings = FAST.model_copy(update={"epochs": 4, "save_minutes": 1e-9})
     undisturbed = train_on(EXAMPLES, student, settings, tmp_path / "whole", seed=3)
-    steps: list[int] = []
-
-    def killing(count: int, note: str) -> None:
-        steps.append(count)
-        if sum(steps) == kill_at:
-            raise KeyboardInterrupt
-
-    killed = tmp_path / "killed"
-    with pytest.raises(KeyboardInterrupt):
-        train_on(EXAMPLES, student, settings, killed, seed=3, on_progress=killing)
     notes: list[tuple[int, str]] = []
-    resumed = train_on(
-        EXAMPLES, student, settings, killed, seed=3, on_progress=lambda *note: notes.append(note)
-    )
-    assert notes[0] == (resumed_at, "resumed")
-    assert [count for count, _ in notes[1:]] == [1] * (8 - resumed_at)
-    ours = load_file(killed / "model.safetensors")
+
+    def go_on(until: int) -> TrainResult:
+        """Train, but kill it as it reports a step, whose checkpoint is not yet written."""
+        notes.clear()
+
+        def on_progress(count: int, note: str) -> None:
+            notes.append((count, note))
+            if sum(count for count, _ in notes) == until:
+                raise KeyboardInterrupt
+
+        return train_on(
+            EXAMPLES, student, settings, tmp_path / "killed", seed=3, on_progress=on_progress
+        )
+
+    saved = 0
+    for kill_at in (3, 4, 7):  # within an epoch, at its end, within the last
+        with pytest.raises(KeyboardInterrupt):
+            go_on(kill_at)
+        assert notes[0] == (saved, "resumed") or not saved
+        assert [count for count, note in notes if note != "resumed"] == [1] * (kill_at - saved)
+        saved = kill_at - 1
+    resumed = go_on(9)
+    assert notes[0] == (saved, "resumed")
+    assert [count for count, _ in notes[1:]] == [1] * (8 - saved)
+    ours = load_file(tmp_path / "killed" / "model.safetensors")
     for name, tensor in load_file(tmp_path / "whole" / "model.safetensors").items():
         torch.testing.assert_close(ours[name], tensor, rtol=0, atol=0)
-    assert resumed.history == undisturbed.history
+    epochs = [
+        [entry for entry in result.history if "epoch" in entry] for result in (resumed, undisturbed)
+    ]
+    assert epochs[0] == epochs[1]
 
 
 def test_progress_names_the_loss_as_soon_as_it_is_known(tmp_path: Path) -> None:
