@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from tokenizers import pre_tokenizers
+from tokenizers import Tokenizer, pre_tokenizers
 
 pytest.importorskip("gguf", reason="needs the package gguf: pip install gguf")
 
@@ -31,7 +31,7 @@ TEXTS = (
     "<|note|>5 <mark> 6<|note|>",
     "",
 )
-DIGITS = pre_tokenizers.Digits(individual_digits=True)
+DIGITS = {"type": "Digits", "individual_digits": True}
 
 SERVER = """
 import sys, time
@@ -59,9 +59,18 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     tokenizer.add_tokens(["<|note|>"], special_tokens=True)
     tokenizer.add_tokens(["<mark>"])
     model.resize_token_embeddings(len(tokenizer) + 3, mean_resizing=False)  # rows that no token has
-    core = tokenizer.backend_tokenizer
     if request.param == "smollm":
-        core.pre_tokenizer = pre_tokenizers.Sequence([DIGITS, core.pre_tokenizer])
+        whole = json.loads(tokenizer.backend_tokenizer.to_str())
+        whole["pre_tokenizer"] = {
+            "type": "Sequence",
+            "pretokenizers": [DIGITS, whole["pre_tokenizer"]],
+        }
+        vocabulary = whole["model"]["vocab"]
+        vocabulary["À?"] = vocabulary.pop("À")  # SmolLM2's lacks bytes that no text has
+        core = Tokenizer.from_str(json.dumps(whole))
+        tokenizer = transformers.PreTrainedTokenizerFast(
+            tokenizer_object=core, bos_token="<s>", eos_token="</s>"
+        )
     tokenizer.chat_template = "{{ bos_token + messages[0].content + ' ###' }}"
     return model, tokenizer
 

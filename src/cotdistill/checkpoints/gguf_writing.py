@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import gguf
 import numpy as np
-from tokenizers import pre_tokenizers
 
 from cotdistill.checkpoints.loading import end_ids
 from cotdistill.errors import UserError
@@ -24,7 +23,8 @@ _BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
 _DIGITS = {"type": "Digits", "individual_digits": True}
 _RULES = {"gpt-2": [_BYTES], "smollm": [_DIGITS, _BYTES]}
 # Habits of a vocabulary that a GGUF file cannot tell.
-_HABITS = ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+_HABITS = ("unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback",
+           "ignore_merges")  # fmt: skip
 
 
 def check_gguf(config: Any, tokenizer: Any, place: str | Path) -> None:
@@ -141,8 +141,6 @@ def _rule(tokenizer: Any) -> str | None:
     if whole["normalizer"] or vocabulary["type"] != "BPE":
         return None
     if any(vocabulary[habit] for habit in _HABITS):
-        return None
-    if not vocabulary["vocab"].keys() >= set(pre_tokenizers.ByteLevel.alphabet()):
         return None
     steps = cutter.get("pretokenizers", [cutter])
     found = [{key: value for key, value in step.items() if key != "trim_offsets"} for step in steps]

@@ -58,6 +58,11 @@ def _accepted(model: Any) -> Collection[str]:
     return inspect.signature(model.forward).parameters
 
 
+def _cache_name(model: Any) -> str:
+    """Return the argument that a model's cache is: transformers renamed it in 5.24."""
+    return "cache" if "cache" in _accepted(model) else "past_key_values"
+
+
 def _unique(prompts: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], list[int]]:
     """Return the different prompts in order, and for each prompt its place among them."""
     places: dict[tuple[int, ...], int] = {}
@@ -97,7 +102,7 @@ class CausalRunner:
         self._device = model.device
         self._additive = model.config.get_text_config(decoder=True)._attn_implementation == "eager"
         self._extra = {"logits_to_keep": 1} if "logits_to_keep" in _accepted(model) else {}
-        self._slots = SlotCache(model.config)
+        self._slots, self._cache_name = SlotCache(model.config), _cache_name(model)
         self._lengths: list[int] = []
 
     def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
@@ -171,8 +176,8 @@ class CausalRunner:
             input_ids=ids_NW,
             attention_mask=mask_N1WC,
             position_ids=positions_NW,
-            past_key_values=self._slots.cache,
             use_cache=True,
+            **{self._cache_name: self._slots.cache},
             **self._extra,
         )
         logits_NV: torch.Tensor = output.logits[:, -1].float()
@@ -187,6 +192,7 @@ class _Together:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._device = model.device
+        self._cache_name = _cache_name(model)
         self._cache: Any = None
         # What belongs to each row besides its cache: the mask, and positions or the encoder's
         # states.
@@ -233,8 +239,8 @@ class PaddedRunner(_Together):
         output = self._model(
             input_ids=ids,
             attention_mask=self._mask_BS,
-            past_key_values=self._cache,
             use_cache=True,
+            **{self._cache_name: self._cache},
             **places,
             **self._extra,
         )
@@ -269,8 +275,8 @@ class EncoderDecoderRunner(_Together):
             encoder_outputs=BaseModelOutput(last_hidden_state=self._own_B),
             attention_mask=self._mask_BS,
             decoder_input_ids=torch.tensor(tokens, device=self._device)[:, None],
-            past_key_values=self._cache,
             use_cache=True,
+            **{self._cache_name: self._cache},
         )
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
