@@ -717,6 +717,9 @@ class TrainSettings(BaseModel):
     processes: Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Operational()] = 1
     """Processes that share each batch, started by torchrun on this machine; auto starts one for
     each visible accelerator. A training may go on with another number of them."""
+    strategy: Annotated[Literal["ddp", "fsdp"], Operational()] = "ddp"
+    """Each process holds the whole model (ddp), or its part of weights, gradients and optimizer
+    (fsdp), for a model whose training does not fit one accelerator."""
     save_minutes: Annotated[float, Field(gt=0), Operational()] = 10.0
     """Besides each epoch's end, a checkpoint to resume from is written this often."""
     report_to: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], Operational()] = ()
@@ -738,6 +741,11 @@ class TrainSettings(BaseModel):
             raise ValueError(
                 "batch_tokens: processes wait for each other in every piece of a batch; set "
                 "`gradient_accumulation` in its place"
+            )
+        if self.processes == 1 and self.strategy == "fsdp":
+            raise ValueError(
+                "strategy: fsdp spreads a model over several processes; set `processes` to auto or "
+                "their number"
             )
         if self.processes != "auto" and self.processes > self.batch_size:
             raise ValueError(

@@ -35,8 +35,9 @@ def test_what_an_endpoint_may_cost_or_take_is_no_part_of_it() -> None:
     assert identity(build("teachers", {**settings, "system": "Be brief."}, Teacher)) != before
     training = identity(TrainSettings())
     assert identity(TrainSettings(save_minutes=1, report_to=("wandb",))) == training
-    spread = [TrainSettings(selection="last", processes=count) for count in (1, 2, "auto")]
-    assert identity(spread[0]) == identity(spread[1]) == identity(spread[2])
+    spread = [{"processes": 2}, {"processes": "auto"}, {"processes": 2, "strategy": "fsdp"}]
+    alone = identity(TrainSettings(selection="last"))
+    assert [identity(TrainSettings(selection="last", **one)) for one in spread] == [alone] * 3
     assert identity(TrainSettings(epochs=1)) != training
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -16,7 +18,7 @@ from cotdistill.recipe import parse_recipe
 from cotdistill.records import Example
 from cotdistill.students._processes import count_processes
 from cotdistill.students.transformers import TransformersStudent
-from cotdistill.testing.tiny import tiny_checkpoint, train_on
+from cotdistill.testing.tiny import Family, tiny_checkpoint, train_on
 from cotdistill.util.files import read_json, read_records
 
 EXAMPLES = [
@@ -33,48 +35,45 @@ def _on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    # Families without dropout, which every process would draw for itself.
-    student = TransformersStudent(model=str(tiny_checkpoint(tmp_path / "base", "t5")))
-    settings = SETTINGS.model_copy(update={"gradient_accumulation": 2})
+# Families without dropout, which every process would draw for itself. T5 reads one embedding matrix
+# by three names. Kept is how many steps the next call need not do again.
+@pytest.mark.parametrize(
+    ("family", "accumulation", "parts", "kept"),
+    [
+        ("llama", 1, [(2, "ddp", 4), (1, "ddp", 8), (2, "fsdp", 12)], [3, 7]),
+        ("t5", 2, [(2, "fsdp", 2), (1, "ddp", 4), (2, "ddp", 6)], [1, 3]),
+    ],
+)
+def test_any_number_of_processes_learns_what_one_learns_and_goes_on_with_another(
+    tmp_path: Path,
+    family: Family,
+    accumulation: int,
+    parts: list[tuple[int, str, int]],
+    kept: list[int],
+) -> None:
+    student = TransformersStudent(model=str(tiny_checkpoint(tmp_path / "base", family)))
+    own = {"gradient_accumulation": accumulation, "save_minutes": 1e-9}
+    settings = SETTINGS.model_copy(update=own)
     alone = train_on(EXAMPLES, student, settings, tmp_path / "alone", seed=3)
-    steps: list[int] = []
-    both = train_on(
-        EXAMPLES,
-        student,
-        settings.model_copy(update={"processes": 2}),
-        tmp_path / "both",
-        seed=3,
-        on_progress=lambda count, _: steps.append(count),
-    )
-    assert both.steps == alone.steps == len(steps)
-    assert_equal(tmp_path / "both", tmp_path / "alone")
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"base", "alone", "both", "alone-examples.jsonl", "both-examples.jsonl"}
+    resumed: list[int] = []
+    lines: list[str] = []
+    for processes, strategy, until in parts:
 
-
-def test_a_training_goes_on_with_another_number_of_processes(tmp_path: Path) -> None:
-    student = TransformersStudent(model=str(tiny_checkpoint(tmp_path / "base", "llama")))
-    settings = SETTINGS.model_copy(update={"save_minutes": 1e-9})
-    train_on(EXAMPLES, student, settings, tmp_path / "alone", seed=3)
-    steps: list[int] = []
-
-    def train(processes: int, until: int) -> None:
-        def killing(count: int, note: str) -> None:
-            steps.append(count)
-            if f"step {until}/" in note:
+        def killing(count: int, note: str, until: int = until) -> None:
+            if note == "resumed":
+                resumed.append(count)
+            elif f"step {until}/" in note and until < alone.steps:
                 raise KeyboardInterrupt
 
-        own = settings.model_copy(update={"processes": processes})
-        train_on(EXAMPLES, student, own, tmp_path / "out", seed=3, on_progress=killing)
-
-    for processes, until in ((2, 4), (1, 8)):
-        with pytest.raises(KeyboardInterrupt):
-            train(processes, until)
-    train(2, 0)
-    # The last step before each kill is done again, after a line that says where it goes on.
-    assert steps == [1] * 4 + [3] + [1] * 5 + [7] + [1] * 5
+        spread = settings.model_copy(update={"processes": processes, "strategy": strategy})
+        with pytest.raises(KeyboardInterrupt) if until < alone.steps else nullcontext():
+            told: Any = {"on_progress": killing, "log": lines.append}
+            train_on(EXAMPLES, student, spread, tmp_path / "out", seed=3, **told)
+    assert resumed == kept
+    assert sum("holds a part of the model" in line for line in lines) == 1
     assert_equal(tmp_path / "out", tmp_path / "alone")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"base", "alone", "out", "alone-examples.jsonl", "out-examples.jsonl"}
 
 
 def test_auto_is_one_process_for_each_visible_accelerator(
@@ -100,6 +99,7 @@ def assert_equal(spread: Path, alone: Path) -> None:
     ]
     assert losses[0][0] == pytest.approx(losses[1][0], abs=2e-5)
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)  # rounding grows from step to step
+    assert read_json(spread / "config.json") == read_json(alone / "config.json")
     ours = load_file(spread / "model.safetensors")
     for name, tensor in load_file(alone / "model.safetensors").items():
         # AdamW turns the rounding of a gradient near zero into a whole step of one weight.
@@ -120,6 +120,8 @@ def test_settings_that_processes_cannot_share() -> None:
         TrainSettings(processes=4, batch_size=2, selection="last")
     with pytest.raises(ValidationError, match="batch_tokens: processes wait"):
         TrainSettings(processes=2, batch_tokens=100, selection="last")
+    with pytest.raises(ValidationError, match="set `processes` to auto"):
+        TrainSettings(strategy="fsdp", selection="last")
 
 
 def test_a_recipe_trains_on_two_processes(tmp_path: Path) -> None:

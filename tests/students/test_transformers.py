@@ -264,6 +264,12 @@ def test_adapters_on_tied_embeddings_are_refused(tmp_path: Path, modules: tuple[
         train_on(EXAMPLES, student, FAST, tmp_path / "out")
 
 
+def test_adapters_on_a_model_in_parts_are_refused(tmp_path: Path) -> None:
+    spread = FAST.model_copy(update={"processes": 2, "strategy": "fsdp"})
+    with pytest.raises(UserError, match="a model in parts has no adapters"):
+        made(tmp_path, "llama", lora=LoraSettings()).trial(EXAMPLES[:2], spread)
+
+
 def test_adapters_of_modules_that_are_not_there_are_refused(tmp_path: Path) -> None:
     student = made(tmp_path, "qwen2", lora=LoraSettings(target_modules=("c_attn",)))
     with pytest.raises(UserError, match=r"target_modules .*c_attn.* all-linear fits every model"):

@@ -176,7 +176,7 @@ def _check_student(run: Run, cell: Cell) -> None:
         run.progress.log(
             f"student {cell.student.label}: training holds {found.memory / 1e9:.1f} GB (weights, "
             f"gradients, optimizer; activations not counted) and {found.free / 1e9:.1f} GB are "
-            "free; `lora` needs less"
+            "free; `lora` needs less, and on several GPUs `train.strategy: fsdp`"
         )
 
 

@@ -16,7 +16,7 @@ import transformers
 from cotdistill.checkpoints.auto import auto_class
 from cotdistill.checkpoints.loading import load_checkpoint, load_config, load_tokenizer
 from cotdistill.checkpoints.text import TextCodec
-from cotdistill.contracts import Engine, EnginePlugin
+from cotdistill.contracts import Engine, EnginePlugin, TrainSettings
 from cotdistill.errors import MissingExtra, UserError
 from cotdistill.students._settings import TransformersSettings
 
@@ -53,16 +53,22 @@ def build_base(
     return model, TextCodec(tokenizer, end, begin, chat, encoder_decoder)
 
 
-def adapted(model: Any, student: TransformersSettings) -> Any:
+def adapted(model: Any, student: TransformersSettings, settings: TrainSettings) -> Any:
     """Return the model inside the student's adapters, or itself where it has none.
 
     Raises:
         MissingExtra: LoRA without peft.
-        UserError: the target modules are not in the model, or are its tied embeddings.
+        UserError: LoRA on a model in parts, or its target modules are not in the model or are its
+            tied embeddings.
     """
     lora = student.lora
     if lora is None:
         return model
+    if settings.strategy == "fsdp":
+        raise UserError(
+            "student `lora`: a model in parts has no adapters; leave out `train.strategy: fsdp` or "
+            "`lora`"
+        )
     try:
         import peft
         from peft.tuners.tuners_utils import BaseTunerLayer

@@ -48,7 +48,7 @@ def measure_pace(
     letters = sum(len(row.example.prompt) + len(row.example.target) for row in rows)
     tokens = sum(row.length for row in rows) / max(1, letters)
     size = settings.batch_size * settings.gradient_accumulation
-    model = adapted(inner, student)
+    model = adapted(inner, student, settings)
     ends = [(rows * size)[:size], (rows[::-1] * size)[:size]]
     times = [_step_seconds(model, inner, several, student, settings) for several in ends]
     lengths = [float(sum(row.length for row in several)) for several in ends]

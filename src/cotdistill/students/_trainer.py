@@ -1,5 +1,7 @@
 """The transformers Trainer with batches and a loss of our own."""
 
+from contextlib import nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import torch
 import transformers
 from torch.utils.data import DataLoader
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from cotdistill.contracts import Objective
 from cotdistill.students._data import (
@@ -17,11 +20,15 @@ from cotdistill.students._data import (
     pieces,
 )
 from cotdistill.students._scoring import Scorer
+from cotdistill.students._sharding import Sharded, load_state, shard, whole_state, whole_weights
 from cotdistill.util.files import writing
 
 
 class TargetTrainer(transformers.Trainer):  # type: ignore[misc]
-    """A Trainer over rows of tokens; `inner` is the model inside whatever adapters wrap it."""
+    """A Trainer over rows of tokens; `inner` is the model inside whatever adapters wrap it.
+
+    `sharded` spreads the model over the processes (`_sharding`).
+    """
 
     def __init__(
         self,
@@ -32,8 +39,10 @@ class TargetTrainer(transformers.Trainer):  # type: ignore[misc]
         objective: Objective,
         inner: Any,
         batch_tokens: int | None = None,
+        sharded: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.sharded = sharded
         super().__init__(train_dataset=TokenizedExamples(rows), **kwargs)
         self._batch_tokens = batch_tokens
         self.batches, self.collator, self.objective = batches, collator, objective
@@ -41,9 +50,48 @@ class TargetTrainer(transformers.Trainer):  # type: ignore[misc]
         self.model_accepts_loss_kwargs = True  # the loss is divided by the whole step's size
         self.loss_is_scaled_for_ga = True
 
+    def _move_model_to_device(self, model: Any, device: torch.device) -> None:
+        if not self.sharded:  # or it may not fit; `shard` moves layer by layer
+            super()._move_model_to_device(model, device)
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        # Called once a checkpoint's weights are loaded.
+        if self.sharded and self.optimizer is None:
+            shard(self.model, self.args.device, mixed=self.args.bf16)
+        optimizer: torch.optim.Optimizer = super().create_optimizer(*args, **kwargs)
+        return optimizer
+
+    def _wrap_model(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        return Sharded(model) if self.sharded else super()._wrap_model(model, *args, **kwargs)
+
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with writing(Path(self.args.output_dir)):
             super()._save_checkpoint(*args, **kwargs)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        if not self.sharded:
+            super().save_model(output_dir, _internal_call)
+            return
+        weights = whole_weights(self.model)
+        if self.args.should_save:
+            self._save(output_dir, state_dict=weights)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.sharded:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        state = whole_state(self.optimizer)
+        if self.args.should_save:
+            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not self.sharded or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        load: Any = partial(torch.load, map_location="cpu", weights_only=True, mmap=True)
+        load_state(self.optimizer, load(Path(checkpoint) / OPTIMIZER_NAME))
+        self.lr_scheduler.load_state_dict(load(Path(checkpoint) / SCHEDULER_NAME))
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         # Not through accelerate: `ExampleBatches` gives every process its own, and their order must
@@ -92,5 +140,8 @@ class TargetTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def probe(self, other: Any = None) -> float:
         """Return what the model, or `other`, computes on a few rows."""
-        scorer = self._scorer if other is None else Scorer(other)
-        return scorer.probe(other or self.model, self._probed, self.collator)
+        if other is not None:
+            return Scorer(other).probe(other, self._probed, self.collator)
+        # The layers of a model in parts have no weights but those of mixed precision.
+        with self.accelerator.autocast() if self.sharded else nullcontext():
+            return self._scorer.probe(self.model, self._probed, self.collator)

@@ -114,16 +114,13 @@ def train(
         validation = prepare(held_out, codec, objective, settings, limit).rows
     if settings.gradient_checkpointing:
         inner.gradient_checkpointing_enable({"use_reentrant": False})
-    model = adapted(inner, job.student)
+    model = adapted(inner, job.student, settings)
     trainer = make_trainer(model, inner, data.rows, objective, job)
     if trainer.args.bf16 and settings.precision == "auto":
         log("trains in bfloat16 mixed precision; `train: {precision: float32}` does without")
     scored = settings.selection in ("accuracy", "oracle_test")
-    if trainer.is_fsdp_enabled and scored:
-        raise UserError(
-            "a model sharded by FSDP cannot answer between epochs: set `train.selection` to loss "
-            "or last"
-        )
+    if trainer.sharded:
+        log(f"each of the {world()[1]} processes holds a part of the model (`strategy: fsdp`)")
     with trainer.args.main_process_first():
         resume = _resumable(job)
     keeper = EpochKeeper(
@@ -241,10 +238,11 @@ def make_trainer(
         objective=objective,
         inner=inner,
         batch_tokens=settings.batch_tokens,
+        sharded=settings.strategy == "fsdp" and processes > 1,
         model=model,
         args=arguments,
     )
-    if trainer.is_fsdp_enabled and form == "encoder":
+    if trainer.sharded and form == "encoder":
         collator.share = False  # the encoder alone would be a forward pass apart
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer

@@ -34,7 +34,7 @@ def try_student(
     dtype = base_dtype(student, settings)
     inner, codec = build_base(student, dtype=dtype)
     data = prepare(examples, codec, CrossEntropy(), settings, context_limit(inner.config))
-    model = adapted(inner, student)
+    model = adapted(inner, student, settings)
     collator = Collator(share=False, form=form_for(inner))
     loss = Scorer(inner).probe(model, data.rows, collator)
     if not math.isfinite(loss):
@@ -46,8 +46,10 @@ def try_student(
     parameters = sum(one.numel() for one in inner.parameters())
     trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
     weights = sum(one.numel() * one.element_size() for one in inner.parameters())
-    here = 1 if torch.accelerator.is_available() else count_processes(settings)
-    return Trial(loss, parameters, trained, here * (weights + _TRAINED * trained), _free_memory())
+    held, count = weights + _TRAINED * trained, count_processes(settings)
+    held *= 1 if settings.strategy == "fsdp" else count
+    held //= count if torch.accelerator.is_available() else 1
+    return Trial(loss, parameters, trained, held, _free_memory())
 
 
 def _free_memory() -> int:
