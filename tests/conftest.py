@@ -1,5 +1,6 @@
 """Fixtures that every folder of tests may use."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -20,6 +21,14 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 # they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _what_was_imported_is_no_garbage() -> None:
+    # Every training has garbage collected: to look for it among the million objects of torch and
+    # transformers takes longer than to train a tiny student.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
