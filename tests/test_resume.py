@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -57,28 +56,28 @@ def run_recipe() -> None:
     cotdistill.run("recipe.yaml", progress=Watch())
 
 
-def start(folder: Path) -> BaseProcess:
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
-    (folder / "steps.jsonl").write_text("")
-    with contextlib.chdir(folder):
-        return forked.start(run_recipe)
-
-
 def finish(folder: Path) -> dict[str, list[Steps]]:
     """Run the recipe to its end; returns what each training and inference did."""
-    process = start(folder)
-    process.join(240)
-    assert process.exitcode == 0
+    prepare(folder)
+    with contextlib.chdir(folder):
+        forked.call(run_recipe)
     return did(folder)
 
 
 def kill(folder: Path, stage: str) -> dict[str, list[Steps]]:
     """Run the recipe and kill it in a stage; returns what each training and inference did."""
-    process = start(folder)
+    prepare(folder)
+    with contextlib.chdir(folder):
+        process = forked.start(run_recipe)
     wait(lambda: KILL_WHEN[stage](folder / "run") or not process.is_alive())
     process.kill()
     process.join()
     return did(folder)
+
+
+def prepare(folder: Path) -> None:
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+    (folder / "steps.jsonl").write_text("")
 
 
 def did(folder: Path) -> dict[str, list[Steps]]:
@@ -152,7 +151,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def interrupt(folder: Path) -> None:
     """Press Ctrl-C in the first stage: one line says how to go on."""
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+    prepare(folder)
     process = subprocess.Popen(
         [sys.executable, "-m", "cotdistill", "run", "recipe.yaml"],
         cwd=folder,

@@ -26,9 +26,7 @@ class Elsewhere(Executor):
 
     def run(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
-            process = forked.start(job)
-            process.join()
-            assert process.exitcode == 0
+            forked.call(job)
 
 
 @pytest.fixture

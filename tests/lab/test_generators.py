@@ -58,13 +58,14 @@ FINGERPRINTS: list[tuple[str, Split, str, str]] = [
 
 @pytest.mark.parametrize(("task", "split", "questions", "drawn"), FINGERPRINTS)
 def test_questions_stay_as_they_were(task: str, split: Split, questions: str, drawn: str) -> None:
-    asked, problem = hashlib.sha256(), hashlib.sha256()
+    asked, items = hashlib.sha256(), hashlib.sha256()
     for index in range(300):
-        question = question_at(DRAWS[task], task, split, index, 0)
+        problem, style = problem_at(DRAWS[task], task, split, index, 0)
+        question = problem.question(style, f"{task}/{split}/{index}")
         asked.update(json.dumps(question.to_json(), sort_keys=True).encode())
-        item = asdict(problem_at(DRAWS[task], task, split, index, 0)[0])
-        problem.update(json.dumps(item, sort_keys=True).encode())
-    assert (asked.hexdigest()[:16], problem.hexdigest()[:16]) == (questions, drawn)
+        items.update(json.dumps(asdict(problem), sort_keys=True).encode())
+    assert question == question_at(DRAWS[task], task, split, 299, 0)
+    assert (asked.hexdigest()[:16], items.hexdigest()[:16]) == (questions, drawn)
 
 
 def normal(text: str) -> str:
