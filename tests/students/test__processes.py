@@ -13,10 +13,14 @@ from safetensors.torch import load_file
 
 from cotdistill.contracts import TrainSettings
 from cotdistill.errors import UserError
+from cotdistill.objectives.cross_entropy import CrossEntropy
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import parse_recipe
 from cotdistill.records import Example
+from cotdistill.students._data import prepare
+from cotdistill.students._loading import build_base
 from cotdistill.students._processes import count_processes
+from cotdistill.students._training import TrainingJob, make_trainer
 from cotdistill.students.transformers import TransformersStudent
 from cotdistill.testing.tiny import Family, tiny_checkpoint, train_on
 from cotdistill.util.files import read_json, read_records
@@ -89,6 +93,19 @@ def test_auto_is_one_process_for_each_visible_accelerator(
         4,  # each has an example of a batch
         8,
     ]
+
+
+def test_a_process_trains_on_one_accelerator_of_many(tmp_path: Path) -> None:
+    base, files = tiny_checkpoint(tmp_path / "base", "gpt2"), dict.fromkeys(("start", "validation"))
+    student, name = TransformersStudent(model=str(base)), {"name": "cross_entropy"}
+    places = {"examples": tmp_path, "out": tmp_path / "out"}
+    job = TrainingJob(student=student, objective=name, settings=SETTINGS, seed=0, **places, **files)
+    inner, codec = build_base(student)
+    rows = prepare(EXAMPLES, codec, CrossEntropy(), SETTINGS).rows
+    trainer = make_trainer(inner, inner, rows, CrossEntropy(), job)
+    trainer.args._n_gpu = 8  # as many as transformers saw
+    assert trainer.args.n_gpu == 1 and trainer.args.train_batch_size == SETTINGS.batch_size
+    assert trainer._wrap_model(inner) is inner
 
 
 def assert_equal(spread: Path, alone: Path) -> None:

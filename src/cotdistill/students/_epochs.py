@@ -119,7 +119,8 @@ class EpochKeeper(TrainerCallback):  # type: ignore[misc]
 
     @torch.no_grad()
     def _validation_loss(self) -> float:
-        model, size = self._trainer.model, self._trainer.args.per_device_train_batch_size
+        model, args = self._trainer.model, self._trainer.args
+        size = max(1, args.per_device_train_batch_size // args.world_size)
         training = model.training
         model.eval()
         total = 0.0

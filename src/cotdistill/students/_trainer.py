@@ -24,6 +24,16 @@ from cotdistill.students._sharding import Sharded, load_state, shard, whole_stat
 from cotdistill.util.files import writing
 
 
+class TrainingArguments(transformers.TrainingArguments):  # type: ignore[misc]
+    """Those of a process that trains on one device, however many are visible."""
+
+    @property
+    def n_gpu(self) -> int:
+        # Of more the Trainer makes torch's DataParallel, which would cut packed rows into pieces.
+        visible: int = super().n_gpu
+        return min(1, visible)
+
+
 class TargetTrainer(transformers.Trainer):  # type: ignore[misc]
     """A Trainer over rows of tokens; `inner` is the model inside whatever adapters wrap it.
 

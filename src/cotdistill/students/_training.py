@@ -41,7 +41,7 @@ from cotdistill.students._epochs import EpochKeeper
 from cotdistill.students._loading import adapted, build_base
 from cotdistill.students._scoring import Scorer, form_for
 from cotdistill.students._settings import TransformersSettings
-from cotdistill.students._trainer import TargetTrainer
+from cotdistill.students._trainer import TargetTrainer, TrainingArguments
 from cotdistill.util.files import read_records, write_json, writing
 
 _SAMPLE = 2_000
@@ -137,7 +137,8 @@ def train(
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"out of memory: {str(error).splitlines()[0]} Lower `train.batch_size` and raise "
-            "`train.gradient_accumulation`, or set `train.gradient_checkpointing`"
+            "`train.gradient_accumulation`, or set `train.gradient_checkpointing`, or on several "
+            "GPUs `train.strategy: fsdp`"
         ) from error
     seconds = keeper.earlier_seconds + time.monotonic() - started
     result = _result(trainer, inner, keeper, data, lost, seconds)
@@ -197,11 +198,11 @@ def make_trainer(
     settings = job.settings
     rank, processes = world()
     warm = settings.warmup != 0 and settings.schedule == "constant"
-    arguments = transformers.TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(job.work),
         num_train_epochs=settings.epochs,
         max_steps=settings.max_steps or -1,
-        per_device_train_batch_size=max(1, settings.batch_size // processes),
+        per_device_train_batch_size=settings.batch_size,  # `ExampleBatches` shares it out
         gradient_accumulation_steps=settings.gradient_accumulation,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="constant_with_warmup" if warm else settings.schedule,
@@ -343,9 +344,9 @@ def _write(
         codec.tokenizer.save_pretrained(partial)
         write_json(partial / "training.json", result.to_json())
         seal(partial)
-    written = trainer.probe(
-        load_model(partial, base_dtype(job.student, job.settings), trainer.args.device)
-    )
+    device = torch.device("cpu") if trainer.sharded else trainer.args.device  # it fits no other
+    dtype = base_dtype(job.student, job.settings)
+    written = trainer.probe(load_model(partial, dtype, device))
     trained = keeper.probes[str(step)]
     if not abs(written - trained) <= _TOLERANCE * (1 + trained):
         raise StoreError(
