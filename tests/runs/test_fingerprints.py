@@ -111,6 +111,17 @@ def test_the_source_is_found_without_importing_what_it_imports(tmp_path: Path) -
     subprocess.run(command, check=True, cwd=tmp_path, timeout=60)
 
 
+@pytest.mark.parametrize(("folder", "counts"), [("lib", True), ("site-packages", False)])
+def test_a_package_counts_where_it_is_not_installed_wherever_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, counts: bool
+) -> None:
+    """As with those of the user or of a base Python, whose folders no path of `sysconfig` names."""
+    (tmp_path / folder / "their_package").mkdir(parents=True)
+    (tmp_path / folder / "their_package" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path / folder))
+    assert fingerprints._counts("their_package.inside", "its_package.method") is counts
+
+
 def test_a_replaced_checkpoint_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_bytes(b"one")

@@ -24,7 +24,8 @@ from cotdistill.util.naming import fingerprint
 _PROMPTING = ("answers", "filters", "methods", "objectives", "prompting", "strategies", "text")
 """Folders of this package that make prompts, read replies, or decide what is kept and learnt."""
 
-_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+_PACKAGES = {"site-packages", "dist-packages"}
+"""Folders of installed packages by name: a process has several (of the user, of a base Python)."""
 
 
 def source(plugin: type[Any]) -> str:
@@ -63,8 +64,11 @@ def _counts(name: str, root: str) -> bool:
         return rest.partition(".")[0] in _PROMPTING
     # Only the topmost package is looked for: that imports nothing, however heavy its inside is.
     path = _file(package)
-    installed = path is None or any(path.is_relative_to(place) for place in _INSTALLED)
-    return package == root.partition(".")[0] or not installed
+    return package == root.partition(".")[0] or not (path is None or _installed(path))
+
+
+def _installed(path: Path) -> bool:
+    return path.is_relative_to(sysconfig.get_path("stdlib")) or not _PACKAGES.isdisjoint(path.parts)
 
 
 def _file(name: str) -> Path | None:
