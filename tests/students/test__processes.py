@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ import pytest
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from cotdistill.contracts import TrainSettings
-from cotdistill.errors import UserError
+from cotdistill.contracts import TrainResult, TrainSettings
+from cotdistill.errors import StoreError, UserError
 from cotdistill.objectives.cross_entropy import CrossEntropy
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import parse_recipe
 from cotdistill.records import Example
+from cotdistill.students import _processes
 from cotdistill.students._data import prepare
 from cotdistill.students._loading import build_base
 from cotdistill.students._processes import count_processes
-from cotdistill.students._training import TrainingJob, make_trainer
+from cotdistill.students._training import TrainingJob, make_trainer, train
 from cotdistill.students.transformers import TransformersStudent
 from cotdistill.testing.tiny import Family, tiny_checkpoint, train_on
 from cotdistill.util.files import read_json, read_records
@@ -44,8 +46,8 @@ def _on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("family", "accumulation", "parts", "kept"),
     [
-        ("llama", 1, [(2, "ddp", 4), (1, "ddp", 8), (2, "fsdp", 12)], [3, 7]),
-        ("t5", 2, [(2, "fsdp", 2), (1, "ddp", 4), (2, "ddp", 6)], [1, 3]),
+        ("llama", 2, [(2, "ddp", 2), (1, "ddp", 4), (2, "fsdp", 6)], [1, 3]),
+        ("t5", 1, [(1, "ddp", 4), (2, "fsdp", 12)], [3]),
     ],
 )
 def test_any_number_of_processes_learns_what_one_learns_and_goes_on_with_another(
@@ -123,11 +125,25 @@ def assert_equal(spread: Path, alone: Path) -> None:
         assert float((ours[name] - tensor).abs().mean()) < 2e-4, name
 
 
-def test_a_fault_of_a_process_is_one_line(tmp_path: Path) -> None:
+def test_a_fault_of_a_process_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     student = TransformersStudent(model=str(tmp_path / "absent"))
     settings = SETTINGS.model_copy(update={"processes": 2})
-    with pytest.raises(UserError, match="absent: no such folder"):
+    torchrun = tmp_path / "torchrun"  # what stands in its place says a line and dies
+    monkeypatch.setattr(sys, "executable", str(torchrun))
+
+    def train_with(line: str) -> None:
+        torchrun.write_text(f"#!/bin/sh\necho '{line}'\nexit 1\n")
+        torchrun.chmod(0o755)
         train_on(EXAMPLES, student, settings, tmp_path / "out")
+
+    with pytest.raises(StoreError, match=r"ended with status 1; .*out\.log says why"):
+        train_with("")
+    with pytest.raises(UserError):
+        _processes.main(tmp_path / "out.job.json")
+    with pytest.raises(UserError, match=r"^\S*absent: no such folder[^\n]*$"):
+        train_with(capsys.readouterr().out.strip())
 
 
 def test_settings_that_processes_cannot_share() -> None:
@@ -141,7 +157,16 @@ def test_settings_that_processes_cannot_share() -> None:
         TrainSettings(strategy="fsdp", selection="last")
 
 
-def test_a_recipe_trains_on_two_processes(tmp_path: Path) -> None:
+def test_the_training_of_a_recipe_goes_to_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread: list[tuple[TrainingJob, int]] = []
+
+    def alone(job: TrainingJob, count: int, *told: Any) -> TrainResult:
+        spread.append((job, count))
+        return train(job, None, *told)
+
+    monkeypatch.setattr(_processes, "train_on_processes", alone)
     rows = [{"question": f"What is {n} plus 1?", "answer": n + 1} for n in range(20)]
     (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     recipe = {
@@ -154,7 +179,10 @@ def test_a_recipe_trains_on_two_processes(tmp_path: Path) -> None:
         "train": {"epochs": 1, "batch_size": 4, "processes": 2, "selection": "last"},
     }
     run_recipe(parse_recipe(recipe), stages=["generate", "curate", "train"])
+    ((job, count),) = spread
+    assert (job.settings.processes, count) == (2, 2)
     (examples,) = (tmp_path / "both").rglob("student/examples.jsonl")
+    assert examples.samefile(job.examples)
     targets = {example.target for example in read_records(examples, Example)}
     assert targets <= {str(row["answer"]) for row in rows} and len(targets) == 8
     trained = read_json(examples.parent / "checkpoint" / "training.json")
