@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -52,6 +53,7 @@ ROOMS = [
 TOP = {"__init__", "__main__", "contracts", "errors", "pipeline", "plugins", "recipe", "records"}
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     return {
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
@@ -60,10 +62,16 @@ def modules() -> dict[str, Path]:
     }
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Modules of this package that a file imports anywhere, "" being the package itself."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -99,7 +107,7 @@ def test_no_underscore_module_is_imported_from_another_folder() -> None:
 def test_a_class_name_means_one_thing() -> None:
     homes: dict[str, set[str]] = {}
     for module, path in modules().items():
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name.lstrip("_"), set()).add(module)
     assert len(homes) > 150
@@ -112,7 +120,7 @@ def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
     found = [
         (module, ast.get_docstring(node) or "")
         for module, path in modules().items()
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert sum(bool(docstring) for _, docstring in found) > 600
@@ -141,7 +149,7 @@ def read_beside(module: str) -> set[str]:
 
     def homes(path: Path) -> dict[str, str]:
         found = {}
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cotdistill"):
                 source = (node.module or "").removeprefix("cotdistill").lstrip(".") or "__init__"
                 for name in (one.name for one in node.names):
@@ -263,7 +271,7 @@ def test_every_shipped_recipe_parses() -> None:
 def test_no_dangerous_calls() -> None:
     banned = {"eval", "exec"}
     for module, path in modules().items():
-        tree = ast.parse(path.read_text("utf-8"))
+        tree = parsed(path)
         calls = {
             node.func.id
             for node in ast.walk(tree)

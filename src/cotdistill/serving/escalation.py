@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit
+import scipy
 
 from cotdistill.contracts import AnswerType, Method
 from cotdistill.errors import UserError
@@ -30,7 +29,11 @@ class Calibration(Record):
 
     def confidence(self, signal: float | None) -> float:
         """Return the probability, 0 where there is no answer."""
-        return 0.0 if signal is None else float(expit(self.slope * signal + self.intercept))
+        return (
+            0.0
+            if signal is None
+            else float(scipy.special.expit(self.slope * signal + self.intercept))
+        )
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def fit(measured: Sequence[Measured]) -> Calibration:
         logits = parameters[0] * signals + parameters[1]
         return float(np.logaddexp(0, logits).sum() - (targets * logits).sum())
 
-    found = minimize(loss, np.zeros(2), bounds=[(0, None), (None, None)])
+    found = scipy.optimize.minimize(loss, np.zeros(2), bounds=[(0, None), (None, None)])
     return Calibration(float(found.x[0]), float(found.x[1]))
 
 
