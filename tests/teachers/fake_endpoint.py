@@ -163,7 +163,7 @@ def generate(
     return run_async(main())
 
 
-def ask_all(base_url: str, folder: Path, count: int, *, tokens: int) -> None:
+def ask_all(base_url: str, folder: Path, count: int, tokens: int) -> None:
     """Ask about `count` questions with a budget, 512 at a time; exit status 1 where it is spent."""
 
     async def main() -> None:

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from cotdistill.model.completion_log import CompletionLog
-
-PROGRAM = """
-import sys
-from pathlib import Path
+from tests import forked
 from tests.teachers.fake_endpoint import ask_all
-ask_all(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), tokens=int(sys.argv[4]))
-"""
 
 
 def test_a_budget_over_calls_processes_and_a_kill(
     simulated: Callable[..., Any], tmp_path: Path
 ) -> None:
     endpoint = simulated("--latency", "0.5")
-    root = Path(__file__).parents[2]
 
-    def start(count: int, tokens: int) -> subprocess.Popen[bytes]:
-        arguments = [endpoint.base_url, str(tmp_path), str(count), str(tokens)]
-        command = [sys.executable, "-c", PROGRAM, *arguments]
-        environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}"}
-        return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    def start(count: int, tokens: int) -> BaseProcess:
+        return forked.start(ask_all, endpoint.base_url, tmp_path, count, tokens)
+
+    def ended(process: BaseProcess) -> int | None:
+        process.join(120)
+        return process.exitcode
 
     def under_way() -> dict[int, int]:
         """Requests under way by the id of their process."""
@@ -41,12 +34,12 @@ def test_a_budget_over_calls_processes_and_a_kill(
             query = "SELECT owner, count(*) FROM reservations GROUP BY owner"
             return dict(database.execute(query).fetchall())
 
-    def id_of(process: subprocess.Popen[bytes]) -> int:
+    def id_of(process: BaseProcess) -> int:
         """The id under which a process holds its lock (from the files it has open)."""
         opened = [str(file.readlink()) for file in Path(f"/proc/{process.pid}/fd").iterdir()]
         return next((int(f.split(".")[-2], 16) for f in opened if f.endswith(".lock")), 0)
 
-    assert start(1, 10**6).wait(60) == 0
+    assert ended(start(1, 10**6)) == 0
     with CompletionLog(tmp_path / "completions.sqlite", read_only=True) as log:
         ((*_, prompt_tokens, reply_tokens),) = log.summary()
     price = prompt_tokens + reply_tokens
@@ -57,12 +50,10 @@ def test_a_budget_over_calls_processes_and_a_kill(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     both.sort(key=lambda process: id_of(process) != most[0])
-    os.kill(both[0].pid, signal.SIGKILL)
-    for process in both:
-        process.wait(120)
-    assert both[1].returncode == 1
+    both[0].kill()
+    assert [ended(process) for process in both] == [-signal.SIGKILL, 1]
     for _ in range(3):
-        assert start(10_000, budget).wait(60) == 1
+        assert ended(start(10_000, budget)) == 1
     charged = endpoint.stats()["seen"]["tokens"]
     assert budget // 2 < charged <= budget + 2 * price
     with CompletionLog(tmp_path / "completions.sqlite", read_only=True) as log:
