@@ -65,22 +65,20 @@ def test_a_stage_alone_says_which_one_is_missing(recipe: dict[str, Any], stage: 
 OTHER_TEACHER = {"teacher": {"name": "scripted", "replies": " So 7. The answer is 7."}}
 
 
-@pytest.mark.parametrize(
-    ("stage", "missing", "changes"),
-    [
+def test_a_stage_alone_takes_nothing_made_for_another_recipe(recipe: dict[str, Any]) -> None:
+    folder = run(recipe)
+    made = {path: path.stat().st_mtime_ns for path in folder.rglob("done.json")}
+    longer = {"train": {"epochs": 2, "batch_size": 3}}
+    for stage, missing, changes in (
         ("curate", "generate", OTHER_TEACHER),
         ("train", "curate", {"filters": []}),
-        ("infer", "train", {"train": {"epochs": 2, "batch_size": 3}}),
-        ("evaluate", "infer", {"train": {"epochs": 2, "batch_size": 3}}),
+        ("infer", "train", longer),
+        ("evaluate", "infer", longer),
         ("report", "evaluate", {"limit": {"train": 6, "validation": 2, "test": 3}}),
-    ],
-)
-def test_a_stage_alone_takes_nothing_made_for_another_recipe(
-    recipe: dict[str, Any], stage: str, missing: str, changes: dict[str, Any]
-) -> None:
-    run(recipe)
-    with pytest.raises(UserError, match=f"run the stage {missing}"):
-        run(recipe, stage, **changes)
+    ):
+        with pytest.raises(UserError, match=f"run the stage {missing}"):
+            run(recipe, stage, **changes)
+    assert made == {path: path.stat().st_mtime_ns for path in folder.rglob("done.json")}
 
 
 def test_an_outage_is_made_good_by_the_same_command(
