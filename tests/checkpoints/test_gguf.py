@@ -171,6 +171,14 @@ def test_tokenizer_template_and_end_tokens_come_along(source: Path, tmp_path: Pa
     assert model.generation_config.eos_token_id == sorted({7, original.eos_token_id})
 
 
+def test_files_beside_it_are_not_read(source: Path, tmp_path: Path) -> None:
+    beside = tiny_checkpoint(tmp_path / "other", "qwen2")
+    model, tokenizer = load_checkpoint(write_gguf(beside / "tiny.gguf", source), torch.float32)
+    assert model.config.model_type == "llama"
+    assert tokenizer.eos_token == "</s>"
+    assert tokenizer.chat_template.startswith("{% for m in messages %}")
+
+
 def test_a_file_is_converted_once_and_another_content_anew(
     source: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import json
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from cotdistill.checkpoints.conversions import converted
 from cotdistill.checkpoints.hashes import file_hash, seal
 from cotdistill.errors import MissingExtra, UserError
 
-_FORMAT = 1
+_FORMAT = 2
 """Raise it when a file has to be converted again because the conversion changed."""
 
 # Byte-level vocabularies whose words are cut by GPT-2's rule, as transformers does where it knows
@@ -54,15 +55,17 @@ def _convert(path: Path, folder: Path) -> None:
         raise MissingExtra(f"{path}: GGUF files need: pip install 'cotdistill[gguf]'") from error
     # The bars of several readers would cut into the run's own.
     wrong = f"{path}: transformers cannot read this GGUF file"
-    with redirect_stderr(StringIO()), one_line(wrong):
+    with TemporaryDirectory() as alone, redirect_stderr(StringIO()), one_line(wrong):
+        # transformers mixes in a tokenizer or template that stands beside the file.
+        (Path(alone) / path.name).symlink_to(path.resolve())
         fields = GGUFReader(path).fields
         # Vocabulary and merges are transformers' to read; here they would take seconds.
         large = ("tokenizer.ggml.tokens", "tokenizer.ggml.merges")
         metadata = {key: field.contents() for key, field in fields.items() if key not in large}
         tokens = len(fields["tokenizer.ggml.tokens"].data)
-        config = transformers.AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        model = whole_model(path, config, torch.float32, path.parent, gguf_file=path.name)
+        config = transformers.AutoConfig.from_pretrained(alone, gguf_file=path.name)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(alone, gguf_file=path.name)
+        model = whole_model(path, config, torch.float32, alone, gguf_file=path.name)
     _cut_as_learnt(path, tokenizer, metadata)
     # A model that was loaded from GGUF refuses to be saved; one of the same configuration does not.
     # Tied weights stay one.
