@@ -109,6 +109,21 @@ def test_workers_together_keep_to_the_limit_and_use_it(monkeypatch: pytest.Monke
     assert (most, done) == (12, 180)
 
 
+def test_a_request_that_waits_for_its_turn_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "EXCHANGE_S", 0.002)
+
+    async def main() -> None:
+        shared = limits(Keeper(Budget(), {}), "a")
+        places, rate = shared.of(URL, 4, 60_000, None)
+        for _ in range(3):
+            await asyncio.wait_for(rate.wait(1), 5)  # and only then is a place wanted
+            await places.acquire()
+            places.release(answered=True)
+        await shared.close()
+
+    asyncio.run(main())
+
+
 class Clock:
     """Time that passes only while somebody sleeps."""
 
@@ -163,11 +178,13 @@ def test_nobody_waits_for_a_keeper_that_is_gone() -> None:
         raise ConnectionError("no such actor")
 
     async def main() -> None:
-        places, _ = SharedLimits("a", gone).of(URL, 4, None, None)
+        places, rate = SharedLimits("a", gone).of(URL, 4, 60, None)
         with pytest.raises(StoreError, match=r"no such actor.*run again"):
             await asyncio.wait_for(places.acquire(), 5)
         with pytest.raises(StoreError):
             await places.acquire()
+        with pytest.raises(StoreError, match="no such actor"):
+            await asyncio.wait_for(rate.wait(1), 5)
 
     asyncio.run(main())
 

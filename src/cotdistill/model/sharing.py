@@ -40,9 +40,13 @@ class SharedPlaces(ConcurrencyLimiter):
         self._answered += answered
         self._congested += congested
 
-    def report(self) -> Demand:
-        """Return what is wanted, and the replies since the last report."""
-        waiting = sum(not place.done() for place in self._waiting)
+    def report(self, before: int = 0) -> Demand:
+        """Return what is wanted, and the replies since the last report.
+
+        Args:
+            before: requests that wait for their turn, and will want a place after it.
+        """
+        waiting = before + sum(not place.done() for place in self._waiting)
         wanted = Demand(self._most, self._taken, waiting, self._answered, self._congested)
         self._answered = self._congested = 0
         return wanted
@@ -72,6 +76,9 @@ class SharedRate:
     def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
         self._requests, self._tokens = requests_per_minute, tokens_per_minute
         self._fraction, self._turn = 0.0, asyncio.Lock()
+        self._failure: CotdistillError | None = None
+        self.waiting = 0
+        """Requests whose turn has not come."""
         self._last = self._debt_at = 0.0
         self._debt = 0.0
         """Tokens that are still to be waited for, as of `_debt_at`."""
@@ -80,17 +87,27 @@ class SharedRate:
         """Take a new share of the rates."""
         self._fraction = fraction
 
+    def fail(self, error: CotdistillError) -> None:
+        """Let nobody wait for a keeper that is gone."""
+        self._failure = error
+
     async def wait(self, tokens: int) -> None:
         """See `contracts.Rate`. First come, first served."""
         if not (self._requests or self._tokens):
             return
-        async with self._turn:
-            while (wait := self._until()) > 0:
-                await asyncio.sleep(min(wait, EXCHANGE_S))  # the share may change meanwhile
-            self._debt += tokens
+        self.waiting += 1
+        try:
+            async with self._turn:
+                while (wait := self._until()) > 0:
+                    await asyncio.sleep(min(wait, EXCHANGE_S))  # the share may change meanwhile
+                self._debt += tokens
+        finally:
+            self.waiting -= 1
 
     def _until(self) -> float:
         """Seconds to the next request; 0 takes its turn."""
+        if self._failure is not None:
+            raise self._failure
         if not self._fraction:
             return EXCHANGE_S
         now, gap = time.monotonic(), 0.0
@@ -155,7 +172,8 @@ class SharedLimits:
     async def _keep_exchanging(self) -> None:
         try:
             while True:
-                wanted = {url: places.report() for url, (places, _) in self._limits.items()}
+                limits = self._limits.items()
+                wanted = {url: places.report(rate.waiting) for url, (places, rate) in limits}
                 shares: dict[str, Share] = await self._ask("exchange", self._worker, wanted)
                 for url, share in shares.items():
                     places, rate = self._limits[url]
@@ -164,8 +182,9 @@ class SharedLimits:
                 await asyncio.sleep(EXCHANGE_S)
         except Exception as error:  # noqa: BLE001  whatever it is, nobody may wait for ever
             gone = StoreError(f"the keeper of the run's limits is gone ({error}); run again")
-            for places, _ in self._limits.values():
+            for places, rate in self._limits.values():
                 places.fail(gone)
+                rate.fail(gone)
 
     def _send(self, *call: Any) -> None:
         task = asyncio.ensure_future(self._ask(*call))
