@@ -41,7 +41,7 @@ def write_ctranslate2(
     """Write the new folder: weights as `dtype` (int8, float32, bfloat16 …) and vocabulary.
 
     Args:
-        model: a model of transformers.
+        model: a model of transformers; the converter takes it apart, so it is of no use afterwards.
         tokenizer: its tokenizer.
         place: the checkpoint folder or hub id of its configuration, which errors name.
         folder: the folder to be.

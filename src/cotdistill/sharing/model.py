@@ -123,26 +123,20 @@ def _write_role(
     else:
         model.config.use_cache = True  # gradient checkpointing had switched it off
         model.to(torch.bfloat16 if settings.weights == "bf16" else torch.float32)
-        # First, so that what a runtime does not read is refused before gigabytes are written.
-        _write_runtimes(model, tokenizer, checkpoint, folder, settings)
+        if settings.gguf:  # first: what it cannot hold is refused before gigabytes are written
+            from cotdistill.checkpoints.gguf_writing import write_gguf
+
+            write_gguf(model, tokenizer, checkpoint, folder / "model.gguf", settings.weights)
         model.save_pretrained(folder, max_shard_size=_SHARD)
     seal(folder, "*.gguf")
-    return engine.codec, model.num_parameters()
-
-
-def _write_runtimes(
-    model: Any, tokenizer: Any, checkpoint: Path, folder: Path, settings: ExportSettings
-) -> None:
-    if settings.ctranslate2:
+    parameters = model.num_parameters()
+    if settings.ctranslate2:  # last: it takes the model apart
         from cotdistill.checkpoints.ctranslate2 import write_ctranslate2
 
         dtype = "bfloat16" if settings.weights == "bf16" else "float32"
         write_ctranslate2(model, tokenizer, checkpoint, folder / "ctranslate2", dtype)
         seal(folder / "ctranslate2", "*.bin")
-    if settings.gguf:
-        from cotdistill.checkpoints.gguf_writing import write_gguf
-
-        write_gguf(model, tokenizer, checkpoint, folder / "model.gguf", settings.weights)
+    return engine.codec, parameters
 
 
 def _generation(model: Any, tokenizer: Any, request: Request) -> Any:
