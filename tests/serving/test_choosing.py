@@ -36,6 +36,14 @@ def test_without_validation_the_choice_is_the_users(folder: Path, tmp_path: Path
     assert choose(open_run(copy), method="cot", strategy="greedy").validation is None
 
 
+def test_a_run_that_another_version_trained_is_told(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    recipe = (copy / "recipe.yaml").read_text()
+    (copy / "recipe.yaml").write_text(recipe.replace("epochs: 1", "epochs: 2"))
+    with pytest.raises(UserError, match=r"train: not there, or made for another recipe"):
+        choose(open_run(copy))
+
+
 def test_what_is_not_there_is_listed(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nothing with method 'cod'; there are 'cot' with"):
         choose(open_run(folder), method="cod")

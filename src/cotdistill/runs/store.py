@@ -87,7 +87,8 @@ class Artifact:
         """
         if (found := self.metadata) is None:
             raise UserError(
-                f"{self.folder}: not there, or made for another recipe; run the stage {stage} first"
+                f"{self.folder}: not there, or made for another recipe or by another version of "
+                f"the code; run the stage {stage} first"
             )
         return found
 

@@ -48,7 +48,8 @@ def choose(run: Run, **wanted: str | int | None) -> Contender:
     Where several are left, it is the best on validation; of equals, the first in the recipe.
 
     Raises:
-        UserError: none or, without validation accuracies, several are left; all are listed.
+        UserError: none or, without validation accuracies, several are left, which are listed; or
+            nothing is trained yet, or for another recipe or version.
     """
     given = {key: value for key, value in wanted.items() if value is not None}
     everything = list(_contenders(run))
@@ -69,6 +70,9 @@ def choose(run: Run, **wanted: str | int | None) -> Contender:
         return max(known, key=lambda one: one.validation or 0.0)
     if all(_labels(one) | {"seed": 0} == _labels(first) | {"seed": 0} for one in found):
         return first
+    trained = [run.train_artifact(one.cell) for one in found]
+    if not any(artifact.metadata for artifact in trained):
+        trained[0].require("train")
     raise UserError(
         f"{run.folder}: no accuracy on validation says which is best (`evaluate_on: [validation, "
         f"test]` measures it); choose with `--method` and `--strategy`: {_listed(found)}"
