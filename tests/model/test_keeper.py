@@ -43,6 +43,9 @@ def test_a_share_is_given_on_only_after_it_is_given_up() -> None:
     assert told(keeper, "a", waiting=500) == Share(4, 1.0)  # until a first reply
     assert told(keeper, "a", under_way=3, waiting=497, answered=1) == Share(64, 1.0)
     assert told(keeper, "b", waiting=500) == Share(0, 0.0)
+    assert told(keeper, "a", under_way=50, waiting=450) == Share(32, 0.5)
+    # Until that reaches it, `a` may send 14 more, at the whole rate.
+    assert told(keeper, "b", waiting=500) == Share(0, 0.0)
     assert told(keeper, "a", under_way=60, waiting=440) == Share(32, 0.5)
     assert told(keeper, "b", waiting=500) == Share(4, 0.5)
     assert told(keeper, "a", under_way=32, waiting=440) == Share(32, 0.5)

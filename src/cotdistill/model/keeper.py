@@ -51,7 +51,10 @@ class Share:
 class _SharedEndpoint:
     limiter: ConcurrencyLimiter
     wanted: dict[str, Demand] = field(default_factory=dict)
+    told: dict[str, Share] = field(default_factory=dict)
+    """The share that each worker goes by until it is told another."""
     given: dict[str, Share] = field(default_factory=dict)
+    """What each worker may have until it reports again, for the others to keep clear of."""
 
     def share(self, worker: str, wanted: Demand) -> Share:
         """Return the worker's new share of what the others have not got."""
@@ -67,13 +70,16 @@ class _SharedEndpoint:
         active = sum(one.requests > 0 for one in self.wanted.values())
         left = 1.0 - sum(share.rate for share in others)
         rate = max(0.0, min(1.0 / active, left)) if wanted.requests else 0.0
-        # What is under way is held until it ends, however small the new share is.
-        self.given[worker] = Share(max(places, wanted.under_way), rate)
-        return Share(places, rate)
+        before = self.told.get(worker, Share())
+        # It goes by its last share until this one reaches it, and holds what is under way.
+        held = max(places, before.places, wanted.under_way)
+        self.given[worker] = Share(held, max(rate, before.rate))
+        self.told[worker] = Share(places, rate)
+        return self.told[worker]
 
     def forget(self, worker: str) -> None:
-        self.wanted.pop(worker, None)
-        self.given.pop(worker, None)
+        for one in (self.wanted, self.told, self.given):
+            one.pop(worker, None)
 
 
 def even(limit: int, demands: Mapping[str, int]) -> dict[str, int]:
