@@ -1,6 +1,7 @@
 """Measures runs that are shared out: the same results, throughput, limits, what a kill costs.
 
-    python benchmarks/scale/bench.py same | throughput | rate | workers | nodes | again
+    python benchmarks/scale/bench.py same | throughput | rate | budget | workers | nodes | head
+    python benchmarks/scale/bench.py again
     python benchmarks/scale/bench.py curate --rationales 100000 300000 1000000
 
 Everything runs on this machine: the simulated endpoint of `benchmarks/teacher`, local Ray clusters
@@ -18,6 +19,7 @@ import os
 import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "teacher"))
 import synthetic
 from bench import endpoint, scratch  # type: ignore[import-not-found]
 
+from cotdistill.errors import CotdistillError
 from cotdistill.model.completion_log import CompletionLog
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import parse_recipe
@@ -41,6 +44,8 @@ from cotdistill.stages.merge import merge_shards
 from cotdistill.testing.tiny import tiny_checkpoint
 
 TASK, METHOD = "apples", "cot"
+TOKENS = 170
+"""Tokens of a request and its reply, about."""
 
 
 def recipe(folder: Path, url: str, count: int, **changes: Any) -> dict[str, Any]:
@@ -112,30 +117,75 @@ def same(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield {"how": "4 shards merged", "digest": digest(run_recipe(shared).folder)}
 
 
+def processor(apart: Any) -> float:
+    """Seconds of processor time of this process and all below it, but for the endpoint `apart`."""
+    tick, used, above = os.sysconf("SC_CLK_TCK"), {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parts = path.read_text().rpartition(")")[2].split()
+            above[int(path.parent.name)] = int(parts[1])
+            # Of ended children too: utime, stime, cutime, cstime.
+            used[int(path.parent.name)] = sum(map(int, parts[11:15])) / tick
+    ours = {os.getpid()}
+    while more := {one for one, parent in above.items() if parent in ours} - ours:
+        ours |= more - {apart.process.pid}
+        above.pop(apart.process.pid, None)
+    return sum(used[one] for one in ours)
+
+
+@contextlib.contextmanager
+def local_ray(cores: int) -> Iterator[None]:
+    """A cluster for several runs, so that its start is not what is measured."""
+    import ray
+
+    quiet = {"log_to_driver": False, "include_dashboard": False}
+    ray.init(num_cpus=cores, object_store_memory=100 * 2**20, **quiet)
+    yield
+    ray.shutdown()
+
+
 def throughput(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Requests a second at 0.5 s and a concurrency of 256 in all, between 10 and 90 % of them."""
-    single = 0.0
-    for workers in (0, 1, 2, 4):
-        with endpoint("--latency", 0.5, "--note-arrivals") as server, scratch() as folder:
-            executor = on_ray(workers) if workers else "local"
-            data = recipe(folder, server.base_url, options.count, executor=executor)
-            run_recipe(parse_recipe(data), stages=["generate"])
-            times, seen = arrivals(server.port), server.stats()
-        low, high = len(times) // 10, len(times) * 9 // 10
-        rate = (high - low) / (times[high] - times[low])
-        single = single or rate
-        row = {"workers": workers or "one process", "requests": len(times)}
-        rates = {"a second": round(rate, 1), "of one process": round(rate / single, 3)}
-        yield {**row, **rates, "most in flight": seen["most_in_flight"]}
+    """Requests a second for a concurrency in all, between 10 and 90 % of the requests."""
+    with local_ray(2):
+        for concurrency in options.concurrency:
+            single = 0.0
+            for workers in (0, 1, 2, 4):
+                row = throughput_of(workers, concurrency, options)
+                single = single or row["a second"]
+                yield {**row, "of one process": round(row["a second"] / single, 3)}
+
+
+def throughput_of(workers: int, concurrency: int, options: argparse.Namespace) -> dict[str, Any]:
+    """A generation over so many workers, or in this process; `load` is that of its last minute."""
+    count = options.count or 20 * concurrency
+    with endpoint("--latency", options.latency, "--note-arrivals") as server, scratch() as folder:
+        executor = on_ray(workers) if workers else "local"
+        teacher = {"max_concurrency": concurrency}
+        data = recipe(folder, server.base_url, count, executor=executor, teacher=teacher)
+        before = processor(server)
+        run_recipe(parse_recipe({**data, "max_concurrency": concurrency}), stages=["generate"])
+        used = processor(server) - before
+        times, seen = arrivals(server.port), server.stats()
+    low, high = len(times) // 10, len(times) * 9 // 10
+    rate = (high - low) / (times[high] - times[low])
+    return {
+        "concurrency": concurrency,
+        "workers": workers or "one process",
+        "requests": len(times),
+        "a second": round(rate, 1),
+        "of the possible": round(rate * options.latency / concurrency, 3),
+        "most in flight": seen["most_in_flight"],
+        "processor ms a request": round(1000 * used / len(times), 2),
+        "load": round(os.getloadavg()[0], 1),
+    }
 
 
 def rate(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """100 requests a second over 4 workers for a minute: the busiest second, and the mean."""
     with endpoint("--latency", 0.2, "--note-arrivals") as server, scratch() as folder:
         teacher = {"requests_per_minute": 6000}
-        data = recipe(
-            folder, server.base_url, 6000, teacher=teacher, executor=on_ray(4), max_concurrency=64
-        )
+        count = options.count or 7000
+        data = recipe(folder, server.base_url, count, teacher=teacher, executor=on_ray(4))
         run_recipe(parse_recipe(data), stages=["generate"])
         times = arrivals(server.port)
     # From when all workers are there to when the first of them has no more to ask.
@@ -146,7 +196,36 @@ def rate(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     )
     mean = (len(steady) - 1) / (steady[-1] - steady[0])
     row = {"requests": len(times), "seconds": round(times[-1] - times[0], 1)}
-    yield {**row, "busiest second": busiest, "mean": round(mean, 1)}
+    load = round(os.getloadavg()[0], 1)
+    yield {**row, "busiest second": busiest, "mean": round(mean, 1), "load": load}
+
+
+def budget(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A budget for half of the questions over 4 workers: what was spent beyond it."""
+    with local_ray(2):
+        for _ in range(options.repeat):
+            with endpoint("--latency", 0.2) as server, scratch() as folder:
+                count = options.count or 2000
+                limit = count * 0.9 / 2 * TOKENS
+                data = recipe(folder, server.base_url, count, executor=on_ray(4))
+                refused = ""
+                try:
+                    run_recipe(
+                        parse_recipe({**data, "budget": {"tokens": int(limit)}}),
+                        stages=["generate"],
+                    )
+                except CotdistillError as error:
+                    refused = str(error)
+                seen = server.stats()
+            beyond = seen["seen"]["tokens"] - int(limit)
+            yield {
+                "budget": int(limit),
+                "used": seen["seen"]["tokens"],
+                "requests": seen["seen"]["requests"],
+                "requests beyond": round(max(0, beyond) / TOKENS, 1),
+                "most in flight": seen["most_in_flight"],
+                "ended with": refused[:60],
+            }
 
 
 def half_way(port: int, count: int) -> None:
@@ -172,15 +251,20 @@ def disturbed(server: Any, folder: Path, count: int, disturb: Any) -> dict[str, 
     watcher.start()
     run = run_recipe(parse_recipe(data), stages=["generate"])
     watcher.join(5)
+    return {"disturbed": failed[0] if failed else "too late", **kept_of(run, server)}
+
+
+def kept_of(run: Run, server: Any) -> dict[str, Any]:
+    """What a run has, and what it asked more than once."""
     with CompletionLog(run.log, read_only=True) as log:
         kept = sum(row[2] for row in log.summary())
     stats = server.stats()
     return {
-        "disturbed": failed[0] if failed else "too late",
         "completions": kept,
         "missing": run.digest(TASK, "train")[1] - kept,
-        "answered twice": stats["repeated"],
-        "most in flight": stats["most_in_flight"],
+        "asked again": stats["seen"]["requests"] - stats["different"],
+        "of these under way at the endpoint": stats["seen"].get("client gone", 0),
+        "of these answered": stats["repeated"],
     }
 
 
@@ -199,34 +283,34 @@ def our_workers() -> list[int]:
 
 def workers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A worker killed half way, five times."""
-    import ray
-
-    quiet = {"log_to_driver": False, "include_dashboard": False}
-    ray.init(num_cpus=2, object_store_memory=100 * 2**20, **quiet)
 
     def kill() -> str:
         pid = random.choice(our_workers())
         os.kill(pid, signal.SIGKILL)
         return f"worker {pid} killed"
 
-    for _ in range(options.repeat):
-        with (
-            endpoint("--latency", 0.5, "--count-prompts") as server,
-            scratch() as folder,
-        ):
-            yield disturbed(server, folder, options.count, kill)
-    ray.shutdown()
+    with local_ray(2):
+        for _ in range(options.repeat):
+            with (
+                endpoint("--latency", 0.5, "--count-prompts") as server,
+                scratch() as folder,
+            ):
+                yield disturbed(server, folder, options.count or 4000, kill)
+
+
+SMALL = {"object_store_memory": 100 * 2**20}
+HEAD = {"num_cpus": 0, "include_dashboard": False, **SMALL}
+"""The head has no processors for tasks."""
 
 
 def nodes(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A node killed half way, five times; the head has no processors for tasks."""
+    """A node killed half way, five times."""
     import ray
     from ray.cluster_utils import Cluster
 
-    store = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **store})
+    cluster = Cluster(initialize_head=True, head_node_args=HEAD)
     ray.init(address=cluster.address, log_to_driver=False)
-    there = [cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20) for _ in range(2)]
+    there = [cluster.add_node(num_cpus=1, **SMALL) for _ in range(2)]
 
     def kill() -> str:
         cluster.remove_node(there.pop(0), allow_graceful=False)
@@ -237,22 +321,70 @@ def nodes(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             endpoint("--latency", 0.5, "--count-prompts") as server,
             scratch() as folder,
         ):
-            yield disturbed(server, folder, options.count, kill)
-        there.append(cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20))
+            yield disturbed(server, folder, options.count or 4000, kill)
+        there.append(cluster.add_node(num_cpus=1, **SMALL))
     ray.shutdown()
     cluster.shutdown()
+
+
+def head(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The head killed half way and started again at its address, five times; then a second call.
+
+    The head has no store of its own, so that what it knew of the cluster is lost.
+    """
+    for _ in range(options.repeat):
+        with (
+            endpoint("--latency", 0.5, "--count-prompts") as server,
+            scratch() as folder,
+        ):
+            yield head_of(server, folder, options.count or 4000)
+
+
+def head_of(server: Any, folder: Path, count: int) -> dict[str, Any]:
+    """A call whose cluster loses its head, and the next one."""
+    from ray.cluster_utils import Cluster
+
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    cluster = Cluster(initialize_head=True, head_node_args={**HEAD, "gcs_server_port": port})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1, **SMALL)
+    executor = on_ray(4, shards=8, address=cluster.address)
+    data = recipe(folder, server.base_url, count, executor=executor)
+    (folder / "recipe.yaml").write_text(json.dumps(data))
+    command = [sys.executable, "-m", "cotdistill", "generate", str(folder / "recipe.yaml")]
+    with (folder / "said").open("w+") as said:
+        first = subprocess.Popen(command, stdout=said, stderr=said)
+        half_way(server.port, count)
+        cluster.remove_node(cluster.head_node, allow_graceful=False)
+        killed = time.monotonic()
+        cluster.add_node(**HEAD, gcs_server_port=port)
+        code = first.wait(timeout=200)
+        seconds = time.monotonic() - killed
+        said.seek(0)
+        last = (said.read().strip().splitlines() or [""])[-1]
+    # What a supervisor does with nodes whose head is another one now.
+    for node in list(cluster.worker_nodes):
+        cluster.remove_node(node, allow_graceful=False)
+    for _ in range(2):
+        cluster.add_node(num_cpus=1, **SMALL)
+    second = subprocess.run(command, stdout=subprocess.DEVNULL, timeout=200).returncode
+    cluster.shutdown()
+    row = {"first call ended after": round(seconds, 1), "with": code, "saying": last[:160]}
+    return {**row, "second call": second, **kept_of(Run(parse_recipe(data)), server)}
 
 
 def again(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A finished run called again: each stage in a process of its own, seconds and peak memory."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        data = recipe(folder, "", options.count)
+        folder, count = Path(name), options.count or 300_000
+        data = recipe(folder, "", count)
         data["teacher"] = {"name": "scripted", "replies": " Two and two. The answer is 4."}
         (folder / "recipe.yaml").write_text(json.dumps(data))
         for stage in ("generate", "curate", "generate", "curate"):
             used = measured(stage, folder)
-            yield {"stage": stage, "questions": options.count, **used}
+            yield {"stage": stage, "questions": count, **used}
 
 
 PEAK = """
@@ -326,14 +458,19 @@ def curate(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             }
 
 
-ROWS = {one.__name__: one for one in (same, throughput, rate, workers, nodes, again, curate)}
+ROWS = {
+    one.__name__: one
+    for one in (same, throughput, rate, budget, workers, nodes, head, again, curate)
+}
 
 
 def main() -> None:
     """Run the rows that are named."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("row", choices=ROWS)
-    parser.add_argument("--count", type=int, default=8000, help="training questions")
+    parser.add_argument("--count", type=int, help="training questions")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[256], help="throughput")
+    parser.add_argument("--latency", type=float, default=0.5, help="throughput: seconds")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument(
         "--rationales", type=int, nargs="+", default=[100_000, 300_000, 1_000_000], help="curate"

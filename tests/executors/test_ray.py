@@ -9,11 +9,13 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cotdistill.errors import FatalTeacherError, MissingExtra, UserError
+from cotdistill.errors import FatalTeacherError, MissingExtra, StoreError, UserError
+from cotdistill.executors.ray import Ray, _explained
 from cotdistill.pipeline import run_recipe
 from cotdistill.plugins import build
 from cotdistill.recipe import parse_recipe
@@ -129,6 +131,23 @@ def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no cluster at 127.0.0.1:1 .*ray start --head"):
         _refuse_silence("127.0.0.1:1")
     _refuse_silence("auto")
+
+
+def test_a_cluster_that_is_gone_is_one_line() -> None:
+    class RayError(Exception):
+        pass
+
+    ray = SimpleNamespace(exceptions=SimpleNamespace(RayError=RayError))
+    gone = pytest.raises(StoreError, match=r"the cluster is gone \(no actor\).*run again")
+    with gone, _explained(ray):
+        raise RayError("no actor\nmore")
+
+
+def test_a_cluster_for_the_run_is_not_one_that_happens_to_be_there() -> None:
+    asked: list[Any] = []
+    ray = SimpleNamespace(init=lambda *address, **_: asked.append(address))
+    Ray()._start(ray)
+    assert asked == [("local",)]
 
 
 def test_without_ray_one_line_names_the_extra(

@@ -114,7 +114,8 @@ class Ray(Executor):
                 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
                 cores = max(1, round(self.workers * max(needs) + 0.5))
                 settings = {"num_cpus": cores, "object_store_memory": STORE_BYTES}
-                ray.init(include_dashboard=False, **settings, **quiet)
+                # "local": not one that happens to run on this machine, or that RAY_ADDRESS names.
+                ray.init("local", include_dashboard=False, **settings, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             where = self.address or "a cluster on this machine"
@@ -132,7 +133,7 @@ class Ray(Executor):
         ray, waiting = _ray(), list(groups.values())
         running: dict[Any, str] = {}
         stage, progress = shares[0].stage, shares[0].progress
-        with progress.task(f"{stage} on ray", len(groups)) as advance:
+        with _explained(ray), progress.task(f"{stage} on ray", len(groups)) as advance:
             try:
                 while waiting or running:
                     while waiting and len(running) < self.workers:
@@ -189,6 +190,23 @@ def _refuse_silence(address: str) -> None:
         raise UserError(
             f"executor ray: no cluster at {address} ({error}); start one with `ray start --head`, "
             "or leave out `address` to have one started here"
+        ) from error
+
+
+@contextmanager
+def _explained(ray: Any) -> Iterator[None]:
+    """Say in a line that the cluster is gone.
+
+    Raises:
+        StoreError: it is: the head node died, or the one this process is on.
+    """
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise StoreError(
+            f"executor ray: the cluster is gone ({reason}); what was finished is kept: start the"
+            " cluster again and run again"
         ) from error
 
 
