@@ -454,7 +454,9 @@ def test_killed_again_and_again_it_ends_with_the_same_file_and_loses_nothing(
     assert (killed / "rationales.jsonl").read_bytes() == (
         undisturbed / "rationales.jsonl"
     ).read_bytes()
-    assert endpoint.stats()["repeated"] - 600 <= 3 * 16
+    # A kill loses what is in flight, and what has arrived since the last commit: as much again on
+    # an idle machine, more where this process waits for its turn.
+    assert endpoint.stats()["repeated"] - 600 <= 3 * (16 + 32)
 
 
 def count_of(log: Path) -> int:
