@@ -15,6 +15,7 @@ from cotdistill.model.completion_log import CompletionLog
 from cotdistill.model.keeper import SILENT_S, Demand, Keeper, Share, even
 from cotdistill.model.ledger import Budget, Ledger
 from cotdistill.model.sharing import SharedLimits, SharedMeter, SharedPlaces, SharedRate
+from tests.clock import Clock
 
 URL = "http://x/v1"
 
@@ -127,18 +128,6 @@ def test_a_request_that_waits_for_its_turn_has_one(monkeypatch: pytest.MonkeyPat
     asyncio.run(main())
 
 
-class Clock:
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now, self.late = 1000.0, 0.0
-        monkeypatch.setattr(sharing.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(sharing.asyncio, "sleep", self.sleep)
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds + self.late
-
-
 def sent(rate: SharedRate, count: int, clock: Clock, after: Callable[[int], None]) -> list[float]:
     async def main() -> list[float]:
         times = []
@@ -152,7 +141,7 @@ def sent(rate: SharedRate, count: int, clock: Clock, after: Callable[[int], None
 
 
 def test_a_rate_is_never_passed_not_even_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch)
+    clock = Clock(monkeypatch, sharing)
     clock.late = 0.001  # a timer is late
 
     def pause(number: int) -> None:
@@ -166,7 +155,7 @@ def test_a_rate_is_never_passed_not_even_after_a_pause(monkeypatch: pytest.Monke
 
 
 def test_tokens_are_waited_for_and_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch)
+    clock = Clock(monkeypatch, sharing)
     rate = SharedRate(None, 600)
     rate.allow(0.5)  # 5 tokens a second
     times = sent(rate, 3, clock, lambda number: None)

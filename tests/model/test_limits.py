@@ -16,6 +16,7 @@ from cotdistill.model.limits import (
     backoff,
     requested_wait,
 )
+from tests.clock import Clock
 
 
 def proven(most: int) -> ConcurrencyLimiter:
@@ -76,20 +77,9 @@ def test_the_limit_follows_the_share_of_refusals(share: float, low: int, high: i
     assert low <= limiter.limit <= high
 
 
-START = 1000.0  # a machine has been up for longer than a limiter's burst
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that moves only by the waits of a limiter: its one item is the time."""
-    now = [START]
-
-    async def sleep(seconds: float) -> None:
-        now[0] += seconds
-
-    monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(limits.asyncio, "sleep", sleep)
-    return now
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch, limits)
 
 
 @pytest.mark.parametrize(
@@ -97,28 +87,28 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     [((None, None), 1000, 100, 0), ((6000, None), 130, 0, 0.3), ((None, 60_000), 13, 100, 0.2)],
 )
 def test_requests_and_tokens_a_minute_are_spread_evenly(
-    clock: list[float],
+    clock: Clock,
     limits: tuple[float | None, float | None],
     count: int,
     tokens: int,
     seconds: float,
 ) -> None:
-    limiter = RateLimiter(*limits)
+    limiter, began = RateLimiter(*limits), clock.now
 
     async def main() -> None:
         for _ in range(count):
             await limiter.wait(tokens)
 
     asyncio.run(main())
-    assert clock[0] - START == pytest.approx(seconds, abs=0.02)
+    assert clock.now - began == pytest.approx(seconds, abs=0.02)
 
 
-def test_a_reply_that_cost_less_than_was_thought_gives_the_rest_back(clock: list[float]) -> None:
-    limiter = RateLimiter(None, 60_000)
+def test_a_reply_that_cost_less_than_was_thought_gives_the_rest_back(clock: Clock) -> None:
+    limiter, began = RateLimiter(None, 60_000), clock.now
     asyncio.run(limiter.wait(100_000))
     limiter.correct(100_000, 10)
     asyncio.run(limiter.wait(10))
-    assert clock[0] - START < 0.1
+    assert clock.now - began < 0.1
 
 
 @pytest.mark.parametrize(
