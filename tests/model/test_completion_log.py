@@ -10,7 +10,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -336,3 +338,16 @@ def test_notes_are_kept_and_removed(tmp_path: Path) -> None:
         assert log.notes("batch/") == {"batch/1": {"state": "sent"}}
         log.note("batch/1", None)
         assert log.notes("batch/") == {}
+
+
+def test_a_new_log_is_begun_by_several_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def begin(path: Path) -> None:
+        together.wait(20)
+        with CompletionLog(path):
+            pass
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(40):
+            list(pool.map(begin, [tmp_path / f"{number}.sqlite"] * 4))

@@ -629,7 +629,7 @@ def _connect(path: Path | None, durable: str) -> sqlite3.Connection:
         raise StoreError(
             f"completion log {path}: written in format {version}; this version reads {FORMAT}"
         )
-    database.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(database)
     database.execute(f"PRAGMA synchronous={'FULL' if durable == 'full' else 'NORMAL'}")
     database.execute("PRAGMA wal_autocheckpoint=4000")
     if version == 0:
@@ -643,6 +643,20 @@ def _connect(path: Path | None, durable: str) -> sqlite3.Connection:
     # From here on a lock held by another process must not stop the event loop: `_wait_for_lock`.
     database.execute("PRAGMA busy_timeout=0")
     return database
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on. Where two processes do so to a new file, SQLite refuses one at
+    once, whatever its time-out, since both hold what the other waits for: it has to try again."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if _code(error) not in _BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.002, 0.03))
 
 
 def _connect_to_read(path: Path | None) -> sqlite3.Connection:
