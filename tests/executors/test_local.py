@@ -22,7 +22,7 @@ from tests import forked
 
 
 class Elsewhere(Executor):
-    """Has each job done by a fresh process that sees nothing of this one but the job's pickle."""
+    """Do each job in a fresh process that gets nothing of this one but the job's pickle."""
 
     def run(self, jobs: Iterable[Job]) -> None:
         for job in jobs:

@@ -153,7 +153,7 @@ def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
         raise DataError(wrong) from error
     except CotdistillError:
         raise
-    except Exception as error:  # the clients of object stores raise what they like
+    except Exception as error:  # each object store's client has errors of its own
         raise unreadable(path, error) from error
 
 

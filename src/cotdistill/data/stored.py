@@ -19,9 +19,9 @@ from cotdistill.errors import StoreError
 from cotdistill.records import Question, Record, Step
 
 _BLOCK = 2**18
-"""Bytes that are read at a time in passing."""
+"""Bytes to read at a time where all values are read."""
 _LINE = 2**12
-"""Bytes that are read at a time where one value is looked up."""
+"""Bytes to read at a time where one value is looked up."""
 
 
 class Stored:

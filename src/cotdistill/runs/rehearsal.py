@@ -90,7 +90,7 @@ async def rehearsed(work: Awaitable[_Result]) -> _Result | None:
         return None
     except CotdistillError:
         raise
-    except Exception:  # noqa: BLE001  it may well read what its teacher writes
+    except Exception:  # noqa: BLE001  it may still read a real teacher's words
         return None
 
 

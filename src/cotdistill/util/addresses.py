@@ -35,7 +35,7 @@ def fitting(address: str) -> list[str]:
 
         system, pattern = fsspec.core.url_to_fs(address)
         return sorted(map(system.unstrip_protocol, system.glob(pattern)))
-    except Exception as error:  # the clients of object stores raise what they like
+    except Exception as error:  # each object store's client has errors of its own
         raise unreadable(address, error) from error
 
 
