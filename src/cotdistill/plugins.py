@@ -29,6 +29,7 @@ from pydantic_core import PydanticSerializationError
 
 from cotdistill import contracts
 from cotdistill.errors import PluginError, UserError
+from cotdistill.util.addresses import refuse_address
 
 KINDS: dict[str, type[contracts.Plugin]] = {
     "tasks": contracts.Task,
@@ -186,11 +187,14 @@ def checked(place: str, model: type[_Model], settings: Mapping[str, Any]) -> _Mo
         PluginError: it refuses them; the message begins with `place` and names field and remedy.
     """
     try:
-        return model(**settings)
+        made = model(**settings)
     except ValidationError as error:
         raise PluginError(settings_error(place, error, model)) from error
     except TypeError as error:
         raise PluginError(f"{place}: setting names must be text; {error}") from error
+    for field, value in made:
+        refuse_address(value, f"{place}: {field}")
+    return made
 
 
 def settings_error(place: str, error: ValidationError, model: type[BaseModel]) -> str:

@@ -31,7 +31,8 @@ from pydantic import (
 
 from cotdistill import plugins
 from cotdistill.contracts import Objective, Operational, Split, TrainSettings
-from cotdistill.errors import PluginError, RecipeError
+from cotdistill.errors import RecipeError, UserError
+from cotdistill.util.addresses import is_address, refuse_address, refuse_key
 from cotdistill.util.naming import fingerprint, folder_name
 from cotdistill.util.yaml_text import yaml_value
 
@@ -291,7 +292,7 @@ def recipe_of(
     data = _laid_over({"name": path.stem, **_read(path)}, settings)
     try:
         return parse_recipe(data)
-    except (RecipeError, PluginError) as error:
+    except UserError as error:
         raise RecipeError(f"{path}: {str(error).removeprefix('recipe: ')}") from error
 
 
@@ -337,10 +338,31 @@ def parse_recipe(data: Mapping[str, Any]) -> Recipe:
         RecipeError: an unknown key, a missing one or a wrong value; the message names the remedy.
         PluginError: the same for a plug-in.
     """
+    entries = plugins.as_entries(data)
+    _refuse_keys("recipe", entries)
     try:
-        return Recipe.model_validate(plugins.as_entries(data))
+        recipe = Recipe.model_validate(entries)
     except ValidationError as error:
         raise RecipeError(plugins.settings_error("recipe", error, Recipe)) from error
+    for field, value in recipe:
+        refuse_address(value, f"recipe: {field}")
+    return recipe
+
+
+def _refuse_keys(place: str, value: Any) -> None:
+    """Refuse a key in any address of a recipe: the recipe is copied, shown and compared.
+
+    Raises:
+        DataError: an address has one; the message does not hold it.
+    """
+    if is_address(value) and not value.split()[1:]:  # a text with an address in it is no address
+        refuse_key(value, place)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            _refuse_keys(f"{place}: {key}" if place == "recipe" else f"{place}.{key}", inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _refuse_keys(place, inner)
 
 
 def resolved_yaml(recipe: Recipe) -> str:

@@ -52,8 +52,8 @@ def read(how: str, path: Path, folder: Path) -> object:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cut.jsonl.gz", "the gzip file is damaged after line .*; fetch it again"),
-        ("no_gzip.jsonl.gz", "no gzip file .*; fetch it again, or rename it without .gz"),
+        ("cut.jsonl.gz", r"cannot be unpacked as gzip after line \d+ .*; fetch it again"),
+        ("no_gzip.jsonl.gz", "cannot be unpacked as gzip after line 0 .*rename it without .gz"),
     ],
 )
 def test_a_broken_archive_is_one_line(how: str, name: str, message: str, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_broken_stream_in_a_gzip_file_is_one_line(tmp_path: Path) -> None:
     whole = bytearray(gzip.compress(b'{"question": "a", "answer": 1}\n' * 99999))
     whole[60:80] = b"\xff" * 20
     (tmp_path / "q.jsonl.gz").write_bytes(whole)
-    with pytest.raises(DataError, match=r"q.jsonl.gz: the gzip file is damaged after line 0"):
+    with pytest.raises(DataError, match=r"q.jsonl.gz: cannot be unpacked as gzip after line 0"):
         list(rows(tmp_path / "q.jsonl.gz"))
 
 

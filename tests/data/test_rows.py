@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bz2
 import csv
 import gzip
 import io
@@ -46,6 +47,8 @@ def parquet(found: list[dict[str, Any]]) -> bytes:
 FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
     ".jsonl": jsonl,
     ".jsonl.gz": lambda found: gzip.compress(jsonl(found)),
+    ".ndjson.bz2": lambda found: bz2.compress(jsonl(found)),
+    ".csv.zst": lambda found: pyarrow.compress(table(found), codec="zstd", asbytes=True),
     ".csv": table,
     ".parquet": parquet,
 }
@@ -113,7 +116,7 @@ def test_a_task_and_a_teacher_read_addresses(tmp_path: Path) -> None:
         ("memory://nowhere/q.parquet", r"nowhere/q\.parquet.*check the address, and the keys"),
         ("nothing://bucket/q.jsonl", r"Protocol not known: nothing; check the address"),
         ("nothing://bucket/q-*.jsonl", r"Protocol not known: nothing; check the address"),
-        ("ftp://ann:geheim@host/q.csv", "an address with a password"),
+        ("ftp://ann:geheim@host/q.csv", "an address with a password or token"),
         ("memory://q.txt", r"unknown kind of file '.txt'"),
     ],
 )

@@ -1,11 +1,15 @@
 """The command line: every other file of this folder adds commands; heavy imports wait."""
 
+import functools
 import importlib
 import pkgutil
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
 from cotdistill import __version__, cli
+from cotdistill.util.addresses import refuse_address
 
 app = typer.Typer(
     name="cotdistill",
@@ -31,5 +35,24 @@ def _common(
     pass
 
 
+def _local(command: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    """Return a command that takes no address for a path: a folder "s3:" would be made here."""
+    if command is None:
+        return None
+
+    @functools.wraps(command)
+    def checked(**given: Any) -> Any:
+        for name, value in given.items():
+            for one in value if isinstance(value, list | tuple) else (value,):
+                refuse_address(one, name)
+        return command(**given)
+
+    return checked
+
+
 for _module in sorted({module.name for module in pkgutil.iter_modules(cli.__path__)} - {"app"}):
     importlib.import_module(f"cotdistill.cli.{_module}").register(app)
+
+for _group in (app, *(one.typer_instance for one in app.registered_groups)):
+    for _command in _group.registered_commands if _group else ():
+        _command.callback = _local(_command.callback)

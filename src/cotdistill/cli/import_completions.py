@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command("import")
     def import_completions(
-        source: Annotated[Path, typer.Argument(help=_SOURCE)],
+        source: Annotated[str, typer.Argument(help=_SOURCE)],
         out: Annotated[Path, typer.Option(help="JSONL file to write.")],
         task: Annotated[str | None, typer.Option(help=_TASK)] = None,
         rationales: Annotated[bool, typer.Option(help=_RATIONALES)] = False,

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from cotdistill.evaluation.scoring import ScoredCompletion
 
-_FILE = "JSONL, CSV, Parquet: question, completion, gold."
+_FILE = "JSONL, CSV, Parquet, or its address: question, completion, gold."
 _TASK = "The task, or an answer type (number, choice, …)."
 _COMPAT = "A published evaluator: kojima2022 or ho2023."
 _SHOW = "`differences`: items that our rules and the evaluator read differently."
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def score(
-        file: Annotated[Path, typer.Argument(help=_FILE)],
+        file: Annotated[str, typer.Argument(help=_FILE)],
         task: Annotated[str, typer.Option(help=_TASK)],
         compat: Annotated[str | None, typer.Option(help=_COMPAT)] = None,
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -1,33 +1,35 @@
 """Read rows: JSON, JSON Lines, CSV, TSV and Parquet files, or a data set of a hub. Every error
 names file and line.
 
-    questions.jsonl    shards/train-*.parquet    s3://bucket/train-*.parquet    memory://q.csv
+    questions.jsonl.zst    shards/train-*.parquet    s3://bucket/train-*.parquet    memory://q.csv
 
 A file is a path or an address; a `*` in the name stands for all files that fit, in the order of
 their names. They are read as a stream, a JSON list as a whole.
 
 The content decides between JSON Lines, one JSON list and one object that holds its rows (`data`,
-`samples`), whatever the name; a byte order mark and gzip (".gz") are read. NaN, as `json.dumps`
-writes an empty cell, is an empty cell.
+`samples`), whatever the name; a byte order mark is read, and what is packed with gzip, Zstandard or
+bzip2 (".gz", ".zst", ".bz2"). NaN, as `json.dumps` writes an empty cell, is an empty cell.
 """
 
 import csv
-import gzip
 import json
 import logging
 import os
 import sys
-import zlib
-from collections.abc import Iterator, Mapping
-from io import BufferedIOBase
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BufferedIOBase, BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cotdistill.errors import CotdistillError, DataError
-from cotdistill.util.addresses import fitting, is_address, open_address, unreadable
+from cotdistill.errors import DataError
+from cotdistill.util.addresses import fitting, is_address, open_address, path_of, stamps
+from cotdistill.util.files import file_stamp
 
-SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".json.gz")
+_TEXTS = (".jsonl", ".json", ".ndjson", ".csv", ".tsv")
+_PACKED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+SUFFIXES = (*_TEXTS, ".parquet", *(one + packed for one in _TEXTS for packed in _PACKED))
 _HOLDERS = ("data", "samples")
 """Fields of a whole file that hold its rows: many exports, and logs of Inspect."""
 
@@ -51,9 +53,11 @@ def data_folder(setting: str | None) -> Path | None:
     name = setting or os.environ.get("COTDISTILL_DATA")
     if not name:
         return None
+    source = "data_dir" if setting else "COTDISTILL_DATA"
+    if is_address(name):
+        raise DataError(f"{source}: {name} is an address; name a folder on this machine")
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        source = "data_dir" if setting else "COTDISTILL_DATA"
         raise DataError(f"{source}: no folder {folder}; name the folder that holds the data sets")
     inner = folder / "benchmarks"
     return inner if inner.is_dir() else folder
@@ -80,7 +84,7 @@ def files_of(source: str | Path) -> list[str | Path]:
     """Return the files that a source names, in order; addresses stay text.
 
     Raises:
-        DataError: no file fits a pattern, or an address has a password or cannot be reached.
+        DataError: no file fits a pattern, or an address has a key or cannot be reached.
     """
     found: list[str | Path]
     if isinstance(source, str) and is_address(source):
@@ -94,14 +98,35 @@ def files_of(source: str | Path) -> list[str | Path]:
     return found
 
 
-def opened(file: str | Path) -> BufferedIOBase:
+def stamps_of(source: str | Path) -> list[list[Any] | None]:
+    """Return what shows a change of each file that a source names, without reading it: name, size
+    and times, or the checksum that a store tells. None for a file of which nothing shows it.
+
+    Raises:
+        DataError: no file fits a pattern, or an address cannot be reached.
+    """
+    if isinstance(source, str) and is_address(source):
+        return stamps(source)
+    files = (Path(file) for file in files_of(source))
+    return [file_stamp(file) if file.is_file() else None for file in files]
+
+
+@contextmanager
+def opened(file: str | Path) -> Iterator[BufferedIOBase]:
     """Open a file of `files_of`.
 
     Raises:
-        DataError: an address cannot be reached.
-        OSError: a local file cannot be read.
+        DataError: it cannot be reached, or not be read to its end.
     """
-    return file.open("rb") if isinstance(file, Path) else open_address(file)
+    if not isinstance(file, Path):
+        with open_address(file) as there:
+            yield there
+        return
+    try:
+        with file.open("rb") as here:
+            yield here
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
 
 
 def rows(source: str | Path) -> Iterator[Row]:
@@ -115,46 +140,47 @@ def rows(source: str | Path) -> Iterator[Row]:
 
 
 def _rows(file: str | Path) -> Iterator[Row]:
+    if isinstance(file, Path) and file.is_dir():
+        raise DataError(f"{file}: is a folder; name its files, such as {file}/*.jsonl")
     if isinstance(file, Path) and not file.is_file():
         raise DataError(f"{file}: no such file; correct the path, or use a hub id like owner/name")
-    suffix = _suffix(file)
+    path = file if isinstance(file, Path) else path_of(file)
+    codec = _PACKED.get(path.suffix)
+    suffix = path.with_suffix("").suffix if codec else path.suffix
     if suffix in (".jsonl", ".ndjson", ".json"):
-        yield from _json(file, suffix)
+        yield from _json(file, suffix, codec)
     elif suffix in (".csv", ".tsv"):
-        yield from _csv(file, "\t" if suffix == ".tsv" else ",")
-    elif suffix == ".parquet":
+        yield from _csv(file, "\t" if suffix == ".tsv" else ",", codec)
+    elif path.suffix == ".parquet":
         yield from _parquet(file)
     else:
-        raise DataError(
-            f"{file}: unknown kind of file {suffix!r}; use .jsonl, .json, .csv, .tsv or .parquet"
-        )
+        known = "use .jsonl, .json, .csv or .tsv (.gz, .zst or .bz2 of them), or .parquet"
+        raise DataError(f"{file}: unknown kind of file {''.join(path.suffixes[-2:])!r}; {known}")
 
 
-def _suffix(file: str | Path) -> str:
-    path = file if isinstance(file, Path) else Path(file.partition("?")[0])
-    return path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-
-
-def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
+def _lines(path: str | Path, codec: str | None) -> Iterator[tuple[int, str]]:
     number = 0
-    zipped = str(path).endswith(".gz")
-    try:
-        with opened(path) as raw, gzip.GzipFile(fileobj=raw) if zipped else raw as file:
-            for number, line in enumerate(file, 1):
+    with opened(path) as raw:
+        try:
+            for number, line in enumerate(_unpacked(raw, codec) if codec else raw, 1):
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        wrong = f"{path}:{number}: not UTF-8 (byte {error.start}); save the file as UTF-8"
-        raise DataError(wrong) from error
-    except gzip.BadGzipFile as error:
-        wrong = f"{path}: no gzip file ({error}); fetch it again, or rename it without .gz"
-        raise DataError(wrong) from error
-    except (EOFError, zlib.error) as error:
-        wrong = f"{path}: the gzip file is damaged after line {number} ({error}); fetch it again"
-        raise DataError(wrong) from error
-    except CotdistillError:
-        raise
-    except Exception as error:  # each object store's client has errors of its own
-        raise unreadable(path, error) from error
+        except UnicodeDecodeError as error:
+            wrong = f"{path}:{number}: not UTF-8 (byte {error.start}); save the file as UTF-8"
+            raise DataError(wrong) from error
+        except OSError as error:
+            if codec is None or not _of_content(error):
+                raise  # of the file itself, and not of what is packed in it
+            ending = path_of(path).suffix if isinstance(path, str) else path.suffix
+            raise DataError(
+                f"{path}: cannot be unpacked as {codec} after line {number} ({error}); "
+                f"fetch it again, or rename it without {ending}"
+            ) from error
+
+
+def _unpacked(raw: BufferedIOBase, codec: str) -> BufferedReader:
+    import pyarrow
+
+    return BufferedReader(pyarrow.CompressedInputStream(raw, codec))
 
 
 def _constant(name: str) -> None:
@@ -177,8 +203,8 @@ def _parse(text: str, place: str, line: int, remedy: str) -> Any:
         raise DataError(f"{place}:{line}: malformed JSON: {reason}; {remedy}") from error
 
 
-def _json(path: str | Path, suffix: str) -> Iterator[Row]:
-    lines: Iterator[tuple[int, str]] = (one for one in _lines(path) if one[1].strip())
+def _json(path: str | Path, suffix: str, codec: str | None) -> Iterator[Row]:
+    lines: Iterator[tuple[int, str]] = (one for one in _lines(path, codec) if one[1].strip())
     first = next(lines, None)
     if first is None:
         return
@@ -252,39 +278,63 @@ def check_unicode(place: str, name: str, text: str) -> None:
         raise DataError(f"{place}: {name}: {wrong}; {remedy}") from error
 
 
-def _csv(path: str | Path, delimiter: str) -> Iterator[Row]:
-    reader = csv.DictReader((line for _, line in _lines(path)), delimiter=delimiter)
+def _csv(path: str | Path, delimiter: str, codec: str | None) -> Iterator[Row]:
+    lines = (line for _, line in _lines(path, codec))
+    # Strict: of a quote that is not doubled, or not closed, Python would make another text.
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    number = 1
     try:
-        for fields in reader:
-            place = f"{path}:{reader.line_num}"
-            if None in fields or None in fields.values():
-                wrong = "more" if None in fields else "fewer"
-                count = len(reader.fieldnames or ())
-                raise DataError(f"{place}: {wrong} cells than the {count} columns; quote commas")
-            # A table has no type for an empty cell: "nan" is how pandas writes one when told to.
-            empty = {name: None for name, cell in fields.items() if cell in ("nan", "NaN", "NaT")}
-            yield Row(place, fields | empty)
+        names = next(filter(None, reader), [])
+        _refuse_twice(f"{path}:{reader.line_num}", names)
+        number = reader.line_num + 1
+        for cells in reader:
+            if cells:
+                yield Row(place := f"{path}:{number}", _cells(place, names, cells))
+            number = reader.line_num + 1  # a row may have several lines: its first one is named
     except csv.Error as error:
-        wrong = f"{path}:{reader.line_num}: malformed CSV: {error}; correct the line"
-        raise DataError(wrong) from error
+        reason = f"{error}; quote cells with commas or quotes in them, and double such quotes"
+        raise DataError(f"{path}:{number}: malformed CSV: {reason}") from error
+
+
+def _cells(place: str, names: Sequence[str], cells: Sequence[str]) -> dict[str, str | None]:
+    if len(cells) != len(names):
+        wrong = "more" if len(cells) > len(names) else "fewer"
+        raise DataError(f"{place}: {wrong} cells than the {len(names)} columns; quote commas")
+    # A table has no type for an empty cell: "nan" is how pandas writes one when told to.
+    empty = ("nan", "NaN", "NaT")
+    return {name: None if cell in empty else cell for name, cell in zip(names, cells, strict=True)}
+
+
+def _refuse_twice(place: str, names: Sequence[str]) -> None:
+    for name in names:
+        if name and names.count(name) > 1:
+            raise DataError(f"{place}: two columns are called {name!r}; rename or remove one")
 
 
 def _parquet(path: str | Path) -> Iterator[Row]:
     import pyarrow
     import pyarrow.parquet
 
-    try:
-        index = 0
-        with opened(path) as file:
+    index = 0
+    with opened(path) as file:
+        try:
             table = pyarrow.parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
+            _refuse_twice(str(path), table.schema_arrow.names)
             for batch in table.iter_batches(_BATCH):
                 for fields in batch.to_pylist():
                     yield Row(f"{path}: row {index}", fields)
                     index += 1
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        wrong = f"{path}: cannot be read as Parquet: {reason}; fetch it again"
-        raise DataError(wrong) from error
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            if isinstance(error, OSError) and not _of_content(error):
+                raise
+            reason = " ".join(str(error).split())[:200]
+            wrong = f"{path}: cannot be read as Parquet: {reason}; fetch it again"
+            raise DataError(wrong) from error
+
+
+def _of_content(error: OSError) -> bool:
+    """Return whether Arrow means what it reads, not the file: that has a number or its own type."""
+    return type(error) is OSError and error.errno is None
 
 
 def hub_rows(

@@ -29,6 +29,7 @@ from cotdistill.prompting.base import ANSWER_TRIGGER
 from cotdistill.records import Answer, Question, Rationale, Verdict
 from cotdistill.text.options import split_options
 from cotdistill.text.templates import normalised
+from cotdistill.util.addresses import is_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,15 @@ class Imported:
     model: str = ""
 
 
-def read_completions(path: Path) -> Iterator[Imported]:
-    """Read the completions of a file, or of every archive D_<dataset>.json in a folder.
+def read_completions(path: str | Path) -> Iterator[Imported]:
+    """Read the completions of a file, here or elsewhere, or of every archive D_<dataset>.json in a
+    folder.
 
     Raises:
         DataError: a row has no question or no reply; the message names the place.
     """
-    files = sorted(path.rglob("D_*.json")) if path.is_dir() else [path]
+    folder = None if is_address(path) else Path(path)
+    files = sorted(folder.rglob("D_*.json")) if folder and folder.is_dir() else [path]
     if not files:
         raise DataError(
             f"{path}: holds no D_<dataset>.json; name a file, or a folder B_<base>__C_<key>"

@@ -101,7 +101,7 @@ def type_of_task(name: str) -> tuple[str, AnswerType]:
 
 
 def score_rows(
-    path: Path,
+    path: str | Path,
     task: str,
     rules: Iterable[str] = ("ours",),
     columns: Mapping[str, str] | None = None,

@@ -15,6 +15,7 @@ text, or its number (`answer_index`). A column may hold a chat: its last questio
 are read. The task is called by its file: `problems` for problems.csv.
 """
 
+import json
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -41,11 +42,11 @@ from cotdistill.data.fields import (
 from cotdistill.data.options import option_columns, options_of
 from cotdistill.data.rows import (
     Row,
-    files_of,
     hub_rows,
     is_hub_id,
     local_file,
     rows,
+    stamps_of,
 )
 from cotdistill.data.stored import StoredQuestions, first_repeated
 from cotdistill.errors import DataError
@@ -53,8 +54,7 @@ from cotdistill.records import Question
 from cotdistill.tasks._splitting import by_share, by_template, carve_validation, held_out
 from cotdistill.text.options import letter_of, split_options
 from cotdistill.text.templates import normalised
-from cotdistill.util.addresses import is_address
-from cotdistill.util.files import file_stamp
+from cotdistill.util.addresses import is_address, path_of
 
 Splits = dict[str, StoredQuestions]
 
@@ -105,7 +105,7 @@ class Custom(Task):
     @property
     def default_label(self) -> str:
         sources = [self.path] if isinstance(self.path, str) else list(self.path.values())
-        path = Path(sources[0])
+        path = _path(sources[0])
         # The files of a folder are called by their splits, the folder by what they hold.
         named = path if isinstance(self.path, str) else path.parent
         return named.name.partition(".")[0] or "custom"
@@ -138,7 +138,7 @@ class Custom(Task):
         return self._answer_type
 
     def questions(self, split: Split) -> Iterator[Question]:
-        splits = _splits(self, self._stamp())
+        splits = _splits(self, json.dumps(self._stamps()))
         if split not in splits and split in ("train", "test"):
             raise DataError(
                 f"task custom: no questions for the split {split!r}; give `path` a file for it, "
@@ -151,21 +151,27 @@ class Custom(Task):
         return iter(splits.get(split, ()))
 
     def stamp(self) -> Any:
-        files = self._files()
+        for source in filter(is_address, self._sources()):
+            _told.pop(source, None)  # a run asks once, and what it reads then is what was told
+        found = self._stamps()
         # A class derived from this one may read what it likes.
-        known = type(self) is Custom and all(path and path.is_file() for path in files)
-        return [file_stamp(path) for path in files if path] if known else None
+        return found if type(self) is Custom and None not in found else None
 
-    def _stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Size and time of the local files: a file changed while the program runs is read again."""
-        files = [path for path in self._files() if path and path.is_file()]
-        return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    def _stamps(self) -> list[list[Any] | None]:
+        """Return what shows a change of each file: one changed meanwhile is read again."""
+        found = []
+        for source in self._sources():
+            known = _told.get(source) or stamps_of(source)
+            if is_address(source):
+                _told[source] = known
+            found += known
+        return found
 
-    def _files(self) -> list[Path | None]:
-        """The local files; None for one that lies elsewhere: it is looked at when it is read."""
-        sources = self.path.values() if isinstance(self.path, dict) else (self.path,)
-        found = [[None] if is_address(one) else files_of(one) for one in sources]
-        return [one if isinstance(one, Path) else None for part in found for one in part]
+    def _sources(self) -> list[str]:
+        if isinstance(self.path, dict):
+            return list(self.path.values())
+        path = Path(self.path).expanduser()
+        return list(_folder_files(path).values()) if path.is_dir() else [self.path]
 
     def load(self) -> Splits:
         """Return all splits.
@@ -261,7 +267,7 @@ class Custom(Task):
         return apart
 
     def _read(self, source: str, found: Callable[[], Iterator[Row]]) -> StoredQuestions:
-        stem = Path(source).stem.replace("*", "all")
+        stem = _path(source).stem.replace("*", "all")
         read = (self._question(row, f"{stem}/{index}") for index, row in enumerate(found()))
         questions = StoredQuestions(read)
         if (place := first_repeated(questions.ids)) is not None:
@@ -346,6 +352,14 @@ def _hub_splits(hub: str, config: str | None) -> list[_Name]:
     return [name for name in _NAMES[:3] if name in names]
 
 
+def _path(source: str) -> Path:
+    return path_of(source) if is_address(source) else Path(source)
+
+
 @lru_cache(maxsize=8)
-def _splits(task: Custom, stamp: tuple[tuple[str, int, int], ...]) -> Splits:
+def _splits(task: Custom, stamps: str) -> Splits:
     return task.load()
+
+
+_told: dict[str, list[list[Any] | None]] = {}
+"""The stamps of each address: a request each time that questions are read would be too many."""

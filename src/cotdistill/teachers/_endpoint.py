@@ -53,8 +53,8 @@ from cotdistill.teachers._replies import (
     read_usage,
     reported_usage,
 )
-from cotdistill.teachers._secret import Secret
 from cotdistill.teachers._settings import EndpointSettings
+from cotdistill.util.secret import Secret
 from cotdistill.util.terminal import shortened
 
 _log = logging.getLogger("cotdistill.teachers")

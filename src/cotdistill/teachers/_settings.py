@@ -1,20 +1,18 @@
 """The settings of an OpenAI-compatible endpoint, checked before anything is asked."""
 
 import os
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from cotdistill.contracts import Operational, Teacher
 from cotdistill.errors import UserError
+from cotdistill.util.addresses import key_in
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 _RESERVED = {"model", "messages", "prompt", "n", "temperature", "top_p", "stop", "stream", "seed"}
-# Names of query fields that hold a secret: "key", "api-key", "apikey", "access_token", "sig".
-_SECRET_FIELD = re.compile(r"(?:^|[-_])(?:api)?(?:key|token|sig|secret)$", re.IGNORECASE)
 
 
 class EndpointSettings(Teacher):
@@ -56,8 +54,7 @@ class EndpointSettings(Teacher):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{value!r} is no address; write it like http://localhost:8000/v1")
-        secret = any(_SECRET_FIELD.search(name) for name, _ in parse_qsl(parts.query))
-        if parts.username or parts.password or secret:
+        if parts.username or parts.password or key_in(value) or "${" in value:
             raise ValueError(
                 "a key does not belong into the address; put it into the variable named by"
                 " `key_env` (`key_header` names the header that carries it)"

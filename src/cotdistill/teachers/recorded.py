@@ -32,7 +32,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from cotdistill.contracts import Model, Teacher
 from cotdistill.data.fields import ParsedReply, question_of, replies_of, text_of
-from cotdistill.data.rows import Row, files_of, opened, rows
+from cotdistill.data.rows import Row, files_of, opened, rows, stamps_of
 from cotdistill.data.stored import Stored
 from cotdistill.errors import DataError, QuestionFailed
 from cotdistill.records import Completion, Request
@@ -76,7 +76,16 @@ class Recorded(Teacher):
 
     def open(self) -> Model:
         for source in (*self.files, *((self.questions,) if self.questions else ())):
-            for file in files_of(source) if not is_address(source) else ():
+            if is_address(source):
+                if not stamps_of(source):
+                    raise DataError(f"{source}: no file fits; correct the pattern")
+                continue
+            for file in files_of(source):
+                if Path(file).is_dir():
+                    raise DataError(
+                        f"teacher recorded: {file} is a folder; name its files, such as "
+                        f"{file}/*.jsonl"
+                    )
                 if not Path(file).is_file():
                     raise DataError(
                         f"teacher recorded: there is no file {file}; correct `files` or `questions`"

@@ -1,10 +1,8 @@
-"""Keeps a key out of everything that comes back from an endpoint."""
+"""Keeps a key out of everything that comes back from an endpoint or a store."""
 
 import json
 
 from pydantic import SecretStr
-
-from cotdistill.teachers._replies import BadReply, parse_json
 
 
 class Secret:
@@ -55,6 +53,7 @@ class Secret:
 def _unescaped(text: bytes) -> bytes:
     """Return JSON without needless escapes; anything else as it is."""
     try:
-        return json.dumps(parse_json(text), ensure_ascii=False).encode("utf-8", "replace")
-    except (BadReply, RecursionError):
+        data = json.loads(text.decode("utf-8-sig", "replace"))
+        return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
+    except (ValueError, RecursionError):
         return text
