@@ -26,16 +26,16 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "teacher"))
+import clients
 import synthetic
 from bench import endpoint, scratch  # type: ignore[import-not-found]
 
 from cotdistill.errors import CotdistillError
-from cotdistill.model.completion_log import CompletionLog
 from cotdistill.pipeline import run_recipe
 from cotdistill.recipe import parse_recipe
 from cotdistill.runs.run import Run
@@ -139,7 +139,8 @@ def local_ray(cores: int) -> Iterator[None]:
     import ray
 
     quiet = {"log_to_driver": False, "include_dashboard": False}
-    ray.init(num_cpus=cores, object_store_memory=100 * 2**20, **quiet)
+    # "local": not one that happens to run on this machine.
+    ray.init("local", num_cpus=cores, object_store_memory=100 * 2**20, **quiet)
     yield
     ray.shutdown()
 
@@ -240,43 +241,36 @@ def half_way(port: int, count: int) -> None:
 
 def disturbed(server: Any, folder: Path, count: int, disturb: Any) -> dict[str, Any]:
     """Generate on Ray with a disturbance half way; what was lost and what was asked again."""
-    data = recipe(folder, server.base_url, count, executor=on_ray(4, shards=8))
-    failed: list[str] = []
+    data = recipe(folder, server.base_url, count, executor=on_ray(4, shards=8), teacher=NAMED)
+    dead: list[int] = []
 
     def watch() -> None:
         half_way(server.port, count)
-        failed.append(disturb())
+        dead.extend(disturb())
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     run = run_recipe(parse_recipe(data), stages=["generate"])
     watcher.join(5)
-    return {"disturbed": failed[0] if failed else "too late", **kept_of(run, server)}
+    return kept_of(run, server, dead)
 
 
-def kept_of(run: Run, server: Any) -> dict[str, Any]:
-    """What a run has, and what it asked more than once."""
-    with CompletionLog(run.log, read_only=True) as log:
-        kept = sum(row[2] for row in log.summary())
-    stats = server.stats()
-    return {
-        "completions": kept,
-        "missing": run.digest(TASK, "train")[1] - kept,
-        "asked again": stats["seen"]["requests"] - stats["different"],
-        "of these under way at the endpoint": stats["seen"].get("client gone", 0),
-        "of these answered": stats["repeated"],
-    }
+def kept_of(run: Run, server: Any, dead: Sequence[int]) -> dict[str, Any]:
+    """What a run has, what it asked more than once, and what the dead had in flight."""
+    found = clients.account(run, server.port, dead)
+    missing = run.digest(TASK, "train")[1] - found["completions"]
+    return {"missing": missing, **found, "load": round(os.getloadavg()[0], 1)}
 
 
-def our_workers() -> list[int]:
-    """Processes that do a task of ours: children of a raylet that this process started."""
+def our_workers(raylet: int = 0) -> list[int]:
+    """Processes that do a task of ours: children of a raylet, of any that this process started."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, IndexError, ValueError):
             if (path / "cmdline").read_bytes().startswith(b"ray::cotdistill"):
                 parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
                 above = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[1]
-                if int(above) == os.getpid():
+                if raylet in (0, parent) and int(above) == os.getpid():
                     found.append(int(path.name))
     return found
 
@@ -284,20 +278,19 @@ def our_workers() -> list[int]:
 def workers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A worker killed half way, five times."""
 
-    def kill() -> str:
+    def kill() -> list[int]:
         pid = random.choice(our_workers())
         os.kill(pid, signal.SIGKILL)
-        return f"worker {pid} killed"
+        return [pid]
 
     with local_ray(2):
         for _ in range(options.repeat):
-            with (
-                endpoint("--latency", 0.5, "--count-prompts") as server,
-                scratch() as folder,
-            ):
+            with endpoint(*WATCHED) as server, scratch() as folder:
                 yield disturbed(server, folder, options.count or 4000, kill)
 
 
+NAMED = {"name": "clients:Named"}
+WATCHED = ("--latency", 0.5, "--note-clients")
 SMALL = {"object_store_memory": 100 * 2**20}
 HEAD = {"num_cpus": 0, "include_dashboard": False, **SMALL}
 """The head has no processors for tasks."""
@@ -312,15 +305,15 @@ def nodes(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     ray.init(address=cluster.address, log_to_driver=False)
     there = [cluster.add_node(num_cpus=1, **SMALL) for _ in range(2)]
 
-    def kill() -> str:
-        cluster.remove_node(there.pop(0), allow_graceful=False)
-        return "a node killed"
+    def kill() -> list[int]:
+        node = there.pop(0)
+        (raylet,) = node.all_processes["raylet"]
+        dead = our_workers(raylet.process.pid)
+        cluster.remove_node(node, allow_graceful=False)
+        return dead
 
     for _ in range(options.repeat):
-        with (
-            endpoint("--latency", 0.5, "--count-prompts") as server,
-            scratch() as folder,
-        ):
+        with endpoint(*WATCHED) as server, scratch() as folder:
             yield disturbed(server, folder, options.count or 4000, kill)
         there.append(cluster.add_node(num_cpus=1, **SMALL))
     ray.shutdown()
@@ -333,10 +326,7 @@ def head(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     The head has no store of its own, so that what it knew of the cluster is lost.
     """
     for _ in range(options.repeat):
-        with (
-            endpoint("--latency", 0.5, "--count-prompts") as server,
-            scratch() as folder,
-        ):
+        with endpoint(*WATCHED) as server, scratch() as folder:
             yield head_of(server, folder, options.count or 4000)
 
 
@@ -351,28 +341,39 @@ def head_of(server: Any, folder: Path, count: int) -> dict[str, Any]:
     for _ in range(2):
         cluster.add_node(num_cpus=1, **SMALL)
     executor = on_ray(4, shards=8, address=cluster.address)
-    data = recipe(folder, server.base_url, count, executor=executor)
+    data = recipe(folder, server.base_url, count, executor=executor, teacher=NAMED)
     (folder / "recipe.yaml").write_text(json.dumps(data))
     command = [sys.executable, "-m", "cotdistill", "generate", str(folder / "recipe.yaml")]
     with (folder / "said").open("w+") as said:
         first = subprocess.Popen(command, stdout=said, stderr=said)
         half_way(server.port, count)
         cluster.remove_node(cluster.head_node, allow_graceful=False)
-        killed = time.monotonic()
+        killed, ended = time.monotonic(), list[float]()
+
+        def wait() -> None:
+            first.wait()
+            ended.append(time.monotonic())
+
+        waiting = threading.Thread(target=wait, daemon=True)
+        waiting.start()
         cluster.add_node(**HEAD, gcs_server_port=port)
         code = first.wait(timeout=200)
-        seconds = time.monotonic() - killed
+        waiting.join()
+        seconds = ended[0] - killed
         said.seek(0)
         last = (said.read().strip().splitlines() or [""])[-1]
     # What a supervisor does with nodes whose head is another one now.
     for node in list(cluster.worker_nodes):
         cluster.remove_node(node, allow_graceful=False)
+    while our_workers():
+        time.sleep(0.1)
+    dead = [int(one["client"]) for one in clients.seen_by(server.port)["requests"]]
     for _ in range(2):
         cluster.add_node(num_cpus=1, **SMALL)
     second = subprocess.run(command, stdout=subprocess.DEVNULL, timeout=200).returncode
     cluster.shutdown()
     row = {"first call ended after": round(seconds, 1), "with": code, "saying": last[:160]}
-    return {**row, "second call": second, **kept_of(Run(parse_recipe(data)), server)}
+    return {**row, "second call": second, **kept_of(Run(parse_recipe(data)), server, dead)}
 
 
 def again(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -477,6 +478,8 @@ def main() -> None:
     )
     parser.add_argument("--folder", help="for what `curate` writes: 0.9 kB a rationale")
     options = parser.parse_args()
+    # Where workers find the teacher `clients:Named`.
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     for row in ROWS[options.row](options):
         print(json.dumps(row), flush=True)
 

@@ -49,6 +49,8 @@ class Behaviour:
         self.most_in_flight = 0
         self.recent: deque[float] = deque()
         self.arrivals: list[float] = []
+        self.noted: list[dict[str, Any]] = []
+        self.left: dict[str, float] = {}
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self.faults = [
@@ -147,11 +149,16 @@ class Connection(asyncio.Protocol):
         self.buffer = b""
         self.loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport
+        self.client = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.behaviour.seen["connections"] += 1
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.client:
+            self.behaviour.left[self.client] = time.time()
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -181,7 +188,12 @@ class Connection(asyncio.Protocol):
             given = head.lower().partition(b"bearer ")[2].split(b"\r\n")[0].decode()
             self.send(401, error_body(f"Incorrect API key provided: {given}.", "invalid_api_key"))
         elif path.endswith(b"/completions"):
+            if behaviour.options.note_clients:
+                self.client = head.lower().partition(b"x-client: ")[2].split(b"\r\n")[0].decode()
             self.complete(path.endswith(b"/chat/completions"), body)
+        elif path == b"/clients":
+            seen = {"requests": behaviour.noted, "left": behaviour.left}
+            self.send(200, json.dumps(seen).encode())
         elif path == b"/stats":
             self.send(200, json.dumps(behaviour.stats()).encode())
         elif path.endswith(b"/models"):
@@ -202,6 +214,10 @@ class Connection(asyncio.Protocol):
         if behaviour.options.note_arrivals:
             behaviour.arrivals.append(time.monotonic())
         request = json.loads(body)
+        if self.client:
+            note = {"client": self.client, "prompt": prompt_of(request), "answered": False}
+            behaviour.noted.append(note)
+            request["note"] = note
         model = behaviour.options.model
         if model and request.get("model") != model:
             self.send(
@@ -259,6 +275,8 @@ class Connection(asyncio.Protocol):
         else:
             if behaviour.options.count_prompts and not self.transport.is_closing():
                 behaviour.prompts[hashlib.md5(body).hexdigest()[:16].encode()] += 1
+            if "note" in request:
+                request["note"]["answered"] = not self.transport.is_closing()
             self.send(200, behaviour.reply(request, chat))
 
     def send(self, status: int, body: bytes, headers: str = "") -> None:
@@ -377,6 +395,11 @@ def parser() -> argparse.ArgumentParser:
         help="count prompts that were answered more than once",
     )
     made.add_argument("--note-arrivals", action="store_true", help="note when each request arrived")
+    made.add_argument(
+        "--note-clients",
+        action="store_true",
+        help="note what each client (header X-Client) asked, and when it left: GET /clients",
+    )
     made.add_argument("--key", default="", help="refuse any other key")
     made.add_argument("--model", default="", help="refuse any other model")
     made.add_argument("--seed", type=int, default=0)

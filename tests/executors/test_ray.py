@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 
+from cotdistill import __version__
 from cotdistill.errors import FatalTeacherError, MissingExtra, StoreError, UserError
-from cotdistill.executors.ray import Ray, _explained
+from cotdistill.executors.ray import Caller, Ray, _enter, _explained, _refuse_failure
 from cotdistill.pipeline import run_recipe
 from cotdistill.plugins import build
 from cotdistill.recipe import parse_recipe
+from cotdistill.runs.run import Run
+from cotdistill.stages import generate
 from cotdistill.util.files import read_json
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
@@ -72,7 +75,8 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     patch.syspath_prepend(str(folder))
     store = 100 * 2**20
-    found.init(num_cpus=2, include_dashboard=False, object_store_memory=store, log_to_driver=False)
+    settings = {"object_store_memory": store, "include_dashboard": False, "log_to_driver": False}
+    found.init("local", num_cpus=2, **settings)  # not one that runs on this machine
     yield found
     found.shutdown()
     with warnings.catch_warnings():  # Ray leaves handles of ended processes to the collector
@@ -141,6 +145,52 @@ def test_a_cluster_that_is_gone_is_one_line() -> None:
     gone = pytest.raises(StoreError, match=r"the cluster is gone \(no actor\).*run again")
     with gone, _explained(ray):
         raise RayError("no actor\nmore")
+
+
+def test_an_error_of_a_worker_is_its_own_or_says_what_its_node_lacks() -> None:
+    class RayError(Exception):
+        pass
+
+    class RayTaskError(RayError):
+        cause: Exception | None = None
+
+    def get(error: Exception) -> None:
+        raise error
+
+    ray = SimpleNamespace(
+        exceptions=SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError), get=get
+    )
+    failed = RayTaskError("ray::_do() (pid=7, ip=10.0.0.5)\nTraceback …\nNo module named 'torch'")
+    lacks = r"node 10\.0\.0\.5 cannot do t/cot \(No module named 'torch'\); the same packages"
+    for cause in (None, RayError("no module"), ModuleNotFoundError("torch")):
+        failed.cause = cause
+        with pytest.raises(UserError, match=lacks):
+            _refuse_failure(ray, failed, "t/cot")
+    failed.cause = OSError(28, "No space left on device")
+    with pytest.raises(OSError, match="No space left"):
+        _refuse_failure(ray, failed, "t/cot")
+    with pytest.raises(StoreError, match=r"workers of t/cot died \(killed\).*run again"):
+        _refuse_failure(ray, RayError("killed\nmore"), "t/cot")
+
+
+def test_a_node_of_another_version_or_without_the_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"node .* has cotdistill .*, the caller 0\.0\.0"):
+        _enter(Caller("0.0.0", "here", str(tmp_path)))
+    with pytest.raises(UserError, match=r"node .* has no folder .*gone; .*shared file system"):
+        _enter(Caller(__version__, "here", str(tmp_path / "gone")))
+
+
+def test_a_job_that_would_be_made_from_other_things_is_refused(tmp_path: Path) -> None:
+    teacher = {"name": "scripted", "replies": "7"}
+    run = Run(parse_recipe(recipe(tmp_path, "one", teacher=teacher)))
+    (job,) = generate.jobs(run)
+    share = job.shares(2)[1]
+    find, parts = share.__reduce__()
+    assert find(*parts).key == share.key
+    with (tmp_path / "q.jsonl").open("a") as file:
+        file.write('{"question": "40 + 1?", "answer": "7"}\n')
+    with pytest.raises(UserError, match=r"t/cot/generate: node .* has other data, checkpoints or"):
+        find(*parts)
 
 
 def test_a_cluster_for_the_run_is_not_one_that_happens_to_be_there() -> None:

@@ -209,3 +209,32 @@ def test_nothing_is_sent_before_the_first_share() -> None:
         await task
 
     asyncio.run(main())
+
+
+def test_a_share_ends_where_the_keeper_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "SILENT_S", 0.25)
+
+    async def main() -> None:
+        asked, heard = 0, asyncio.Event()
+
+        async def ask(name: str, *_: Any) -> dict[str, Share]:
+            nonlocal asked
+            asked += name == "exchange"
+            if asked > 1:
+                await heard.wait()
+            return {URL: Share(2, 1.0)}
+
+        worker = SharedLimits("a", ask)
+        places, rate = worker.of(URL, 4, 6000, None)
+        await places.acquire()
+        async with asyncio.timeout(5):
+            while places.limit:
+                await asyncio.sleep(0.01)
+        late = asyncio.gather(places.acquire(), rate.wait(1))
+        await asyncio.sleep(0.15)
+        assert not late.done()
+        heard.set()
+        await asyncio.wait_for(late, 5)
+        await worker.close()
+
+    asyncio.run(main())

@@ -18,10 +18,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from cotdistill import __version__
 from cotdistill.contracts import Executor, Job
 from cotdistill.errors import (
     CotdistillError,
@@ -31,12 +32,11 @@ from cotdistill.errors import (
     TeacherError,
     UserError,
 )
+from cotdistill.executors._cluster import LOOK_S, Node, host_of, reason, stop
 from cotdistill.model.keeper import Keeper
 
-LOOK_S = 0.5
-"""Seconds between two looks at what the workers have done."""
-GRACE_S = 60.0
-"""Seconds for workers to stop after one has failed: requests under way finish and are kept."""
+START_S = 300.0
+"""Seconds for a first process on this node to start."""
 STORE_BYTES = 200 * 2**20
 """Object store of a cluster started here: tasks pass a few lines of text."""
 
@@ -102,6 +102,13 @@ class Ray(Executor):
             actor = ray.remote(Keeper)
             options = actor.options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)
             self._keeper = options.remote(*job.spending())
+            try:
+                ray.get(self._keeper.call.remote("read"), timeout=START_S)
+            except ray.exceptions.RayError as error:
+                raise UserError(
+                    f"executor ray: this node of the cluster starts no process of this package"
+                    f" ({reason(error)}); the same packages have to be on all nodes"
+                ) from error
 
     def _start(self, ray: Any) -> None:
         quiet = {"log_to_driver": False, "configure_logging": False}
@@ -117,9 +124,11 @@ class Ray(Executor):
                 # "local": not one that happens to run on this machine, or that RAY_ADDRESS names.
                 ray.init("local", include_dashboard=False, **settings, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             where = self.address or "a cluster on this machine"
-            raise UserError(f"executor ray: {where} cannot be used: {reason}") from error
+            raise UserError(
+                f"executor ray: {where} cannot be used: {reason(error)}; its nodes need the same"
+                " versions of Ray and Python, and RAY_AUTH_MODE=token here if it asks for a token"
+            ) from error
         self._started = True
 
     def _resources(self, stage: str) -> Resources:
@@ -133,18 +142,23 @@ class Ray(Executor):
         ray, waiting = _ray(), list(groups.values())
         running: dict[Any, str] = {}
         stage, progress = shares[0].stage, shares[0].progress
+        needs = self._resources(stage)
+        wanted = {"CPU": needs.cpus, "GPU": needs.gpus}
+        node = Node(wanted, stage, grows=self.address is not None)
         with _explained(ray), progress.task(f"{stage} on ray", len(groups)) as advance:
             try:
                 while waiting or running:
                     while waiting and len(running) < self.workers:
                         group = waiting.pop(0)
                         running[self._submit(ray, group)] = group[0].key
+                    node.look(ray, progress)
                     done, _ = ray.wait(list(running), timeout=LOOK_S)
                     for task in done:
                         _refuse_failure(ray, task, running.pop(task))
                     self._show(ray, stage, progress, advance, len(done))
             except BaseException:
-                _stop(ray, running)
+                with contextlib.suppress(ray.exceptions.RayError):  # what failed first is said
+                    stop(ray, running, self._keeper)
                 raise
 
     def _submit(self, ray: Any, group: Sequence[Job]) -> Any:
@@ -155,16 +169,18 @@ class Ray(Executor):
             max_retries=self.retries,
             name=f"cotdistill {group[0].key}",
         )
-        return task.remote([job.__reduce__() for job in group], self._keeper, str(Path.cwd()))
+        caller = Caller(__version__, socket.gethostname(), str(Path.cwd()))
+        return task.remote([job.__reduce__() for job in group], self._keeper, caller)
 
     def _show(
         self, ray: Any, stage: str, progress: Any, advance: Callable[..., None], tasks: int
     ) -> None:
-        done, lines = ray.get(self._keeper.call.remote("read"))
+        done, lines, _ = ray.get(self._keeper.call.remote("read"))
         for line in lines:
             progress.log(line)
         count = sum(number for label, number in done.items() if label.startswith(stage))
-        advance(tasks, f"{count:,} done by the workers" if count else "")
+        waits = "" if done.get(f"begun: {stage}") else "no worker has begun yet"
+        advance(tasks, f"{count:,} done by the workers" if count else waits)
 
 
 def _ray() -> Any:
@@ -203,10 +219,9 @@ def _explained(ray: Any) -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise StoreError(
-            f"executor ray: the cluster is gone ({reason}); what was finished is kept: start the"
-            " cluster again and run again"
+            f"executor ray: the cluster is gone ({reason(error)}); what was finished is kept:"
+            " start the cluster again and run again"
         ) from error
 
 
@@ -214,36 +229,44 @@ def _refuse_failure(ray: Any, task: Any, key: str) -> None:
     """Raise what a task failed of.
 
     Raises:
+        UserError: a node lacks a package.
         CotdistillError: its own error, or a StoreError where its workers kept dying.
     """
     try:
         failure = ray.get(task)
     except ray.exceptions.RayTaskError as error:
-        raise (error.cause or error) from None
+        cause = error.cause
+        if cause is not None and not isinstance(cause, ray.exceptions.RayError | ImportError):
+            raise cause from None
+        # Where a worker cannot even read its task, Ray's error is the cause.
+        raise UserError(
+            f"executor ray: node {host_of(error)} cannot do {key} ({reason(error)}); the same"
+            " packages have to be on all nodes"
+        ) from error
     except ray.exceptions.RayError as error:
-        reason = str(error).strip().splitlines()[0][:200]
         raise StoreError(
-            f"executor ray: the workers of {key} died ({reason}); what they finished is kept: run"
-            " again, with fewer `workers` if memory was short"
+            f"executor ray: the workers of {key} died ({reason(error)}); what they did is kept:"
+            " run again, with fewer `workers` if memory was short"
         ) from error
     if failure is not None:
         kind, message = failure
         raise kind(message)
 
 
-def _stop(ray: Any, tasks: Iterable[Any]) -> None:
-    """Interrupt tasks as Ctrl-C would, and wait for them to store what they have."""
-    left = list(tasks)
-    for task in left:
-        ray.cancel(task)
-    if left:
-        ray.wait(left, num_returns=len(left), timeout=GRACE_S)
-
-
 # In a worker.
 
 
-def _do(calls: Sequence[Any], keeper: Any, folder: str) -> tuple[type[CotdistillError], str] | None:
+class Caller(NamedTuple):
+    """The process that gives the tasks: its version, host and working folder."""
+
+    version: str
+    host: str
+    folder: str
+
+
+def _do(
+    calls: Sequence[Any], keeper: Any, caller: Caller
+) -> tuple[type[CotdistillError], str] | None:
     """Do jobs one after the other; return the kind and words of an error of ours."""
     from ray.exceptions import RayTaskError
 
@@ -257,30 +280,35 @@ def _do(calls: Sequence[Any], keeper: Any, folder: str) -> tuple[type[Cotdistill
 
     reporter = _Reporter(keeper)
     try:
-        _enter(folder)
+        _enter(caller)
         with reporter.warnings():
             for make, parts in calls:
                 job = make(*parts)
+                keeper.call.remote("advance", f"begun: {job.stage}", 1)
                 job.inside(worker, ask, reporter)
                 job()
     except CotdistillError as error:
         kind = TeacherError if isinstance(error, QuestionFailed) else type(error)
-        return kind, str(error)
+        here = socket.gethostname()
+        return kind, f"{error}{'' if here == caller.host else f' (on node {here})'}"
     return None
 
 
-def _enter(folder: str) -> None:
+def _enter(caller: Caller) -> None:
     """Work where the caller works: the paths of a recipe are relative to that.
 
     Raises:
-        UserError: this node has no such folder.
+        UserError: this node has no such folder, or another version of this package.
     """
+    node = f"executor ray: node {socket.gethostname()} has"
+    if caller.version != __version__:
+        raise UserError(f"{node} cotdistill {__version__}, the caller {caller.version}")
     try:
-        os.chdir(folder)
+        os.chdir(caller.folder)
     except OSError as error:
         raise UserError(
-            f"executor ray: node {socket.gethostname()} has no folder {folder}; the nodes of the"
-            " cluster need a shared file system with the recipe's data and run folder"
+            f"{node} no folder {caller.folder}; the nodes of the cluster need a shared file system"
+            " with the recipe's data and run folder"
         ) from error
 
 

@@ -111,6 +111,7 @@ class Keeper:
         self._budget, self._spent, self._clock = budget, spent, clock
         self._endpoints: dict[str, _SharedEndpoint] = {}
         self._heard: dict[str, float] = {}
+        self._heard_last = self._clock()
         self._held: defaultdict[str, dict[int, tuple[str, Usage]]] = defaultdict(dict)
         self._meters: dict[str, RoleMeter] = {}
         self._done: Counts = defaultdict(float)
@@ -118,7 +119,7 @@ class Keeper:
 
     async def exchange(self, worker: str, wanted: Mapping[str, Demand]) -> dict[str, Share]:
         """Return a worker's shares by endpoint, given what it wants of each."""
-        self._heard[worker] = now = self._clock()
+        self._heard[worker] = self._heard_last = now = self._clock()
         for name, at in list(self._heard.items()):
             if now - at > SILENT_S:
                 await self.leave(name)
@@ -169,10 +170,12 @@ class Keeper:
         """Keep a line for the user."""
         self._lines.append(line)
 
-    async def read(self) -> tuple[dict[str, int], list[str]]:
-        """Return how much was done by label, and the lines that came since the last call."""
+    async def read(self) -> tuple[dict[str, int], list[str], float]:
+        """Return how much was done by label, the lines since the last call, and for how many
+        seconds no worker was heard."""
         lines, self._lines = self._lines, []
-        return {label: int(count) for (_, label), count in self._done.items()}, lines
+        done = {label: int(count) for (_, label), count in self._done.items()}
+        return done, lines, self._clock() - self._heard_last
 
     async def call(self, name: str, *arguments: Any) -> Any:
         """Call a method by its name: what a worker in another process can send."""

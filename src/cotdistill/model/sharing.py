@@ -12,7 +12,7 @@ from typing import Any
 
 from cotdistill.contracts import Places, Price, Rate, Usage
 from cotdistill.errors import CotdistillError, StoreError
-from cotdistill.model.keeper import Demand, Share
+from cotdistill.model.keeper import SILENT_S, Demand, Share
 from cotdistill.model.ledger import RoleMeter
 from cotdistill.model.limits import ConcurrencyLimiter
 
@@ -169,12 +169,24 @@ class SharedLimits:
         self._exchange = None
         self._limits.clear()
 
+    def _send_nothing(self) -> None:
+        """Hold to a share of nothing: a keeper that heard nothing for so long gives it to others
+        (`keeper.SILENT_S`)."""
+        for places, rate in self._limits.values():
+            places.allow(0)
+            rate.allow(0.0)
+
     async def _keep_exchanging(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 limits = self._limits.items()
                 wanted = {url: places.report(rate.waiting) for url, (places, rate) in limits}
-                shares: dict[str, Share] = await self._ask("exchange", self._worker, wanted)
+                late = loop.call_later(SILENT_S - 2 * EXCHANGE_S, self._send_nothing)
+                try:
+                    shares: dict[str, Share] = await self._ask("exchange", self._worker, wanted)
+                finally:
+                    late.cancel()
                 for url, share in shares.items():
                     places, rate = self._limits[url]
                     places.allow(share.places)

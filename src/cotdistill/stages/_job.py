@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import socket
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from typing import Any
 import yaml
 
 from cotdistill.contracts import Split
+from cotdistill.errors import UserError
 from cotdistill.model.completion_log import CompletionLog, Counts
 from cotdistill.model.ledger import Budget
 from cotdistill.model.merging import merge_log
@@ -144,13 +146,25 @@ class StageJob:
     def __reduce__(self) -> tuple[Any, ...]:
         shard = self.run.shard
         of = (f"{shard.index}/{shard.count}", shard.job) if shard is not None else ()
-        return find_job, (resolved_yaml(self.run.recipe), self.stage, self.key, *of)
+        made_from = self.artifact.fingerprint if self.artifact is not None else ""
+        return find_job, (resolved_yaml(self.run.recipe), self.stage, self.key, made_from, *of)
 
 
-def find_job(recipe: str, stage: str, key: str, shard: str = "", job: str = "") -> StageJob:
-    """Return the job of a resolved recipe, as YAML, that has this key; or its share of a shard."""
+def find_job(
+    recipe: str, stage: str, key: str, made_from: str, shard: str = "", job: str = ""
+) -> StageJob:
+    """Return the job of a resolved recipe, as YAML, that has this key; or its share of a shard.
+
+    Raises:
+        UserError: here it would be made from other things, and nobody would take its result.
+    """
     part = replace(Shard.parse(shard), job=job) if shard else None
     run = Run(parse_recipe(yaml.safe_load(recipe)), shard=part)
     module: Any = importlib.import_module(f"cotdistill.stages.{stage}")
     found: StageJob = next(job for job in module.jobs(run) if job.key == key)
+    if found.artifact is not None and found.artifact.fingerprint != made_from:
+        raise UserError(
+            f"{key}: node {socket.gethostname()} has other data, checkpoints or plug-ins than the"
+            " caller; the same files and the same code have to be on all nodes"
+        )
     return replace(found, locks=part is not None)
