@@ -47,7 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "filters": ["answer_match", "truncated", "duplicates"],
     "train": {},
     "strategies": ["greedy"],
-    "engine": "transformers",
+    "engine": "auto",
     "executor": "local",
 }
 

@@ -176,7 +176,7 @@ class Estimator:
     def _time_students(self) -> None:
         """Time every student that is still to be trained, on what its methods would teach it."""
         for cell in self.run.cells():
-            label, engine = cell.student.label, self.run.recipe.engine.plugin
+            label, engine = cell.student.label, self.run.engine.plugin
             if label in self._paces or self._all_done(cell):
                 continue
             works = [one for (task, _), one in self._planned.items() if task == cell.task.label]

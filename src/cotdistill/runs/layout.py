@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cotdistill.contracts import Method, Split, identity
+from cotdistill import plugins
+from cotdistill.contracts import EnginePlugin, Method, Split, identity
+from cotdistill.engines.auto import AutoEngine, choose
 from cotdistill.errors import StoreError
 from cotdistill.recipe import Entry, MethodEntry, Recipe
 from cotdistill.records import Question
@@ -16,8 +18,11 @@ from cotdistill.runs.grid import Cell, Grid
 from cotdistill.runs.shards import PLACE, Shard
 from cotdistill.runs.store import Artifact
 from cotdistill.teachers.local import LocalTeacher
-from cotdistill.util.files import write_json
+from cotdistill.util.files import read_json, write_json
 from cotdistill.util.naming import fingerprint, folder_name
+
+ENGINE = "engine.json"
+"""File of the run folder that keeps what `engine: auto` came to."""
 
 
 class Layout(Grid):
@@ -39,6 +44,37 @@ class Layout(Grid):
     def log(self) -> Path:
         """The run's completion log."""
         return self.recipe.completions or self.folder / "completions.sqlite"
+
+    @functools.cached_property
+    def engine(self) -> Entry:
+        """The engine that answers: the recipe's, or what `auto` came to when the run began."""
+        if not isinstance(self.recipe.engine.plugin, AutoEngine):
+            return self.recipe.engine
+        note = self.folder / ENGINE
+        entry = read_json(note) if note.exists() else self._choice[0]
+        if not isinstance(entry, dict):
+            raise StoreError(f"{note}: names no engine; delete the file to choose again")
+        plugin = plugins.build("engines", entry, EnginePlugin)
+        return Entry(label="auto", name=entry["name"], settings=entry, plugin=plugin)
+
+    def keep_engine(self) -> str:
+        """Write down what `auto` comes to on this machine; return a line that says so and why, ""
+        where there was nothing to choose."""
+        note = self.folder / ENGINE
+        if not isinstance(self.recipe.engine.plugin, AutoEngine) or note.exists():
+            return ""
+        entry, why = self._choice
+        write_json(note, entry)
+        return f"engine: {entry['name']} in {entry['dtype']} (auto: {why})"
+
+    @functools.cached_property
+    def _choice(self) -> tuple[dict[str, str], str]:
+        recipe = self.recipe
+        return choose(
+            [student.plugin.checkpoint for student in recipe.students],
+            rules=any(strategy.plugin.rules for strategy in recipe.strategies),
+            models=max(sum(map(len, method.plugin.rounds)) for method in recipe.methods),
+        )
 
     @functools.cache  # noqa: B019  a run lives as long as its process
     def digest(self, task_label: str, split: Split) -> tuple[str, int]:
@@ -127,7 +163,7 @@ class Layout(Grid):
             "train": self.train_artifact(cell).fingerprint,
             "questions": self.digest(cell.task.label, split),
             "strategy": _entry(strategy),
-            "engine": _entry(self.recipe.engine),
+            "engine": _entry(self.engine),
             "guide": _entry(self.recipe.guide) if self.recipe.guide else None,
         }
         name = f"{split}-{folder_name(strategy.label)}"

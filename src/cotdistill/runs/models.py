@@ -23,7 +23,7 @@ def trained_roles(
     rules: Sequence[TokenRule] = (),
 ) -> dict[str, Model]:
     """Load trained checkpoints by role, each asked in the student's own prompt format."""
-    engine = run.recipe.engine.plugin
+    engine = run.engine.plugin
     return {
         role: BatchedModel(student.plugin.engine(path, engine), rules=rules)
         for role, path in checkpoints.items()
@@ -41,7 +41,7 @@ async def open_ask(
         waiting["guide"] = recipe.guide.plugin.open
     if student is not None:
         base = student.plugin
-        waiting["base"] = lambda: BatchedModel(base.engine(None, recipe.engine.plugin))
+        waiting["base"] = lambda: BatchedModel(base.engine(None, run.engine.plugin))
     path, earlier = run.log, None
     if run.shard is not None:
         path, earlier = run.work / "completions.sqlite", run.log

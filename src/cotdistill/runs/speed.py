@@ -115,7 +115,7 @@ def measure_student(run: Run, cell: Cell, machine: MachineSpeed) -> StudentSpeed
     settings = cell.method.train
     count = settings.batch_size * settings.gradient_accumulation
     step = _step_seconds(cell, examples, settings, count)
-    engine = cell.student.plugin.engine(None, run.recipe.engine.plugin)
+    engine = cell.student.plugin.engine(None, run.engine.plugin)
     rate = _answer_rate(engine, [one.prompt for one in examples[:_ASKED]])
     if not isinstance(engine, ModelEngine):
         return StudentSpeed(step, count, 0.0, _WORDS, rate, None, None)

@@ -225,7 +225,7 @@ class System:
         if self._students is None:
             self._students = await self._open.enter_async_context(ModelClient(self._models))
         if role == "base" and role not in self._models:
-            plugin, engine = self.chosen.cell.student.plugin, self.run.recipe.engine.plugin
+            plugin, engine = self.chosen.cell.student.plugin, self.run.engine.plugin
             self._models[role] = BatchedModel(plugin.engine(None, engine))
             self._students.add(role, self._models[role])
         return self._students

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from cotdistill import plugins
 from cotdistill.contracts import EnginePlugin, Model, Teacher
+from cotdistill.engines.auto import AutoEngine
 from cotdistill.model.batcher import BatchedModel
 
 
@@ -36,6 +37,8 @@ class LocalTeacher(Teacher):
             raise ValueError("give the name of an engine, or a mapping with `name` and settings")
         engine = plugins.build("engines", entry, EnginePlugin)
         name = entry if isinstance(entry, str) else entry["name"]
+        if isinstance(engine, AutoEngine):
+            raise ValueError("auto is chosen for students; name the engine of a teacher")
         return {"name": name, **engine.model_dump(mode="json")}
 
     def open(self) -> Model:
