@@ -18,6 +18,8 @@ part of a question or an answer. The forms read:
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from math import isinf
 from typing import Any, NamedTuple
 
 from cotdistill.contracts import AnswerType
@@ -98,7 +100,7 @@ def pick(row: Row, names: Sequence[str], meaning: str) -> Any:
         raise DataError(f"{row.place}: {meaning} is empty; fill it in, or remove the row")
     raise DataError(
         f"{row.place}: no field {wanted} for the {meaning}; "
-        f"it has {', '.join(map(str, row.fields))}"
+        f"it has {', '.join(map(str, row.fields))}: map one of these"
     )
 
 
@@ -123,18 +125,27 @@ def optional(row: Row, names: Sequence[str], meaning: str) -> str:
 
 def as_text(value: Any, place: str, meaning: str) -> str:
     """Return a scalar or the joined parts of a chat's content as text: 2.0 as "2", truth values as
-    yes and no."""
+    yes and no.
+
+    Raises:
+        DataError: it is anything else, or an infinite number.
+    """
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float) and isinf(value):  # 1e999 in JSON, or of a table
+        raise DataError(f"{place}: {meaning} is an infinite number; correct it")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if isinstance(value, Decimal):
+        value = int(value) if value == int(value) else f"{value:f}"
     if isinstance(value, str | int | float):
         return str(value)
     if isinstance(value, list) and value and all(_is_part(part) for part in value):
         said = (part.get("text") for part in value if part.get("type") in (None, "text"))
         return "".join(text for text in said if isinstance(text, str))
     raise DataError(
-        f"{place}: {meaning} is a {type(value).__name__}, not text; map another column to it"
+        f"{place}: {meaning} is a {type(value).__name__}, not text; map another column to it, "
+        "or write it as text"
     )
 
 

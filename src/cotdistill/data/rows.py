@@ -91,8 +91,8 @@ def files_of(source: str | Path) -> list[str | Path]:
         found = [*fitting(source)]
     else:
         path = Path(source).expanduser()
-        several = "*" in path.name and not path.exists()
-        found = [*sorted(path.parent.glob(path.name))] if several else [path]
+        several, root = "*" in str(path) and not path.exists(), Path(path.anchor)
+        found = [*sorted(root.glob(str(path.relative_to(root))))] if several else [path]
     if not found:
         raise DataError(f"{source}: no file fits; correct the pattern")
     return found
@@ -163,6 +163,8 @@ def _lines(path: str | Path, codec: str | None) -> Iterator[tuple[int, str]]:
     with opened(path) as raw:
         try:
             for number, line in enumerate(_unpacked(raw, codec) if codec else raw, 1):
+                if b"\0" in line:
+                    raise DataError(f"{path}:{number}: holds a NUL byte; save the file as UTF-8")
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             wrong = f"{path}:{number}: not UTF-8 (byte {error.start}); save the file as UTF-8"
@@ -199,7 +201,9 @@ def _parse(text: str, place: str, line: int, remedy: str) -> Any:
         wrong = f"{at}: malformed JSON at column {error.colno}: {error.msg}; {remedy}"
         raise DataError(wrong) from error
     except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        # Of a number with thousands of digits Python says which of its own settings allows it.
+        told = str(error).partition(";")[0]
+        reason = "nested too deeply" if isinstance(error, RecursionError) else told
         raise DataError(f"{place}:{line}: malformed JSON: {reason}; {remedy}") from error
 
 

@@ -108,7 +108,9 @@ class Custom(Task):
         path = _path(sources[0])
         # The files of a folder are called by their splits, the folder by what they hold.
         named = path if isinstance(self.path, str) else path.parent
-        return named.name.partition(".")[0] or "custom"
+        name = named.name.partition(".")[0]
+        # All files of a folder ("problems/*.jsonl") are called by it.
+        return (name if name.strip("*") else named.parent.name) or "custom"
 
     @field_validator("columns")
     @classmethod

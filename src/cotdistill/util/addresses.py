@@ -94,7 +94,7 @@ def refuse_key(address: str, place: str = "") -> None:
         raise DataError(
             f"{place + ': ' if place else ''}{shown}: an address with {found}, which would stand "
             "in the run folder and in messages; put it into an environment variable and write its "
-            "name, ${NAME}, into the address"
+            "name, ${NAME}, into the address (of an endpoint: `key_env`)"
         )
 
 
