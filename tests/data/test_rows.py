@@ -183,6 +183,11 @@ def test_shards_may_be_empty_and_a_column_of_several_names_is_mapped(tmp_path: P
             '{"question": "a?", "answer": 1}\n' * 300 + "\udcff",
             r"q\.jsonl:301: not UTF-8",
         ),
+        (
+            "q.jsonl",
+            '{"a": [{"b": 1, "c": 2, "b": 3}]}',
+            r"q\.jsonl:1: .* the field 'b' stands twice",
+        ),
         ("q.jsonl.xz", "", r"unknown kind of file '\.jsonl\.xz'; use .*\.zst or"),
         ("q.parquet.gz", "", r"unknown kind of file '\.parquet\.gz'"),
     ],

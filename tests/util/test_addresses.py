@@ -50,6 +50,11 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bytes | None) -> None:
         self.server.requests += 1
         name, _, query = self.path.lstrip("/").partition("?")
+        if name == "elsewhere.jsonl":
+            self.send_response(302)
+            self.send_header("Location", f"/q.jsonl?sig={SECRET}&more=1")
+            self.end_headers()
+            return
         found = self.server.files.get(name)
         if found is None or query not in ("", f"sig={SECRET}"):
             self.send_error(403 if found else 404)
@@ -144,6 +149,7 @@ def test_what_cannot_be_read_is_one_line_without_the_secret(
     assert "not completed" in refusal(f"{server.address}/cut.jsonl?${{SIGNATURE}}")
     monkeypatch.delenv("SIGNATURE")
     assert "variable SIGNATURE is not set" in refusal(f"{server.address}/q.jsonl?${{SIGNATURE}}")
+    assert "403" in refusal(f"{server.address}/elsewhere.jsonl")  # where it leads to is signed
     assert "`sig`" in refusal(f"{server.address}/q.jsonl?sig={SECRET}")
 
 

@@ -190,7 +190,16 @@ def _constant(name: str) -> None:
         raise ValueError(f"{name} is no number that can be used")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_constant)
+def _once(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(fields)
+    if len(found) != len(fields):
+        names = [name for name, _ in fields]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {twice!r} stands twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_constant, object_pairs_hook=_once)
 
 
 def _parse(text: str, place: str, line: int, remedy: str) -> Any:

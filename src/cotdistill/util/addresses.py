@@ -39,14 +39,16 @@ _DRAWN = re.compile(
     r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-"
     r"|(?=[\w+/=~-]*[A-Z])(?=[\w+/=~-]*[a-z])(?=[\w+/=~-]*\d)[\w+/=~-]{20}"
 )
-# A whole address in the words of a client.
-_WHOLE = re.compile(r"\w+://[^\s'\"]+")
+# An address with a query in the words of a client: where a page leads to may be signed as well.
+_QUERY = re.compile(r"(\w+://[^\s'\"?]*)\?[^\s'\"]*")
 _VERSIONS = ("versionid", "generation")
 """Query fields whose value is drawn and no secret."""
 # The protocol of an address; one letter is a drive of Windows.
 _AS_PATH = re.compile(r"[A-Za-z][\w+.-]+:/")
 _BLOCK = 2**20
 """Bytes that are read at a time."""
+_PATIENCE = 60
+"""Seconds that a web server may send nothing."""
 _CHECKSUMS = ("ETag", "etag", "md5Hash", "generation", "Content-MD5", "Digest")
 """What stores tell of a file that another content would change."""
 
@@ -230,7 +232,14 @@ def _system(whole: str) -> tuple[Any, str]:
     """Return the store of an address and the path in it; nothing noted of it earlier counts."""
     import fsspec
 
-    system, path = fsspec.core.url_to_fs(whole)
+    settings: dict[str, Any] = {}
+    if _is_page(whole):
+        import aiohttp
+
+        # Whole files are fetched: not their size limits the time, but how long nothing comes.
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE, sock_read=_PATIENCE)
+        settings = {"client_kwargs": {"timeout": timeout}}
+    system, path = fsspec.core.url_to_fs(whole, **settings)
     system.invalidate_cache()
     return system, path
 
@@ -260,13 +269,14 @@ def _reaching(address: str, what: str = "read", more: str = "") -> Iterator[str]
             kind, hint = MissingExtra, ""
         line = f"{address}: cannot be {what}: {_reason(error, secrets)}{hint}{more}"
         # A traceback would show the client's own error, secrets and all.
-        raise kind(line) from (None if secrets else error)
+        raise kind(line) from (None if secrets or _is_page(address) else error)
 
 
 def _reason(error: Exception, secrets: Sequence[Secret] = ()) -> str:
     told = (isinstance(error, OSError) and error.strerror) or str(error)
     if isinstance(error, FileNotFoundError) and not error.strerror:  # its words are a path alone
         told = str(error.__cause__ or "no such file")
+    told = _QUERY.sub(r"\1?…", told)
     for secret in secrets:
-        told = secret.cut_text(_WHOLE.sub("…", told))
+        told = secret.cut_text(told)
     return " ".join(told.split())[:200] or type(error).__name__
