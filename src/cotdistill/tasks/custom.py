@@ -69,7 +69,7 @@ class Custom(Task):
 
     path: str | dict[_Name, str]
     """One file (with `*` several), address or hub id, one for each split, or a folder with a file
-    for each."""
+    for each. In an address `${NAME}` stands for what is secret, from the environment."""
     answer: str | dict[str, Any] = "number"
     """Answer type: number, choice, yes_no, text, date, math_expression, or {name: …, settings}."""
     columns: _Columns = Field({})
