@@ -7,11 +7,14 @@ import json
 import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
 
 import fsspec
+import pyarrow
+import pyarrow.parquet
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from typer.testing import CliRunner
@@ -128,6 +131,16 @@ def test_a_web_page_is_read_with_its_secret_named(
     found = list(rows(f"{server.address}/{name}"))
     assert [row.fields for row in found] == ROWS
     assert found[7].place == f"{server.address}/{name}:8"
+
+
+def test_a_server_that_sends_whole_files_only_is_enough_for_a_large_one(server: Server) -> None:
+    large = [{"question": "x" * 10**6, "answer": str(number)} for number in range(12)]
+    table = BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(large), table, compression="none")
+    lines = "".join(json.dumps(row) + "\n" for row in large).encode()
+    server.files = {"q.jsonl": lines, "q.parquet": table.getvalue()}
+    for name in server.files:
+        assert [row.fields for row in rows(f"{server.address}/{name}")] == large
 
 
 def refusal(source: str) -> str:
