@@ -567,6 +567,11 @@ class Job(Protocol):
         ...
 
     @property
+    def processes(self) -> int | Literal["auto"]:
+        """Return how many processes it starts and waits for: those of a training, else 1."""
+        ...
+
+    @property
     def progress(self) -> Any:
         """Return what shows progress to the user (`util.progress.Progress`)."""
         ...
@@ -607,6 +612,13 @@ class Executor(Plugin):
             CotdistillError: whatever a job raises; what other jobs finished is kept.
         """
         raise NotImplementedError
+
+    def check(self, settings: TrainSettings) -> None:
+        """Refuse a training that it cannot place, before a teacher is asked.
+
+        Raises:
+            UserError: it cannot; the message has the remedy.
+        """
 
     def close(self) -> None:
         """End what was started for the jobs; called once after the last stage."""
@@ -715,8 +727,9 @@ class TrainSettings(BaseModel):
     """Compute a batch in pieces of at most so many tokens: less memory, the same steps."""
     gradient_checkpointing: bool = False
     processes: Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Operational()] = 1
-    """Processes that share each batch, started by torchrun on this machine; auto starts one for
-    each visible accelerator. A training may go on with another number of them."""
+    """Processes that share each batch, started by torchrun on this machine, or by Ray Train where
+    the executor is `ray`; auto starts one for each visible accelerator, or GPU of the cluster. A
+    training may go on with another number of them."""
     strategy: Annotated[Literal["ddp", "fsdp"], Operational()] = "ddp"
     """Each process holds the whole model (ddp), or its part of weights, gradients and optimizer
     (fsdp), for a model whose training does not fit one accelerator."""

@@ -13,16 +13,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 from cotdistill import __version__
 from cotdistill.errors import FatalTeacherError, MissingExtra, StoreError, UserError
-from cotdistill.executors.ray import Caller, Ray, _enter, _explained, _refuse_failure
+from cotdistill.executors._cluster import Caller, enter
+from cotdistill.executors.ray import Ray, _explained, _refuse_failure
 from cotdistill.pipeline import run_recipe
 from cotdistill.plugins import build
 from cotdistill.recipe import parse_recipe
 from cotdistill.runs.run import Run
 from cotdistill.stages import generate
+from cotdistill.testing.tiny import tiny_checkpoint
 from cotdistill.util.files import read_json
+from cotdistill.util.progress import SilentProgress
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 
@@ -64,21 +68,50 @@ TEACHER = '''
             pass
 '''
 
+OBJECTIVE = '''
+    """An objective that notes each process's node, and whose second process dies once."""
+    import os
+    import ray
+    from pathlib import Path
+    from cotdistill.objectives.cross_entropy import CrossEntropy
+
+    class Forgetful(CrossEntropy):
+        folder: str
+
+        def loss(self, batch):
+            rank, died = os.environ.get("RANK", "alone"), Path(self.folder) / "died"
+            node = ray.get_runtime_context().get_node_id()
+            with (Path(self.folder) / f"rank-{rank}").open("a") as file:
+                print(node, file=file)
+            steps = (Path(self.folder) / f"rank-{rank}").read_text().count(chr(10))
+            if rank == "1" and steps == 6 and not died.exists():
+                died.touch()
+                os._exit(1)
+            return super().loss(batch)
+'''
+
 
 @pytest.fixture(scope="module")
 def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Two nodes of one core each."""
     found = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
     folder = tmp_path_factory.mktemp("plug-in")
     (folder / "mortal.py").write_text(textwrap.dedent(TEACHER))
+    (folder / "forgetful.py").write_text(textwrap.dedent(OBJECTIVE))
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", str(folder), prepend=":")
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    patch.setenv("RAY_worker_niceness", "0")  # 15 by default: they would wait for everything else
     patch.syspath_prepend(str(folder))
-    store = 100 * 2**20
-    settings = {"object_store_memory": store, "include_dashboard": False, "log_to_driver": False}
-    found.init("local", num_cpus=2, **settings)  # not one that runs on this machine
+    node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 * 2**20}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    cluster.add_node(**node)
+    found.init(address=cluster.address, log_to_driver=False)
     yield found
     found.shutdown()
+    cluster.shutdown()
     with warnings.catch_warnings():  # Ray leaves handles of ended processes to the collector
         warnings.simplefilter("ignore")
         gc.collect()
@@ -128,6 +161,42 @@ def test_a_worker_that_dies_is_replaced_and_nothing_that_arrived_is_lost(
         run_recipe(parse_recipe(broken), stages=stages)
 
 
+def test_a_training_on_both_nodes_of_which_a_process_dies_learns_what_one_process_learns(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tiny_checkpoint(tmp_path / "base", "llama")
+    stages, losses, weights, files = ["generate", "curate", "train"], [], [], []
+    lines: list[str] = []
+    monkeypatch.setattr(SilentProgress, "log", lambda _, line: lines.append(line))
+    for name, processes, strategy in (("here", 1, "ddp"), ("there", 2, "fsdp")):
+        changes = recipe(tmp_path, name, student=str(base), methods=["answer_only"])
+        changes["train"] = {
+            "epochs": 2,
+            "batch_size": 4,
+            "learning_rate": 1e-2,
+            "selection": "last",
+            "save_minutes": 1e-9,
+            "objective": {"name": "forgetful:Forgetful", "folder": str(tmp_path)},
+            "processes": processes,
+            "strategy": strategy,
+        }
+        if name == "here":
+            changes["executor"] = "local"
+        folder = run_recipe(parse_recipe(changes), stages=stages).folder
+        (made,) = folder.rglob("training.json")
+        losses.append([one["loss"] for one in read_json(made)["history"] if "loss" in one])
+        weights.append(load_file(made.with_name("model.safetensors")))
+        files.append({str(path.relative_to(folder)) for path in made.parents[1].rglob("*")})
+    assert (tmp_path / "died").exists()
+    first, second = ((tmp_path / f"rank-{rank}").read_text().split() for rank in (0, 1))
+    assert first[0] != second[0] and first[-1] != second[-1]  # before and after the death
+    assert sum("a process died" in line and "last checkpoint" in line for line in lines) == 1
+    assert len(losses[0]) == 14 and losses[1] == pytest.approx(losses[0], abs=1e-3)
+    for key, value in weights[0].items():
+        assert float((weights[1][key] - value).abs().mean()) < 2e-4, key
+    assert files[0] == files[1]  # nothing is left of the group
+
+
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     from cotdistill.executors.ray import _refuse_silence
@@ -175,9 +244,9 @@ def test_an_error_of_a_worker_is_its_own_or_says_what_its_node_lacks() -> None:
 
 def test_a_node_of_another_version_or_without_the_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"node .* has cotdistill .*, the caller 0\.0\.0"):
-        _enter(Caller("0.0.0", "here", str(tmp_path)))
+        enter(Caller("0.0.0", "here", str(tmp_path)))
     with pytest.raises(UserError, match=r"node .* has no folder .*gone; .*shared file system"):
-        _enter(Caller(__version__, "here", str(tmp_path / "gone")))
+        enter(Caller(__version__, "here", str(tmp_path / "gone")))
 
 
 def test_a_job_that_would_be_made_from_other_things_is_refused(tmp_path: Path) -> None:

@@ -53,7 +53,14 @@ def problems(recipe: dict[str, Any], *stages: str) -> str:
 
 
 def test_a_good_recipe_passes(recipe: dict[str, Any]) -> None:
+    recipe["train"]["objective"] = {"name": "per_example"}
     assert problems(recipe) == ""
+
+
+def test_a_training_that_the_executor_cannot_place(recipe: dict[str, Any]) -> None:
+    recipe["executor"] = {"name": "ray", "stages": {"train": {"gpus": 8}}}
+    recipe["train"] |= {"processes": "auto", "selection": "last"}
+    assert problems(recipe).startswith("executor ray: stages.train.gpus: 8 is what each process")
 
 
 def test_all_problems_are_told_at_once_and_nothing_is_asked(

@@ -140,6 +140,7 @@ def test_a_fault_of_a_process_is_one_line(
 
     with pytest.raises(StoreError, match=r"ended with status 1; .*out\.log says why"):
         train_with("")
+    monkeypatch.setenv("RANK", "1")  # of whichever process it is
     with pytest.raises(UserError):
         _processes.main(tmp_path / "out.job.json")
     with pytest.raises(UserError, match=r"^\S*absent: no such folder[^\n]*$"):

@@ -1,10 +1,13 @@
 """Shortcomings of a Ray cluster, and the end of its tasks: a clear line, and no endless wait."""
 
+import os
 import re
+import socket
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from cotdistill import __version__
 from cotdistill.errors import UserError
 from cotdistill.util.terminal import shortened
 
@@ -44,8 +47,8 @@ class Node:
         if self._there:
             return
         most = {kind: max((one.get(kind, 0) for one in found), default=0) for kind in self._needs}
-        lack = f"a task of {self._stage} needs {_words(self._needs)}, and no node has them (at most"
-        lack += f" {_words(most)})"
+        lack = f"a task of {self._stage} needs {words(self._needs)}, and no node has them (at most"
+        lack += f" {words(most)})"
         if time.monotonic() >= self._until:
             remedy = "change `cpus`, `gpus` or `stages` of the executor, or add a node"
             raise UserError(f"executor ray: {lack}; {remedy}")
@@ -54,8 +57,34 @@ class Node:
         self._said = True
 
 
-def _words(resources: Mapping[str, float]) -> str:
+def words(resources: Mapping[str, float]) -> str:
     return " and ".join(f"{count:g} {kind}" for kind, count in resources.items())
+
+
+class Caller(NamedTuple):
+    """The process that gives the tasks: its version, host and working folder."""
+
+    version: str
+    host: str
+    folder: str
+
+
+def enter(caller: Caller) -> None:
+    """Work where the caller works: the paths of a recipe are relative to that.
+
+    Raises:
+        UserError: this node has no such folder, or another version of this package.
+    """
+    node = f"executor ray: node {socket.gethostname()} has"
+    if caller.version != __version__:
+        raise UserError(f"{node} cotdistill {__version__}, the caller {caller.version}")
+    try:
+        os.chdir(caller.folder)
+    except OSError as error:
+        raise UserError(
+            f"{node} no folder {caller.folder}; the nodes of the cluster need a shared file system"
+            " with the recipe's data and run folder"
+        ) from error
 
 
 def reason(error: BaseException) -> str:

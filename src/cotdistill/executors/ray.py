@@ -18,12 +18,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from cotdistill import __version__
-from cotdistill.contracts import Executor, Job
+from cotdistill.contracts import Executor, Job, TrainSettings
 from cotdistill.errors import (
     CotdistillError,
     MissingExtra,
@@ -32,8 +32,10 @@ from cotdistill.errors import (
     TeacherError,
     UserError,
 )
-from cotdistill.executors._cluster import LOOK_S, Node, host_of, reason, stop
+from cotdistill.executors._cluster import LOOK_S, Caller, Node, enter, host_of, reason, stop
+from cotdistill.executors._ray_train import RayTrain
 from cotdistill.model.keeper import Keeper
+from cotdistill.util.launching import LAUNCHER
 
 START_S = 300.0
 """Seconds for a first process on this node to start."""
@@ -79,6 +81,15 @@ class Ray(Executor):
             self._work([share for _, shares in away for share in shares])
             for job, shares in away:
                 job.gather(shares)
+
+    def check(self, settings: TrainSettings) -> None:
+        gpus = self._resources("train").gpus
+        if settings.processes != 1 and gpus not in (0, 1):
+            raise UserError(
+                f"executor ray: stages.train.gpus: {gpus:g} is what each process of a training"
+                f" gets (`train.processes: {settings.processes}`), and a process trains on one"
+                " GPU: set it to 1, and `processes` to the number of GPUs or auto"
+            )
 
     def close(self) -> None:
         if self._keeper is None:
@@ -150,7 +161,8 @@ class Ray(Executor):
                 while waiting or running:
                     while waiting and len(running) < self.workers:
                         group = waiting.pop(0)
-                        running[self._submit(ray, group)] = group[0].key
+                        together = min(self.workers, len(groups))
+                        running[self._submit(ray, group, together)] = group[0].key
                     node.look(ray, progress)
                     done, _ = ray.wait(list(running), timeout=LOOK_S)
                     for task in done:
@@ -161,16 +173,25 @@ class Ray(Executor):
                     stop(ray, running, self._keeper)
                 raise
 
-    def _submit(self, ray: Any, group: Sequence[Job]) -> Any:
-        needs = self._resources(group[0].stage)
+    def _submit(self, ray: Any, group: Sequence[Job], together: int) -> Any:
+        needs, spread = self._resources(group[0].stage), None
+        if group[0].processes != 1:
+            # Its processes have what it needs; if it held a core, they might wait for that one.
+            gpus = needs.gpus
+            if group[0].processes == "auto" and ray.cluster_resources().get("GPU"):
+                gpus = 1.0
+            room = {"cpus": needs.cpus, "gpus": gpus, "own": self.address is None}
+            spread = {**room, "retries": self.retries, "together": together}
+            needs = Resources(cpus=0)
         task = ray.remote(_do).options(
             num_cpus=needs.cpus,
             num_gpus=needs.gpus,
             max_retries=self.retries,
             name=f"cotdistill {group[0].key}",
         )
+        calls = [job.__reduce__() for job in group]
         caller = Caller(__version__, socket.gethostname(), str(Path.cwd()))
-        return task.remote([job.__reduce__() for job in group], self._keeper, caller)
+        return task.remote(calls, self._keeper, caller, spread)
 
     def _show(
         self, ray: Any, stage: str, progress: Any, advance: Callable[..., None], tasks: int
@@ -256,18 +277,13 @@ def _refuse_failure(ray: Any, task: Any, key: str) -> None:
 # In a worker.
 
 
-class Caller(NamedTuple):
-    """The process that gives the tasks: its version, host and working folder."""
-
-    version: str
-    host: str
-    folder: str
-
-
 def _do(
-    calls: Sequence[Any], keeper: Any, caller: Caller
+    calls: Sequence[Any], keeper: Any, caller: Caller, spread: Mapping[str, Any] | None
 ) -> tuple[type[CotdistillError], str] | None:
-    """Do jobs one after the other; return the kind and words of an error of ours."""
+    """Do jobs one after the other; return the kind and words of an error of ours.
+
+    `spread` is what the processes of a training on several need.
+    """
     from ray.exceptions import RayTaskError
 
     worker = secrets.token_hex(8)
@@ -279,8 +295,9 @@ def _do(
             raise (error.cause or error) from None
 
     reporter = _Reporter(keeper)
+    LAUNCHER.set(RayTrain(caller=caller, **spread) if spread is not None else None)
     try:
-        _enter(caller)
+        enter(caller)
         with reporter.warnings():
             for make, parts in calls:
                 job = make(*parts)
@@ -292,24 +309,6 @@ def _do(
         here = socket.gethostname()
         return kind, f"{error}{'' if here == caller.host else f' (on node {here})'}"
     return None
-
-
-def _enter(caller: Caller) -> None:
-    """Work where the caller works: the paths of a recipe are relative to that.
-
-    Raises:
-        UserError: this node has no such folder, or another version of this package.
-    """
-    node = f"executor ray: node {socket.gethostname()} has"
-    if caller.version != __version__:
-        raise UserError(f"{node} cotdistill {__version__}, the caller {caller.version}")
-    try:
-        os.chdir(caller.folder)
-    except OSError as error:
-        raise UserError(
-            f"{node} no folder {caller.folder}; the nodes of the cluster need a shared file system"
-            " with the recipe's data and run folder"
-        ) from error
 
 
 class _Reporter(logging.Handler):

@@ -88,7 +88,10 @@ def _checks(run: Run, stages: Collection[str]) -> Iterator[Callable[[], None]]:
     if trained:
         for name in dict.fromkeys(one for cell in trained for one in cell.method.train.report_to):
             yield partial(refuse_missing_tracker, name)
-        for cell in {(cell.student.label, cell.method.train): cell for cell in trained}.values():
+        # As JSON, since an objective's entry may be a mapping.
+        students = {(one.student.label, one.method.train.model_dump_json()): one for one in trained}
+        for cell in students.values():
+            yield partial(run.recipe.executor.plugin.check, cell.method.train)
             yield partial(_check_student, run, cell)
     else:
         yield partial(refuse_full_disk, run.work, _LEAST_DISK)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -51,6 +51,7 @@ class StageJob:
     """The artifact it makes; None for a job that is cheap and done each time."""
     rows: Rows | None = None
     """None for a job that cannot be shared out."""
+    processes: int | Literal["auto"] = 1
     locks: bool = False
     """Whether to hold the folder of its shard while it runs."""
 

@@ -34,7 +34,8 @@ def jobs(run: Run) -> Iterator[StageJob]:
     """Yield one job for each model that is trained: all its roles and rounds."""
     for cell in run.cells():
         if cell.method.plugin.rounds:
-            yield StageJob(run, train, (cell,), run.train_artifact(cell))
+            made, processes = run.train_artifact(cell), cell.method.train.processes
+            yield StageJob(run, train, (cell,), made, processes=processes)
 
 
 def train(run: Run, cell: Cell) -> None:

@@ -1,14 +1,17 @@
-"""Training on several processes of this machine: torchrun starts this module once for each.
+"""Training on several processes: of this machine, by torchrun, or where the executor starts them.
 
-The examples are read from the same file, and `batch_size` counts over all processes, so that their
-number changes nothing of what is learnt. Process 0 reports in lines of JSON.
+Each process calls `learn`. The examples are read from the same file, and `batch_size` counts over
+all processes, so that their number changes nothing of what is learnt. Process 0 reports in lines of
+JSON.
 """
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +21,16 @@ from cotdistill.contracts import TrainResult, TrainSettings
 from cotdistill.errors import CotdistillError, StoreError, UserError
 from cotdistill.students._training import TrainingJob, train, world
 from cotdistill.util.files import read_json, write_text
+from cotdistill.util.launching import LAUNCHER
 
 
 def count_processes(settings: TrainSettings) -> int:
-    """Return how many processes train here: of `auto` one for each visible accelerator, or one."""
+    """Return how many processes train: of `auto` one for each accelerator there is, or one."""
     if settings.processes != "auto":
         return settings.processes
-    return max(1, min(torch.accelerator.device_count(), settings.batch_size))
+    launcher = LAUNCHER.get()
+    there = launcher.accelerators() if launcher else torch.accelerator.device_count()
+    return max(1, min(there, settings.batch_size))
 
 
 def train_on_processes(
@@ -42,8 +48,25 @@ def train_on_processes(
     description = job.out.with_name(job.out.name + ".job.json")
     write_text(description, job.model_dump_json())
     errors = job.out.with_name(job.out.name + ".log")
+    launcher = LAUNCHER.get()
+    start = partial(launcher.start, learn) if launcher else _torchrun
+    with closing(start(description, count, errors)) as lines:
+        for line in lines:
+            told = json.loads(line) if line.startswith("{") else {}
+            if "error" in told:
+                raise UserError(told["error"])
+            if "steps" in told:
+                on_progress(told["steps"], told["note"])
+            elif "line" in told:
+                log(told["line"])
+    description.unlink()
+    errors.unlink(missing_ok=True)
+    return TrainResult.from_json(read_json(job.out / "training.json"))
+
+
+def _torchrun(description: Path, count: int, errors: Path) -> Generator[str]:
+    """Yield what the processes of this module tell (see `Launcher.start`)."""
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    failure = ""
     with (
         errors.open("w", encoding="utf-8") as stderr,
         subprocess.Popen(
@@ -57,43 +80,38 @@ def train_on_processes(
         # Where this process dies, the pipe breaks and the others end at their next line.
         assert process.stdout is not None
         try:
-            for line in process.stdout:
-                told = json.loads(line) if line.startswith("{") else {}
-                if "steps" in told:
-                    on_progress(told["steps"], told["note"])
-                elif "line" in told:
-                    log(told["line"])
-                failure = told.get("error", failure)
+            yield from process.stdout
         except BaseException:
             process.terminate()
             process.wait()  # Popen does not after Ctrl-C, and they still write to the folder
             raise
-    if failure:
-        raise UserError(failure)
     if process.returncode != 0:
         raise StoreError(f"training ended with status {process.returncode}; {errors} says why")
-    description.unlink()
-    errors.unlink()
-    return TrainResult.from_json(read_json(job.out / "training.json"))
 
 
-def _tell(**fields: Any) -> None:
-    if world()[0] == 0:
-        print(json.dumps(fields), flush=True)
+def learn(description: Path, tell: Callable[[str], None]) -> None:
+    """Train as the description says, as one process of the group that torch's variables name."""
 
+    def report(**fields: Any) -> None:
+        if world()[0] == 0:
+            tell(json.dumps(fields))
 
-def main(description: Path) -> None:
-    """Train as the description says; run by torchrun."""
     try:
         train(
             TrainingJob.model_validate_json(description.read_text("utf-8")),
             None,
-            lambda steps, note: _tell(steps=steps, note=note),
-            lambda line: _tell(line=line),
+            lambda steps, note: report(steps=steps, note=note),
+            lambda line: report(line=line),
         )
     except CotdistillError as error:
-        _tell(error=str(error))
+        tell(json.dumps({"error": str(error)}))  # that of any process: memory ends in one alone
         raise
+
+
+def main(description: Path) -> None:
+    """Train as one process of torchrun's."""
+    try:
+        learn(description, partial(print, flush=True))
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

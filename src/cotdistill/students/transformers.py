@@ -25,6 +25,7 @@ from cotdistill.contracts import (
 )
 from cotdistill.records import Example
 from cotdistill.students._settings import TransformersSettings
+from cotdistill.util.launching import LAUNCHER
 
 
 class TransformersStudent(TransformersSettings):
@@ -60,9 +61,11 @@ class TransformersStudent(TransformersSettings):
         learnt = {"name": name, **dict(objective)}
         job = TrainingJob(student=self, objective=learnt, settings=settings, seed=seed, **files)
         count = count_processes(settings)
+        away = LAUNCHER.get() is not None and settings.processes != 1
         if settings.processes == "auto":
-            log(f"`train.processes: auto` trains on {count}, by the accelerators that are visible")
-        if count > 1 and "WORLD_SIZE" not in os.environ:
+            there = "GPUs of the cluster" if away else "accelerators that are visible"
+            log(f"`train.processes: auto` trains on {count}, by the {there}")
+        if (count > 1 or away) and "WORLD_SIZE" not in os.environ:
             return train_on_processes(job, count, on_progress, log)
         return train(job, score, on_progress, log)
 
