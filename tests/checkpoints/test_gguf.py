@@ -230,7 +230,7 @@ def test_two_processes_convert_the_same_file(source: Path, tmp_path: Path, cache
             {"architecture": "no-such-model"},
             r"transformers cannot read this GGUF file: .*no-such-model",
         ),
-        ({"pre": "a-rule-of-tomorrow"}, r"its rule for cutting words \('a-rule-of-tomorrow'\)"),
+        ({"pre": "a-rule-of-tomorrow"}, r"its rule for cutting words \(a-rule-of-tomorrow\)"),
         (
             {"leave_out": "blk.1.ffn_up"},
             r"1 weights are missing from its files, among them .*up_proj",

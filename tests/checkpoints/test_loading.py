@@ -36,12 +36,25 @@ def test_a_weight_that_is_missing_is_not_made_up(checkpoint: Path) -> None:
         load_checkpoint(checkpoint, torch.float32)
 
 
-def test_weights_of_another_shape(checkpoint: Path) -> None:
+def test_weights_of_another_shape(checkpoint: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = transformers.AutoConfig.from_pretrained(checkpoint)
-    config.intermediate_size *= 2
+    config.intermediate_size += 8
     config.save_pretrained(checkpoint)
-    with pytest.raises(UserError, match=rf"^{checkpoint}: cannot load the model: [^\n]+$"):
+    with pytest.raises(UserError, match=r"^[^\n]*6 weights have another shape [^\n]*\(32, 64\)"):
         load_checkpoint(checkpoint, torch.float32)
+    assert not caplog.messages, "a table of transformers is no line"
+
+
+def test_weights_that_have_no_place_are_said(
+    checkpoint: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    weights["model.layers.0.self_attn.q_proj.bias"] = torch.ones(32)
+    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    load_checkpoint(checkpoint, torch.float32)
+    [line] = [one for one in caplog.messages if "place" in one]
+    assert "1 of its weights have no place in a LlamaForCausalLM" in line
+    assert line.endswith("among them model.layers.0.self_attn.q_proj.bias")
 
 
 def test_a_tokenizer_of_another_model(checkpoint: Path) -> None:

@@ -7,6 +7,7 @@ architectures that transformers does not read.
 """
 
 import json
+from collections.abc import Mapping
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -19,17 +20,20 @@ from tokenizers import pre_tokenizers
 
 from cotdistill.checkpoints.auto import auto_class, one_line, whole_model
 from cotdistill.checkpoints.conversions import converted
+from cotdistill.checkpoints.gguf_settings import GgufFile, check_kind, check_made, complete
 from cotdistill.checkpoints.hashes import file_hash, seal
 from cotdistill.errors import MissingExtra, UserError
 
-_FORMAT = 2
+_FORMAT = 3
 """Raise it when a file has to be converted again because the conversion changed."""
 
 # Byte-level vocabularies whose words are cut by GPT-2's rule, as transformers does where it knows
 # no other.
-_GPT2_SPLIT = {"default", "gpt-2", "gpt2", "mpt", "olmo", "jais", "phi-2", "trillion", "gigachat"}
+_GPT2_SPLIT = {"gpt-2", "gpt2", "mpt", "olmo", "jais", "phi-2", "trillion", "gigachat"}
 # The same rule, but every digit is a word of its own.
 _DIGIT_SPLIT = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"}
+_PROBE = "It's  3 apples,\n\n\tor 1,234.50 of THEM: Ünï 日本語 🙂"
+"""A text that rules for cutting words cut differently."""
 
 
 def from_gguf(path: Path) -> Path:
@@ -58,51 +62,75 @@ def _convert(path: Path, folder: Path) -> None:
     with TemporaryDirectory() as alone, redirect_stderr(StringIO()), one_line(wrong):
         # transformers mixes in a tokenizer or template that stands beside the file.
         (Path(alone) / path.name).symlink_to(path.resolve())
-        fields = GGUFReader(path).fields
+        reader = GGUFReader(path)
         # Vocabulary and merges are transformers' to read; here they would take seconds.
         large = ("tokenizer.ggml.tokens", "tokenizer.ggml.merges")
-        metadata = {key: field.contents() for key, field in fields.items() if key not in large}
-        tokens = len(fields["tokenizer.ggml.tokens"].data)
+        metadata = {k: field.contents() for k, field in reader.fields.items() if k not in large}
+        file = GgufFile(path, metadata, {tensor.name: tensor for tensor in reader.tensors})
+        check_kind(file)
+        tokens = len(reader.fields["tokenizer.ggml.tokens"].data)
         config = transformers.AutoConfig.from_pretrained(alone, gguf_file=path.name)
+        complete(file, config)
         tokenizer = transformers.AutoTokenizer.from_pretrained(alone, gguf_file=path.name)
         model = whole_model(path, config, torch.float32, alone, gguf_file=path.name)
+        check_made(file, model)
     _cut_as_learnt(path, tokenizer, metadata)
     # A model that was loaded from GGUF refuses to be saved; one of the same configuration does not.
-    # Tied weights stay one.
+    # Tied weights are one tensor and are saved as one; those that are not stay two.
     with torch.device("meta"):
         fresh = auto_class(config).from_config(type(config).from_dict(config.to_dict()))
     fresh.load_state_dict(model.state_dict(), assign=True)
-    fresh.tie_weights()
     fresh.generation_config = model.generation_config
     # A chat model's turn may end with another token than its text does.
     ends = [metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
     if known := sorted({int(end) for end in ends if end is not None}):
         fresh.generation_config.eos_token_id = known
     fresh.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    # transformers' tokenizer classes add their own family's end token, for which the model has no
-    # row.
-    written = json.loads((folder / "tokenizer.json").read_text("utf-8"))
-    written["added_tokens"] = [one for one in written["added_tokens"] if one["id"] < tokens]
-    (folder / "tokenizer.json").write_text(json.dumps(written, ensure_ascii=False), "utf-8")
+    _save_tokenizer(path, tokenizer, tokens, folder)
     seal(folder)
 
 
-def _cut_as_learnt(path: Path, tokenizer: Any, metadata: dict[str, Any]) -> None:
+def _save_tokenizer(path: Path, tokenizer: Any, tokens: int, folder: Path) -> None:
+    """Write a tokenizer with as many tokens as its file has, to be read again as it is."""
+    tokenizer.save_pretrained(folder)
+    # transformers' tokenizer classes add their own family's tokens, for which the model has no row.
+    own = {one for one, id in tokenizer.get_vocab().items() if id < tokens}
+    whole, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
+    written = json.loads(whole.read_text("utf-8"))
+    written["added_tokens"] = [one for one in written["added_tokens"] if one["content"] in own]
+    whole.write_text(json.dumps(written, ensure_ascii=False), "utf-8")
+    named = json.loads(settings.read_text("utf-8"))
+    foreign = {name for name in named if name.endswith("_token") and named[name] not in own}
+    named = {name: value for name, value in named.items() if name not in foreign}
+    named.pop("extra_special_tokens", None)  # those of the file stand in tokenizer.json
+    # The classes of some families cut words by their own rule, whatever stands in tokenizer.json.
+    named["tokenizer_class"] = "PreTrainedTokenizerFast"
+    settings.write_text(json.dumps(named, ensure_ascii=False, indent=2), "utf-8")
+    again = transformers.AutoTokenizer.from_pretrained(folder)
+    if again.tokenize(_PROBE) != tokenizer.tokenize(_PROBE):
+        raise _unknown_rule(path, "not that of transformers for this architecture")
+
+
+def _cut_as_learnt(path: Path, tokenizer: Any, fields: Mapping[str, Any]) -> None:
     """Have the tokenizer cut words as the vocabulary was learnt, which transformers does not for
     every rule there is.
     """
-    rule = metadata.get("tokenizer.ggml.pre", "default")
-    core = tokenizer.backend_tokenizer
-    if metadata.get("tokenizer.ggml.model") != "gpt2":  # SentencePiece cuts no words
+    rule, core = fields.get("tokenizer.ggml.pre", "default"), tokenizer.backend_tokenizer
+    if fields.get("tokenizer.ggml.model") != "gpt2":  # SentencePiece cuts no words
         return
     if not isinstance(core.pre_tokenizer, pre_tokenizers.ByteLevel) or rule in _GPT2_SPLIT:
         return
+    if rule == "default" and fields["general.architecture"] == "gpt2":
+        return
     if rule not in _DIGIT_SPLIT:
-        raise UserError(
-            f"{path}: its rule for cutting words ({rule!r}) is unknown, so texts would be read "
-            "otherwise than they were learnt; use the model's checkpoint from the hub"
-        )
+        raise _unknown_rule(path, rule)
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), core.pre_tokenizer]
+    )
+
+
+def _unknown_rule(path: Path, rule: str) -> UserError:
+    return UserError(
+        f"{path}: its rule for cutting words ({rule}) is unknown, so texts would be read otherwise "
+        "than they were learnt; use the model's checkpoint from the hub"
     )
