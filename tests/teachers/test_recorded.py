@@ -255,11 +255,88 @@ def test_questions_are_joined_by_id_and_decompositions_become_steps(tmp_path: Pa
                 ]
             },
         },
+        {
+            "request": {"messages": [{"role": "user", "content": "How many pens has Ana?"}]},
+            "response": {"choices": [{"text": "3 and 8. The answer is 11"}]},
+        },
+        {"question": "How many pens has Ana?", "reasoning": "3 and 8.", "answer": 11},
+        {"question": "How many pens has Ana?", "rationale": "3 and 8.", "answer": "11"},
+        {"prompt": "How many pens has Ana?", "thinking": "3 and 8.", "response": "11"},
+        {
+            "question": "How many pens has Ana?",
+            "response": {
+                "choices": [{"message": {"reasoning_content": "3 and 8.", "content": "11"}}]
+            },
+        },
+        {
+            "question": "How many pens has Ana?",
+            "response": {
+                "content": [
+                    {"type": "thinking", "thinking": "3 and 8."},
+                    {"type": "text", "text": "The answer is 11."},
+                ]
+            },
+        },
+        {
+            "question": "How many pens has Ana?",
+            "output": [
+                {"type": "reasoning", "summary": []},
+                {
+                    "type": "message",
+                    "content": [{"type": "output_text", "text": "3 and 8. The answer is 11"}],
+                },
+            ],
+        },
+        {
+            "conversations": [
+                {"from": "user", "value": "How many pens has Ana?"},
+                {
+                    "from": "assistant",
+                    "value": "<|begin_of_thought|>\n3 and 8.\n<|end_of_thought|>\n\n"
+                    "<|begin_of_solution|>\n11\n<|end_of_solution|>",
+                },
+            ]
+        },
     ],
 )
 def test_every_form_of_row_is_one_reply(tmp_path: Path, row: object) -> None:
     expected = [" 3 and 8. The answer is 11."]
     assert ask(file(tmp_path, row), cot("How many pens has Ana?")) == expected
+
+
+def test_all_generations_of_a_row_are_samples_with_how_they_ended(tmp_path: Path) -> None:
+    whole, cut = "<think>3 and 8.</think>11", "<think>3 and no more"
+    row = {
+        "problem": "How many pens has Ana?",
+        "messages": [
+            {"role": "user", "content": "How many pens has Ana?"},
+            {"role": "assistant", "content": whole},
+        ],
+        "generations": [whole, cut],
+        "finish_reasons": ["stop", "length"],
+    }
+    teacher = Recorded(files=(file(tmp_path, row),)).open()
+    made = asyncio.run(teacher.complete(Request(cot("How many pens has Ana?")), [0, 1]))
+    assert [(one.text, one.finish_reason) for one in made] == [
+        (" 3 and 8. The answer is 11.", "stop"),
+        (" ", "length"),
+    ]
+
+
+def test_a_batch_is_joined_by_its_own_ids(tmp_path: Path) -> None:
+    asked = {"messages": [{"role": "user", "content": "How many pens has Ana?"}]}
+    sent = file(tmp_path, {"custom_id": "q-1", "method": "POST", "body": asked}, name="in.jsonl")
+    said = {"choices": [{"message": {"content": "3 and 8. The answer is 11"}}]}
+    row = {"id": "batch_1", "custom_id": "q-1", "response": {"status_code": 200, "body": said}}
+    teacher = Recorded(files=(file(tmp_path, row),), questions=sent).open()
+    (reply,) = asyncio.run(teacher.complete(Request(cot("How many pens has Ana?")), [0]))
+    assert reply.text == " 3 and 8. The answer is 11."
+    failed = row | {"response": {"status_code": 429, "body": {"error": {"message": "limit"}}}}
+    with pytest.raises(DataError, match=r":1: an error in place of a reply; ask again"):
+        ask(file(tmp_path, failed), "")
+    sent.write_text(sent.read_text() + sent.read_text().replace("Ana", "Ben"))
+    with pytest.raises(DataError, match=r"in.jsonl:2: the id 'q-1' stands for another question"):
+        asyncio.run(Recorded(files=(sent,), questions=sent).open().complete(Request("?"), [0]))
 
 
 def test_questions_that_differ_in_their_options_alone_are_told_apart(tmp_path: Path) -> None:

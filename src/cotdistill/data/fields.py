@@ -9,6 +9,10 @@ part of a question or an answer. The forms read:
     {"instruction": ..., "input": ..., "output": ...}                     (Alpaca)
     {"messages": [{"role": "user", "content": ...}, ...]}                 (OpenAI)
     {"conversations": [{"from": "human", "value": ...}, ...]}             (ShareGPT)
+    {"request": {"messages": ...}, "response": {"choices": ...}}          (logs of endpoints)
+    {"custom_id": ..., "response": {"body": {"choices": ...}}}            (batch files of OpenAI)
+    {"question": ..., "reasoning": ..., "answer": ...}                    (thinking in a column)
+    {"problem": ..., "generations": [...], "finish_reasons": [...]}       (several samples)
     {"doc": {...}, "resps": [[...]], "target": ...}                       (lm-eval)
     {"input": ..., "target": ..., "output": {"choices": ...}}             (Inspect)
     {"choices": {"text": [...], "label": [...]}, "answerKey": "B"}        (ARC)
@@ -40,7 +44,7 @@ ALIASES = {
     "options": ("options", "choices", "candidates", "alternatives"),
     "completion": (
         "completion", "output", "response", "completions", "outputs", "responses", "resps",
-        "generated_text", "chain",
+        "generated_text", "generations", "chain",
     ),
     "rationale": ("rationale", "reasoning", "explanation", "solution", "chain"),
     "index": ("index", "id", "doc_id", "sample_index"),
@@ -48,6 +52,10 @@ ALIASES = {
 """The names a field goes by, the usual one first: for every reader of other people's files."""
 
 _CHATS = ("messages", "conversations")
+_THINKING = ("reasoning_content", "reasoning", "thinking")
+"""Thinking that stands beside a reply, in a message or in a column of its own."""
+_SAID = (None, "text", "output_text")
+"""Types of the parts of a message that are its text."""
 _SHORT_REPLY = 12
 """A reply of at most so many words after thinking is an answer alone: the thinking is then the
 rationale."""
@@ -141,7 +149,7 @@ def as_text(value: Any, place: str, meaning: str) -> str:
     if isinstance(value, str | int | float):
         return str(value)
     if isinstance(value, list) and value and all(_is_part(part) for part in value):
-        said = (part.get("text") for part in value if part.get("type") in (None, "text"))
+        said = (part.get("text") for part in value if part.get("type") in _SAID)
         return "".join(text for text in said if isinstance(text, str))
     raise DataError(
         f"{place}: {meaning} is a {type(value).__name__}, not text; map another column to it, "
@@ -165,6 +173,10 @@ def question_of(row: Row, column: str = "") -> str:
     if not column and isinstance(doc, Mapping):
         return question_of(Row(f"{row.place}: doc", doc))
     names = (column,) if column else ALIASES["question"]
+    if not column and all(missing(row.fields.get(name)) for name in (*names, *_CHATS)):
+        for name in ("request", "body"):  # a log of requests; the input of a batch
+            if isinstance(sent := row.fields.get(name), Mapping):
+                return question_of(Row(f"{row.place}: {name}", sent))
     chat = next((name for name in (*names, *_CHATS) if _is_chat(row.fields.get(name))), None)
     if chat is not None:
         asked = [one for role, one in _messages(row, chat) if role == "user"]
@@ -256,12 +268,24 @@ def replies_of(row: Row, column: str = "") -> list[ParsedReply]:
     chat, names = _reply_fields(row, column)
     if chat:
         return [_chat_reply(row, chat)]
+    thinking = "" if column else _thinking(row)
+    if not column and all(missing(row.fields.get(name)) for name in names):
+        if isinstance(rationale := row.fields.get("rationale"), str):
+            answer = text_of(row, ("answer",), "answer")
+            return [ParsedReply(rationale.strip(), f" {answer}", rationale, finish)]
+        names = ("answer", "content") if thinking else names
     second = row.fields.get("answer_completion")
-    texts = _samples(_given(row, names), row.place)
-    made = [
-        _two_calls(one, second) if isinstance(second, str) else split_reply(one) for one in texts
-    ]
-    return [one._replace(finish_reason=finish) for one in made] if finish != "stop" else made
+    said = list(_samples(_given(row, names), row.place))
+    ends = row.fields.get("finish_reasons")
+    ends = ends if isinstance(ends, list) and len(ends) == len(said) else [finish] * len(said)
+    made = []
+    for one, end in zip(said, ends, strict=True):
+        apart = one.thinking or (thinking if len(said) == 1 else "")
+        whole = isinstance(second, str)
+        reply = _two_calls(one.text, str(second)) if whole else split_reply(one.text, apart)
+        known = next((why for why in (end, one.finish) if why not in ("stop", None)), "")
+        made.append(reply._replace(finish_reason=str(known)) if known else reply)
+    return made
 
 
 def texts_of(row: Row, column: str = "") -> list[str]:
@@ -273,7 +297,7 @@ def texts_of(row: Row, column: str = "") -> list[str]:
     chat, names = _reply_fields(row, column)
     if chat:
         return [text_of(_last_reply(row, chat), ("content", "value"), "reply")]
-    return list(_samples(_given(row, names), row.place))
+    return [one.text for one in _samples(_given(row, names), row.place)]
 
 
 def _reply_fields(row: Row, column: str) -> tuple[str, Sequence[str]]:
@@ -293,19 +317,52 @@ def _given(row: Row, names: Sequence[str]) -> Any:
     return pick(row, names, "completion")
 
 
-def _samples(value: Any, place: str) -> Iterator[str]:
+class _Said(NamedTuple):
+    text: str
+    thinking: str = ""
+    finish: str = "stop"
+
+
+def _samples(value: Any, place: str, finish: str = "stop") -> Iterator[_Said]:
+    """Yield the replies of a text, a list, a message, or what an endpoint or a batch sends back."""
     if isinstance(value, Mapping) and isinstance(value.get("choices"), list):
         for choice in value["choices"]:
-            yield from _samples(
-                choice.get("message") if isinstance(choice, Mapping) else choice, place
-            )
+            fields = choice if isinstance(choice, Mapping) else {"message": choice}
+            end = str(fields.get("finish_reason") or "stop")
+            yield from _samples(fields.get("message", fields), place, end)
+    elif isinstance(value, Mapping) and value.get("error"):
+        raise DataError(f"{place}: an error in place of a reply; ask again, or remove the row")
+    elif isinstance(value, Mapping) and isinstance(value.get("body"), Mapping):
+        yield from _samples(value["body"], place)
+    elif isinstance(value, Mapping) and isinstance(value.get("output"), list):
+        yield from _samples(value["output"], place)
     elif isinstance(value, Mapping) and not missing(value.get("content", value.get("text"))):
-        yield as_text(value.get("content", value.get("text")), place, "completion")
+        text = as_text(value.get("content", value.get("text")), place, "completion")
+        yield _Said(text, _thinking(Row(place, value)), finish)
+    elif isinstance(value, list) and any(map(_is_item, value)):
+        for one in filter(_is_item, value):  # beside them stand calls of tools, and thinking
+            yield from _samples(one, place)
     elif isinstance(value, list) and not (value and all(_is_part(part) for part in value)):
         for one in value:
             yield from _samples(one, place)
     else:
-        yield as_text(value, place, "completion")
+        yield _Said(as_text(value, place, "completion"), finish=finish)
+
+
+def _is_item(value: Any) -> bool:
+    """Return whether a value is a message in the output of OpenAI's Responses."""
+    return isinstance(value, Mapping) and value.get("type") == "message"
+
+
+def _thinking(row: Row) -> str:
+    """Return the thinking beside the text of a message or a row."""
+    found = (row.fields[name] for name in _THINKING if isinstance(row.fields.get(name), str))
+    apart = next(found, "").strip()
+    parts = row.fields.get("content")
+    for part in parts if isinstance(parts, list) else ():
+        if part.get("type") == "thinking" and not missing(part.get("thinking")):
+            apart += as_text(part["thinking"], row.place, "thinking")
+    return apart
 
 
 def _last_reply(row: Row, name: str) -> Row:
@@ -318,12 +375,7 @@ def _last_reply(row: Row, name: str) -> Row:
 def _chat_reply(row: Row, name: str) -> ParsedReply:
     message = _last_reply(row, name)
     text = text_of(message, ("content", "value"), "reply")
-    apart = optional(message, ("reasoning_content", "reasoning"), "reasoning")
-    parts = message.fields.get("content")
-    for part in parts if isinstance(parts, list) else ():
-        if part.get("type") == "thinking" and not missing(part.get("thinking")):
-            apart += as_text(part["thinking"], row.place, "thinking")
-    return split_reply(text, apart)
+    return split_reply(text, _thinking(message))
 
 
 def chat_reply(row: Row, column: str) -> str:

@@ -3,12 +3,13 @@ nothing costs.
 
     {"name": "recorded", "files": ["gsm8k_llama_level2.json", "gsm8k_gemini_level2.json"]}
     {"name": "recorded", "files": ["SVAMP.gpt4_LtM.jsonl"], "questions": "SVAMP.jsonl"}
+    {"name": "recorded", "files": ["batch_output.jsonl"], "questions": "batch_input.jsonl"}
 
 An exported completion log (`cotdistill cache export`) answers exactly the requests it was made of.
 Every other row is a question with one reply or several, in any form that `data.fields` reads; rows
-without a question are joined by `id` to the file `questions`. A question is found in a prompt by
-its words, whatever the white space, punctuation and way of listing options; the last question of a
-prompt counts. Several rows of one question are its samples in order.
+without a question are joined by `id` (a batch's by `custom_id`) to the file `questions`. A question
+is found in a prompt by its words, whatever the white space, punctuation and way of listing options;
+the last question of a prompt counts. Several rows of one question are its samples in order.
 
 A recorded model continues a text as any other: a prompt that already holds a recorded rationale
 gets the answer, one that holds its first sentences gets the next ones, any other gets the whole
@@ -172,7 +173,7 @@ class _Recordings:
             self._anchor(bare.split())
 
     def _question(self, row: Row) -> str:
-        id = row.fields.get("id")
+        id = row.fields.get("custom_id", row.fields.get("id"))
         if str(id) in self._by_id and "question" not in row.fields:
             return self._by_id[str(id)]
         try:
@@ -234,7 +235,12 @@ class _Recordings:
 
 
 def _questions_by_id(path: Path | str) -> dict[str, str]:
-    return {text_of(row, ("id",), "id"): question_of(row) for row in rows(path)}
+    by_id: dict[str, str] = {}
+    for row in rows(path):
+        id, question = text_of(row, ("custom_id", "id"), "id"), question_of(row)
+        if by_id.setdefault(id, question) != question:
+            raise DataError(f"{row.place}: the id {id!r} stands for another question before it")
+    return by_id
 
 
 def _words(text: str) -> list[str]:

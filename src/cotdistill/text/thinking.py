@@ -20,6 +20,8 @@ _BLOCKS = (
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 )
+_REPLY = "<|begin_of_solution|>"
+"""What begins the reply behind a thought in data sets whose marks are in the text."""
 # The special tokens that chat templates begin and end a turn with ("<|im_end|>", "<|user|>",
 # DeepSeek's in full width): no prose has their form. What follows one belongs to no reply.
 _END_MARK = re.compile(r"<\|\w{2,40}\|>|<end_of_turn>|<start_of_turn>|<｜[\w▁]{2,40}｜>")
@@ -53,6 +55,7 @@ def split_thinking(text: str) -> tuple[str, str]:
     for begin, end in _BLOCKS:
         if begin in text or end in text:
             thoughts, reply = _split(text, begin, end)
+            reply = reply.lstrip().removeprefix(_REPLY) if _REPLY in reply else reply
             return without_end_marks(thoughts), without_end_marks(reply)
     return "", without_end_marks(text)
 
