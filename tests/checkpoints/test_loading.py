@@ -69,3 +69,20 @@ def test_a_config_that_is_no_json(checkpoint: Path) -> None:
     (checkpoint / "config.json").write_text("{")
     with pytest.raises(UserError, match=rf"^{checkpoint}: cannot load the tokenizer: [^\n]+$"):
         load_checkpoint(checkpoint, torch.float32)
+
+
+def test_an_adapter_is_no_model(checkpoint: Path) -> None:
+    (checkpoint / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/base"}')
+    with pytest.raises(UserError, match=rf"^{checkpoint}: an adapter and no whole model; merge it"):
+        load_checkpoint(checkpoint, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("gone", "message"),
+    [("config.json", r"no checkpoint there \(no config.json\)"), ("tokenizer*", "no tokenizer")],
+)
+def test_a_folder_that_lacks_a_part(checkpoint: Path, gone: str, message: str) -> None:
+    for path in checkpoint.glob(gone):
+        path.unlink()
+    with pytest.raises(UserError, match=rf"^{checkpoint}: {message}[^\n]+$"):
+        load_checkpoint(checkpoint, torch.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,12 @@ def test_models_that_cannot_be_built(tmp_path: Path) -> None:
             build_base(TransformersStudent(**settings))
     with pytest.raises(UserError, match="absent"):
         TransformersStudent(model=str(tmp_path / "absent")).engine(None, TransformersEngine())
+
+
+def test_quantized_weights_are_not_trained(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "model", "llama")
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"its weights are quantized \(gptq\) and cannot be tra"):
+        build_base(TransformersStudent(model=str(folder)))

@@ -2,6 +2,7 @@
 can be wrong.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from cotdistill.checkpoints.hashes import check, content_hash
 from cotdistill.errors import UserError
 
 transformers.utils.logging.disable_progress_bar()  # a bar per load would cut into the run's own
+# What the hub's client says about each try; what it comes to is one line.
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
+_TOKENIZERS = ("tokenizer*", "*.model", "vocab*", "*.tiktoken")
+"""Files that a tokenizer is made of, in a checkpoint folder."""
 
 
 def pick_device(setting: str) -> torch.device:
@@ -48,6 +54,12 @@ def resolve(checkpoint: str | Path) -> str | Path:
 
         path = from_gguf(path)
     if path.is_dir():
+        # transformers would load the model that the adapter names, from the hub.
+        if (path / "adapter_config.json").is_file():
+            raise UserError(
+                f"{checkpoint}: an adapter and no whole model; merge it into its base model "
+                "(merge_and_unload of peft), save that with its tokenizer and give its folder"
+            )
         check(path)
         return path
     if str(place).startswith((".", "/", "~")):
@@ -64,6 +76,8 @@ def load_config(checkpoint: str | Path) -> Any:
         UserError: nothing usable is there.
     """
     place = resolve(checkpoint)
+    if isinstance(place, Path) and not (place / "config.json").is_file():
+        raise UserError(f"{checkpoint}: no checkpoint there (no config.json); correct the path")
     with one_line(f"{checkpoint}: cannot load the configuration", remedy(checkpoint)):
         return transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
 
@@ -75,6 +89,11 @@ def load_tokenizer(checkpoint: str | Path) -> Any:
         UserError: nothing usable is there.
     """
     place = resolve(checkpoint)
+    if isinstance(place, Path) and not any(any(place.glob(name)) for name in _TOKENIZERS):
+        raise UserError(
+            f"{checkpoint}: no tokenizer there (tokenizer.json, or a SentencePiece model); "
+            "copy its files from where the model is from"
+        )
     with one_line(f"{checkpoint}: cannot load the tokenizer", remedy(checkpoint)):
         return transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
 

@@ -40,6 +40,12 @@ def build_base(
     """
     checkpoint, chat = start or student.checkpoint, student.format == "chat"
     if checkpoint is not None:
+        if held := getattr(load_config(checkpoint), "quantization_config", None):
+            kind = held.get("quant_method") if isinstance(held, dict) else held.quant_method
+            raise UserError(
+                f"student {student.model}: its weights are quantized ({kind}) and cannot be "
+                "trained; take the model's checkpoint in bfloat16 or float32"
+            )
         model, tokenizer = load_checkpoint(checkpoint, dtype or torch.float32)
     else:
         model, tokenizer = _random_model(student, seed)
