@@ -1,5 +1,5 @@
-"""The vllm engine against a fake `vllm` module: vLLM itself needs a GPU and is not run by these
-tests.
+"""The vllm engine against a fake `vllm` module: vLLM itself is not run by these tests, which need
+no package of its own (benchmarks/student/README.md has a run of the real one).
 
 The fake has the parts of vLLM's public interface that the engine uses and a real tokenizer, and
 notes down what it is given.
@@ -8,9 +8,13 @@ notes down what it is given.
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import sys
+import threading
+import time
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -21,7 +25,13 @@ import transformers
 from cotdistill import plugins
 from cotdistill.contracts import EnginePlugin, Teacher
 from cotdistill.engines.vllm import VllmEngine
-from cotdistill.errors import MissingExtra, PluginError, QuestionFailed, UserError
+from cotdistill.errors import (
+    FatalTeacherError,
+    MissingExtra,
+    PluginError,
+    QuestionFailed,
+    UserError,
+)
 from cotdistill.model.batcher import BatchedModel
 from cotdistill.records import Completion, Message, Request
 from cotdistill.students.transformers import TransformersStudent
@@ -48,6 +58,8 @@ class Fake:
     made_with: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[list[str], list[dict[str, Any]]]] = field(default_factory=list)
     tokenizer: Any = None
+    process: BaseProcess | None = None
+    """Where given, what answers: killed, it leaves a call waiting for ever, as vLLM's does."""
 
     def module(self) -> ModuleType:
         fake = self
@@ -63,6 +75,8 @@ class Fake:
                     max_model_len=limit, hf_config=SimpleNamespace(_commit_hash="c0ffee")
                 )
                 self.llm_engine = SimpleNamespace(model_config=config)
+                if fake.process is not None:
+                    fake.process.start()
 
             def get_tokenizer(self) -> Any:
                 return fake.tokenizer
@@ -71,6 +85,9 @@ class Fake:
                 self, prompts: list[Any], sampling_params: list[Any], use_tqdm: bool
             ) -> list[Any]:
                 assert not use_tqdm
+                if fake.process is not None:
+                    fake.process.kill()
+                    threading.Event().wait()
                 ids = [prompt["prompt_token_ids"] for prompt in prompts]
                 fake.calls.append(
                     (
@@ -292,6 +309,13 @@ def test_a_checkpoint_that_cannot_be_loaded_is_one_line(fake: Fake) -> None:
         UserError, match=r"^engine vllm: cannot load too-large: CUDA out of memory\.$"
     ):
         vllm("too-large").open()
+
+
+def test_a_process_that_is_killed_ends_the_call_with_a_line(fake: Fake, tmp_path: Path) -> None:
+    fake.process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+    engine = VllmEngine().load(tiny_checkpoint(tmp_path, "gpt2"))
+    with pytest.raises(FatalTeacherError, match=r"^engine vllm: a process of vLLM has ended"):
+        engine.generate([(Request("Is it?"), 0)])
 
 
 def test_arguments_that_are_not_the_users_are_refused() -> None:

@@ -16,17 +16,22 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
+from multiprocessing import active_children
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
 from cotdistill.contracts import Engine, EnginePlugin
-from cotdistill.errors import MissingExtra, QuestionFailed, UserError
+from cotdistill.errors import FatalTeacherError, MissingExtra, QuestionFailed, UserError
 from cotdistill.model.completion_log import request_json
 from cotdistill.records import Completion, Request
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
     from cotdistill.checkpoints.text import TextCodec
 
 _DECIDED = {"model", "tokenizer", "trust_remote_code", "load_format", "seed"}
@@ -80,10 +85,14 @@ class VllmEngine(EnginePlugin):
                 "engine vllm needs vLLM and a GPU: pip install 'cotdistill[vllm]' "
                 "(or start `vllm serve` elsewhere and ask it with teacher openai)"
             ) from error
+        import torch
+
         from cotdistill.checkpoints.loading import checkpoint_fingerprint, resolve
         from cotdistill.checkpoints.text import TextCodec
 
-        own = self.model_dump(exclude={"engine_args", "seed"})
+        # A training in this process keeps the memory that it has freed, and vLLM wants it free.
+        torch.cuda.empty_cache()
+        own, before = self.model_dump(exclude={"engine_args", "seed"}), active_children()
         try:
             llm = LLM(
                 model=str(resolve(checkpoint)),
@@ -105,17 +114,24 @@ class VllmEngine(EnginePlugin):
             **self.model_dump(include={"dtype", "seed", "engine_args"}),
         }
         codec = TextCodec(llm.get_tokenizer(), prompt_end, target_begin, chat=chat)
-        return _LoadedEngine(llm, codec, config.max_model_len, self.seed, identity)
+        own_processes = [one for one in active_children() if one not in before]
+        return _LoadedEngine(llm, codec, config.max_model_len, self.seed, identity, own_processes)
 
 
 class _LoadedEngine:
     """The offline engine behind the batcher."""
 
     def __init__(
-        self, llm: Any, codec: TextCodec, context: int, seed: int, identity: Mapping[str, Any]
+        self,
+        llm: Any,
+        codec: TextCodec,
+        context: int,
+        seed: int,
+        identity: Mapping[str, Any],
+        processes: Sequence[BaseProcess] = (),
     ) -> None:
         self._llm, self._codec, self._context, self._seed = llm, codec, context, seed
-        self._identity = identity
+        self._identity, self._processes = identity, processes
 
     def identity(self) -> Mapping[str, Any]:
         return self._identity
@@ -134,11 +150,39 @@ class _LoadedEngine:
                 continue
             prompts.append({"prompt_token_ids": ids})
             sampling.append(self._sampling(request, index))
-        outputs = iter(self._llm.generate(prompts, sampling, use_tqdm=False) if prompts else ())
+        outputs = iter(self._answer(prompts, sampling) if prompts else ())
         for place, (request, index) in enumerate(batch):
             if place not in results:
                 results[place] = self._completion(request, index, next(outputs))
         return [results[place] for place in range(len(batch))]
+
+    def _answer(self, prompts: list[Any], sampling: list[Any]) -> list[Any]:
+        """Return vLLM's outputs.
+
+        Raises:
+            FatalTeacherError: a process of vLLM has ended.
+        """
+        outputs = Future[list[Any]]()
+
+        def work() -> None:
+            try:
+                outputs.set_result(self._llm.generate(prompts, sampling, use_tqdm=False))
+            except Exception as error:  # noqa: BLE001  it belongs to the caller, who waits
+                outputs.set_exception(error)
+
+        # vLLM waits for ever for a process that was killed, so this thread may never end.
+        Thread(target=work, daemon=True).start()
+        while not wait([outputs], timeout=1.0).done and self._alive():
+            pass
+        if outputs.done() and (outputs.exception() is None or self._alive()):
+            return outputs.result()
+        raise FatalTeacherError(
+            "engine vllm: a process of vLLM has ended (killed, or out of memory); what was "
+            "answered before is kept: run the same command again"
+        )
+
+    def _alive(self) -> bool:
+        return all(one.is_alive() for one in self._processes)
 
     def _sampling(self, request: Request, sample_index: int) -> Any:
         from vllm import SamplingParams
