@@ -37,6 +37,7 @@ def plan(file: str | None) -> list[tuple[str, list[dict[str, Any]]]]:
 
     ask = {"kind": "answering", "limit": 96, "questions": 32, "file": file}
     engines: list[Any] = ["transformers", "generate", INT8, BF16, FLOAT]
+    real = {**ask, "questions": 200, "limit": 256}
     few = {**ask, "questions": 4, "limit": 64, "who": "transformers"}
     sixteen = [{**few, "samples": 16}, {**few, "passes": 16}]
     return [
@@ -50,6 +51,7 @@ def plan(file: str | None) -> list[tuple[str, list[dict[str, Any]]]]:
         ("T5-small shape D=8", train(("ours", "trainer"), d=8, shape="t5", batch=16)),
         ("16 samples", sixteen),
         ("SFT D=4 alone in pieces", train(("ours",), d=4, batch_tokens=300)),
+        ("200 real answers", [{**real, "who": one} for one in ("transformers", "generate")]),
     ]
 
 

@@ -815,9 +815,10 @@ class Pace:
     """Speed of a student in learning and answering on this machine, in seconds.
 
     A training takes `load` and, for each step, `step` plus `token` for each of its tokens. Answers
-    take `load` once and, for each question, `answer` plus `answer_token` for each token written.
-    `tokens` is tokens per character of its texts; `weights` are the bytes of a checkpoint. Of the
-    seconds of a training its `processes` take equal parts.
+    take `load` once and, for each question, `answer` plus `answer_token` for each token written,
+    where `rows` are asked at once. `tokens` is tokens per character of its texts; `weights` are the
+    bytes of a checkpoint. Of the seconds of a training its `processes` take equal parts.
+    `operations` are the products of a token that is learnt from, and of one that is written.
     """
 
     load: float
@@ -825,10 +826,11 @@ class Pace:
     token: float
     answer: float
     answer_token: float
+    rows: int
     tokens: float
-    parameters: int
     weights: int
     processes: int
+    operations: tuple[float, float]
 
 
 def silent(*_: Any) -> None:

@@ -9,9 +9,8 @@ import typer
 from cotdistill.cli.run import Overrides
 
 if TYPE_CHECKING:
-    from cotdistill.runs.grid import Cell
-    from cotdistill.runs.run import Run
-    from cotdistill.runs.speed import StudentSpeed
+    from cotdistill.contracts import Pace
+    from cotdistill.runs.speed import MachineSpeed
 
 
 def register(app: typer.Typer) -> None:
@@ -26,8 +25,10 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Measure the machine, and a recipe's students: achieved of possible, and its time."""
         from cotdistill.recipe import load_recipe
+        from cotdistill.runs.estimate import Estimator
         from cotdistill.runs.run import Run
-        from cotdistill.runs.speed import measure_machine, measure_student
+        from cotdistill.runs.speed import measure_machine
+        from cotdistill.util.concurrency import run_async
 
         machine = measure_machine()
         rates = ", ".join(
@@ -36,43 +37,22 @@ def register(app: typer.Typer) -> None:
         typer.echo(f"{machine.device}: {rates}; memory {machine.memory / 1e9:.1f} GB/s")
         if recipe is None:
             return
-        run = Run(load_recipe(recipe, set or []))
-        total = 0.0
-        known: dict[str, StudentSpeed] = {}
-        for cell in run.cells():
-            if not cell.method.plugin.rounds:
-                continue
-            name = (
-                f"{cell.task.label} · {cell.student.label} · batch {cell.method.train.batch_size}"
-            )
-            if name not in known:
-                known[name] = measure_student(run, cell, machine)
-                typer.echo(_line(name, known[name]))
-            total += _seconds(run, cell, known[name])
-        typer.echo(
-            f"training and greedy answers of all cells: {total / 60:,.1f} minutes "
-            "(without the teacher, validation and stops before the last epoch)"
-        )
+        estimator = Estimator(Run(load_recipe(recipe, set or [])), teacher=False)
+        rows = run_async(estimator.estimate()).rows
+        for label, pace in estimator.paces.items():
+            if pace is not None:
+                typer.echo(_line(label, pace, machine))
+        for stage in ("train", "infer"):
+            seconds = sum(row.seconds or 0.0 for row in rows if row.stage == stage)
+            typer.echo(f"{stage}, all that is not done: {seconds / 60:,.1f} minutes")
 
 
-def _line(name: str, speed: "StudentSpeed") -> str:
-    learning, answering = (
-        "" if share is None else f" ({share:.0%} of possible)"
-        for share in (speed.learning, speed.answering)
-    )
+def _line(label: str, pace: "Pace", machine: "MachineSpeed") -> str:
+    from cotdistill.runs.speed import shares_of_possible
+
+    learning, answering = shares_of_possible(pace, machine)
     return (
-        f"{name}: {speed.step_seconds:.3g} s a step of {speed.step_examples} examples, "
-        f"{speed.example_tokens:.0f} tokens each{learning}; "
-        f"{speed.tokens_per_second:,.0f} tokens/s of answers{answering}"
+        f"{label}: {1 / pace.token:,.0f} tokens/s learnt from ({learning:.0%} of possible) and "
+        f"{pace.step:.2g} s a step; {1 / pace.answer_token:,.0f} tokens/s of answers, "
+        f"{pace.rows} at once ({answering:.0%} of possible), and {pace.answer:.2g} s an answer"
     )
-
-
-def _seconds(run: "Run", cell: "Cell", speed: "StudentSpeed") -> float:
-    """Return what a cell takes; every rationale that is asked for is taken to be kept."""
-    method = cell.method.plugin
-    samples = int(method.model_dump().get("samples", 1))
-    _, questions = run.digest(cell.task.label, "train")
-    roles = sum(map(len, method.rounds))
-    answers = sum(run.digest(cell.task.label, split)[1] for split in run.recipe.evaluate_on)
-    learning = roles * speed.training_seconds(questions * samples, cell.method.train)
-    return learning + speed.answer_seconds(answers)

@@ -101,8 +101,9 @@ class Estimate:
 class Estimator:
     """Rehearses the work of a run that is not done and adds up what it needs.
 
-    Only with `measure` are a local teacher opened and the students timed: without it nothing of
-    such a teacher counts as logged, and time and checkpoints of students are left out.
+    Only with `measure` are the students timed and, with `teacher`, a local teacher opened: without
+    them nothing of such a teacher counts as logged, and time and checkpoints of students are left
+    out. `paces` are the students as they were timed.
     """
 
     def __init__(
@@ -110,10 +111,12 @@ class Estimator:
         run: Run,
         *,
         measure: bool = True,
+        teacher: bool = True,
         looked_at: int = LOOKED_AT,
     ) -> None:
         self.run, self._measure, self._looked_at = run, measure, looked_at
-        self._paces: dict[str, Pace | None] = {}
+        self._teacher = measure and teacher
+        self.paces: dict[str, Pace | None] = {}
         self.sources: list[str] = []
         self._roles: dict[str, PaidRole] = {}
         self._planned: dict[tuple[str, str], Planned] = {}
@@ -145,12 +148,12 @@ class Estimator:
     ) -> PaidRole:
         local = isinstance(entry.plugin, LocalTeacher)
         model: Model | None = None
-        if self._measure or not local:
+        if self._teacher or not local:
             model = entry.plugin.open()
             models.append(model)
         hosted = entry.plugin if isinstance(entry.plugin, OpenAI) else None
         per_call = hosted.samples_per_call if hosted and hosted.seed is None else 1
-        count = _tokenizer(entry.plugin) if self._measure and local else None
+        count = _tokenizer(entry.plugin) if self._teacher and local else None
         paid = PaidRole(log, model, role=role, per_call=per_call, count=count)
         if not isinstance(model, MeteredModel):
             paid.price = Price(0.0, 0.0)  # nobody is paid for a model of one's own
@@ -177,14 +180,14 @@ class Estimator:
         """Time every student that is still to be trained, on what its methods would teach it."""
         for cell in self.run.cells():
             label, engine = cell.student.label, self.run.engine.plugin
-            if label in self._paces or self._all_done(cell):
+            if label in self.paces or self._all_done(cell):
                 continue
             works = [one for (task, _), one in self._planned.items() if task == cell.task.label]
             examples = [one for work in works for one in itertools.islice(examples_of(work), 64)]
             if not examples:
                 continue
             pace = cell.student.plugin.pace(examples, cell.method.train, engine)
-            self._paces[label] = pace
+            self.paces[label] = pace
             if pace is not None:
                 self.sources.append(
                     f"student {label}, timed here: loading {pace.load:.2g} s; a step "
@@ -225,7 +228,7 @@ class Estimator:
     def _train(self, cell: Cell, answers: Planned) -> EstimateRow:
         work = self._planned[cell.task.label, cell.method.label]
         name, settings = cell.label, cell.method.train
-        pace = self._paces.get(cell.student.label)
+        pace = self.paces.get(cell.student.label)
         kept, letters = self._kept(cell, work)
         trainings = sum(map(len, cell.method.plugin.rounds))
         file = kept * ROW_BYTES + letters
@@ -291,7 +294,7 @@ class Estimator:
             (work.need.written + work.cached.written) + work.student.characters
         )
         row = self._row("infer", name, work, done, files)
-        pace = self._paces.get(cell.student.label)
+        pace = self.paces.get(cell.student.label)
         if not work.student.completions:
             return row
         if pace is None:

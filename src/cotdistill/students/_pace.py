@@ -1,9 +1,8 @@
 """Speed of a student in learning and answering on this machine: a few steps of its own training,
-and a few answers of its own engine.
+and a few answers of its own engine, within a time.
 
-Steps are timed with the shortest and with the longest examples, and answers of two lengths, so that
-what a step or an answer costs at least is told from what a token costs. The first of each is not
-counted: it warms the machine up.
+Steps are timed with one short example and with a whole batch of the longest, and answers of two
+lengths, so that what a step or an answer costs at least is told from what a token costs.
 """
 
 import statistics
@@ -25,10 +24,10 @@ from cotdistill.students._processes import count_processes
 from cotdistill.students._settings import TransformersSettings
 from cotdistill.students._training import TrainingJob, base_dtype, make_trainer
 
-STEPS = 6
-"""Steps of each length; the first is not counted, and of the others the median is taken."""
+STEPS, SECONDS = 6, 8.0
+"""A measurement ends with so many steps, or with the first one after so many seconds."""
 ANSWERS, SHORT, LONG = 32, 2, 24
-"""Answers asked at once, and their lengths in tokens."""
+"""Answers asked at once, fewer where they take longer than that, and their lengths in tokens."""
 
 
 def measure_pace(
@@ -42,20 +41,30 @@ def measure_pace(
     inner, codec = build_base(student, dtype=base_dtype(student, settings))
     load = time.monotonic() - began
     weights = sum(one.numel() * one.element_size() for one in inner.parameters())
-    parameters = sum(one.numel() for one in inner.parameters())
     rows = prepare(examples, codec, CrossEntropy(), settings, context_limit(inner.config)).rows
     rows.sort(key=lambda row: row.length)
     letters = sum(len(row.example.prompt) + len(row.example.target) for row in rows)
     tokens = sum(row.length for row in rows) / max(1, letters)
-    size = settings.batch_size * settings.gradient_accumulation
+    operations = _operations(inner, rows)
     model = adapted(inner, student, settings)
-    ends = [(rows * size)[:size], (rows[::-1] * size)[:size]]
+    size = settings.batch_size * settings.gradient_accumulation
+    # The short one comes first: it warms the machine up, and costs little.
+    ends = [rows[:1] * settings.gradient_accumulation, (rows[::-1] * size)[:size]]
     times = [_step_seconds(model, inner, several, student, settings) for several in ends]
     lengths = [float(sum(row.length for row in several)) for several in ends]
     step, token = _two_points(lengths, times)
-    answer, answer_token = _answer_seconds(load_engine(student, None, engine), rows)
-    size_of = (tokens, parameters, weights, count_processes(settings))
-    return Pace(load, step, token, answer, answer_token, *size_of)
+    answers = _answer_seconds(load_engine(student, None, engine), rows)
+    return Pace(load, step, token, *answers, tokens, weights, count_processes(settings), operations)
+
+
+def _operations(model: Any, rows: Sequence[TokenizedExample]) -> tuple[float, float]:
+    """Return `Pace.operations`: 2 for each weight and token, 4 more where it is learnt from; the
+    output matrix at target tokens alone, and no attention."""
+    matrices = (model.get_input_embeddings().weight, model.get_output_embeddings().weight)
+    tables, head = {id(one): one.numel() for one in matrices}, matrices[1].numel()
+    body = sum(one.numel() for one in model.parameters()) - sum(tables.values())
+    learnt = sum(row.learnt for row in rows) / max(1, sum(row.length for row in rows))
+    return 6 * (body + learnt * head), 2.0 * (body + head)
 
 
 def _two_points(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
@@ -66,7 +75,7 @@ def _two_points(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
 
 
 class StepTimer(TrainerCallback):  # type: ignore[misc]
-    """Seconds of each optimizer step."""
+    """Seconds of each optimizer step; the first after `SECONDS` is the last."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -77,6 +86,7 @@ class StepTimer(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.seconds.append(time.monotonic() - self._began)
+        control.should_training_stop |= sum(self.seconds) > SECONDS
 
 
 def _step_seconds(
@@ -86,26 +96,34 @@ def _step_seconds(
     student: TransformersSettings,
     settings: TrainSettings,
 ) -> float:
-    few = settings.model_copy(update={"max_steps": STEPS, "report_to": (), "processes": 1})
+    few = {"max_steps": STEPS, "report_to": (), "processes": 1, "selection": "last"}
+    few |= {"batch_size": len(rows) // settings.gradient_accumulation}
     with tempfile.TemporaryDirectory() as folder:
         files: dict[str, Any] = {"examples": Path(folder), "out": Path(folder) / "checkpoint"}
-        kinds: dict[str, Any] = {"objective": {"name": "cross_entropy"}, "settings": few, "seed": 0}
+        kinds: dict[str, Any] = {"objective": {"name": "cross_entropy"}, "seed": 0}
+        kinds["settings"] = settings.model_copy(update=few)
         job = TrainingJob(student=student, start=None, validation=None, **files, **kinds)
         trainer = make_trainer(model, inner, rows, CrossEntropy(), job)
         timer = StepTimer()
         trainer.add_callback(timer)
         trainer.train()
-    return statistics.median(timer.seconds[1:])
+    # The first makes the optimizer's state; where it alone took all the time, it is what there is.
+    return statistics.median(timer.seconds[1:] or timer.seconds)
 
 
-def _answer_seconds(engine: Engine, rows: Sequence[TokenizedExample]) -> tuple[float, float]:
+def _answer_seconds(engine: Engine, rows: Sequence[TokenizedExample]) -> tuple[float, float, int]:
+    """Return seconds of an answer, of a token of it, and how many were asked at once."""
     prompts = [row.example.prompt for row in rows][:: max(1, len(rows) // ANSWERS)][:ANSWERS]
-    seconds, written = list[float](), list[float]()
-    for length in (SHORT, SHORT, LONG):
+
+    def ask(count: int, length: int) -> tuple[float, float]:
         began = time.monotonic()
         # Sampled hot, so that an untrained student does not end at once.
-        wanted = [(Request(prompt, temperature=2.0, max_tokens=length), 0) for prompt in prompts]
+        wanted = [(Request(one, temperature=2.0, max_tokens=length), 0) for one in prompts[:count]]
         replies = [one for one in engine.generate(wanted) if not isinstance(one, Exception)]
-        seconds.append((time.monotonic() - began) / len(prompts))
-        written.append(sum(one.completion_tokens for one in replies) / len(prompts))
-    return _two_points(written[1:], seconds[1:])
+        written = sum(one.completion_tokens for one in replies)
+        return written / count, (time.monotonic() - began) / count
+
+    ask(1, SHORT)  # warms the machine up
+    count = max(1, min(len(prompts), int(SECONDS / 2 / ask(1, SHORT)[1])))
+    written, seconds = zip(ask(count, SHORT), ask(count, LONG), strict=True)
+    return *_two_points(written, seconds), count
