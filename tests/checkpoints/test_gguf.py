@@ -186,8 +186,9 @@ def test_a_file_is_converted_once_and_another_content_anew(
     first = resolve(path)
     with monkeypatch.context() as patch:
         patch.setattr(gguf, "_convert", None)
-        (tmp_path / "elsewhere.gguf").write_bytes(path.read_bytes())
-        assert resolve(tmp_path / "elsewhere.gguf") == first
+        for name in ("elsewhere.gguf", "sha256-0123"):  # Ollama's have no suffix
+            (tmp_path / name).write_bytes(path.read_bytes())
+            assert resolve(tmp_path / name) == first
     assert resolve(write_gguf(path, source, eot_token_id=7)) != first
     assert len(list(cache.iterdir())) == 2, "nothing but whole folders stays"
 

@@ -59,7 +59,8 @@ def _convert(path: Path, folder: Path) -> None:
         raise MissingExtra(f"{path}: GGUF files need: pip install 'cotdistill[gguf]'") from error
     # The bars of several readers would cut into the run's own.
     wrong = f"{path}: transformers cannot read this GGUF file"
-    with TemporaryDirectory() as alone, redirect_stderr(StringIO()), one_line(wrong):
+    remedy = "; if the file is whole, use the model's checkpoint from the hub"
+    with TemporaryDirectory() as alone, redirect_stderr(StringIO()), one_line(wrong, remedy):
         # transformers mixes in a tokenizer or template that stands beside the file.
         (Path(alone) / path.name).symlink_to(path.resolve())
         reader = GGUFReader(path)

@@ -49,7 +49,7 @@ def resolve(checkpoint: str | Path) -> str | Path:
     """
     place = locate(checkpoint)
     path = Path(place).expanduser()
-    if path.suffix == ".gguf":
+    if path.suffix == ".gguf" or _is_gguf(path):
         from cotdistill.checkpoints.gguf import from_gguf
 
         path = from_gguf(path)
@@ -67,6 +67,14 @@ def resolve(checkpoint: str | Path) -> str | Path:
             f"{checkpoint}: no such folder; give a checkpoint folder, a GGUF file or a hub id"
         )
     return place
+
+
+def _is_gguf(path: Path) -> bool:
+    """Return whether a file is GGUF by its first bytes: Ollama's have no suffix."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"
 
 
 def load_config(checkpoint: str | Path) -> Any:
