@@ -252,6 +252,7 @@ def test_words_are_cut_by_the_rule_of_the_file_whatever_the_family(
     ("settings", "more", "message"),
     [
         ({"attention.clamp_kqv": 8.0}, {}, "leaves out its setting llama.attention.clamp_kqv, so"),
+        ({"attention.causal": False}, {}, "leaves out its setting llama.attention.causal, so"),
         ({"rope.scaling.type": "su"}, {}, r"leaves out its scaling of rotary positions \('su'\)"),
         (
             {},

@@ -99,7 +99,8 @@ def complete(file: GgufFile, config: Any) -> None:
     """
     stated, fields = file.settings, file.fields
     for name, value in stated.items():
-        if value and name not in _READ and name not in _LEFT_OUT:
+        says = not value if name == "attention.causal" else value  # false says: an encoder
+        if says and name not in _READ and name not in _LEFT_OUT:
             raise _otherwise(file, f"its setting {fields['general.architecture']}.{name}")
     # Defaults of transformers' classes, unless the file has its own.
     if getattr(config, "sliding_window", None) is not None:
