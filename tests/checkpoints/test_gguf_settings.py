@@ -79,6 +79,7 @@ def write(
     *,
     fields: dict[str, Any] | None = None,
     tensors: dict[str, np.ndarray] | None = None,
+    pieces: str = "t5",
 ) -> Path:
     """A model as llama.cpp's converter writes it, in float32; `settings` without the
     architecture's name.
@@ -99,7 +100,7 @@ def write(
         kind = {bool: "bool", int: "uint32", float: "float32", str: "string"}[type(value)]
         getattr(writer, f"add_{kind}")(name, value)
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    writer.add_tokenizer_model("t5" if core["type"] == "Unigram" else "gpt2")
+    writer.add_tokenizer_model(pieces if core["type"] == "Unigram" else "gpt2")
     writer.add_token_list(tokens)
     writer.add_token_types([3 if token in tokenizer.all_special_tokens else 1 for token in tokens])
     writer.add_eos_token_id(tokenizer.eos_token_id)
@@ -246,6 +247,23 @@ def test_words_are_cut_by_the_rule_of_the_file_whatever_the_family(
     path = write(tmp_path / "m.gguf", lively(config), tokenizer, settings)
     for text in ("has 3 apples and 18 more", "  two  spaces\n\n12", "The answer is 1,234.50"):
         assert load_tokenizer(path).tokenize(text) == tokenizer.tokenize(text)
+
+
+@pytest.mark.parametrize("spaced", [True, False])
+def test_a_space_before_a_text_is_added_where_the_file_says_so(
+    tokenizers: dict[str, Any], tmp_path: Path, spaced: bool
+) -> None:
+    tokenizer = tokenizers["t5"]
+    config = transformers.LlamaConfig(**SHAPE, vocab_size=len(tokenizer))
+    settings = {"attention.layer_norm_rms_epsilon": 1e-6}
+    fields = {"tokenizer.ggml.add_space_prefix": spaced}
+    read = load_tokenizer(
+        write(
+            tmp_path / "m.gguf", lively(config), tokenizer, settings, fields=fields, pieces="llama"
+        )
+    )
+    assert read.tokenize("apples and")[0].startswith("▁") == spaced
+    assert "▁" in "".join(read.tokenize("apples and")[1:])
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,10 @@ def _cut_as_learnt(path: Path, tokenizer: Any, fields: Mapping[str, Any]) -> Non
     """
     rule, core = fields.get("tokenizer.ggml.pre", "default"), tokenizer.backend_tokenizer
     if fields.get("tokenizer.ggml.model") != "gpt2":  # SentencePiece cuts no words
+        spaced = fields.get("tokenizer.ggml.add_space_prefix", True)
+        if not spaced and isinstance(core.pre_tokenizer, pre_tokenizers.Metaspace):
+            plain = transformers.LlamaTokenizer(add_prefix_space=False).backend_tokenizer
+            core.pre_tokenizer, core.decoder = plain.pre_tokenizer, plain.decoder
         return
     if not isinstance(core.pre_tokenizer, pre_tokenizers.ByteLevel) or rule in _GPT2_SPLIT:
         return
