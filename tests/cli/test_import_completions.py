@@ -35,7 +35,9 @@ def chat(tmp_path: Path) -> str:
 def test_recordings_and_rationales(chat: str, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     told = run(chat, "--out", str(out), "--task", "multiarith")
-    assert "3 completions of 3 questions, 1 reach gold, 0 have no answer" in told
+    assert "3 completions of 3 questions, 1 of 3 reach gold, 0 have no answer" in told
+    told = run(chat, "--out", str(out), "--task", "choice", "--force")
+    assert "3 questions, none has a gold answer that this task reads" in told
     assert "teacher: {name: recorded" in told
     assert len(out.read_text().splitlines()) == 3
     run(chat, "--out", str(out), "--task", "multiarith", "--rationales", "--force")

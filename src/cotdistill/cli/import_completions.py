@@ -66,7 +66,9 @@ def register(app: typer.Typer) -> None:
                 row = interchange.as_recording(one)
                 if answer_type is not None:
                     rationale = interchange.as_rationale(one, answer_type, ids, task or "")
-                    counts["right"] += answer_type.same(rationale.answer, one.gold)
+                    gold = interchange.readable_gold(one, answer_type)
+                    counts["gold"] += gold is not None
+                    counts["right"] += answer_type.same(rationale.answer, gold)
                     counts["no answer"] += rationale.answer is None
                     row = rationale.to_json() if rationales else row
                 yield row
@@ -79,7 +81,10 @@ def register(app: typer.Typer) -> None:
             raise DataError(f"{source}: holds no completions")
         said = f"{counts['completions']} completions of {len(questions)} questions"
         if answer_type is not None:
-            said += f", {counts['right']} reach gold, {counts['no answer']} have no answer"
+            compared = f"{counts['right']} of {counts['gold']} reach gold"
+            if not counts["gold"]:
+                compared = "none has a gold answer that this task reads"
+            said += f", {compared}, {counts['no answer']} have no answer"
         typer.echo(f"wrote {out}: {said}")
         if not rationales:
             typer.echo(f"use it as   teacher: {{name: recorded, files: [{out}]}}")

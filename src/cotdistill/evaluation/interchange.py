@@ -21,7 +21,7 @@ from typing import Any
 
 from cotdistill import __version__
 from cotdistill.contracts import AnswerType
-from cotdistill.data.fields import ALIASES, ParsedReply, optional, question_of, replies_of
+from cotdistill.data.fields import ALIASES, ParsedReply, gold_of, optional, question_of, replies_of
 from cotdistill.data.rows import rows
 from cotdistill.errors import DataError
 from cotdistill.evaluation.grid import Scored
@@ -97,6 +97,15 @@ def as_rationale(
     question_id = ids.get(question_key(text), f"{task}/{one.index}")
     extra = {"model": one.model, "gold": one.gold, "finish_reason": one.reply.finish_reason}
     return Rationale(question_id, one.reply.rationale, answer, one.sample_index, extra=extra)
+
+
+def readable_gold(one: Imported, answer_type: AnswerType) -> str | None:
+    """Return the gold answer beside a completion in canonical form, None where it is none of the
+    type."""
+    try:
+        return gold_of(one.gold, answer_type, one.index).canonical if one.gold else None
+    except DataError:
+        return None
 
 
 def question_key(text: str) -> str:
