@@ -61,6 +61,13 @@ class Plugin(BaseModel):
         """Return the name in folders and tables; "" for the plug-in's name with its settings."""
         return ""
 
+    def contents(self) -> Any:
+        """Return what shows a change of the files that its results depend on, as JSON-able values.
+
+        None for no files but those that a setting names as a `Path`: a run looks at them itself.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Operational:

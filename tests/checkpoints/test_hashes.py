@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cotdistill.checkpoints.hashes import check, content_hash, seal
+from cotdistill.checkpoints.hashes import check, checkpoint_stamp, content_hash, seal
 from cotdistill.checkpoints.loading import load_model
 from cotdistill.errors import UserError
 from cotdistill.testing.tiny import tiny_checkpoint
@@ -48,3 +48,15 @@ def test_notes_beside_a_checkpoint_do_not_change_it(checkpoint: Path) -> None:
     assert content_hash(checkpoint) == before
     (checkpoint / "config.json").write_text("{}")
     assert content_hash(checkpoint) != before
+
+
+def test_a_replaced_checkpoint_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"one")
+    before = checkpoint_stamp(tmp_path / "model")
+    assert before == checkpoint_stamp(str(tmp_path / "model"))
+    (tmp_path / "model" / "README.md").write_text("A model card says nothing a run depends on.")
+    assert before == checkpoint_stamp(tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"other")
+    assert checkpoint_stamp(tmp_path / "model") != before
+    assert checkpoint_stamp("hub/id") is None

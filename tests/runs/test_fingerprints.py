@@ -12,7 +12,7 @@ import pytest
 from cotdistill.contracts import Teacher, TrainSettings, identity
 from cotdistill.plugins import KINDS, build, find, names
 from cotdistill.runs import fingerprints
-from cotdistill.runs.fingerprints import checkpoint_stamp, source
+from cotdistill.runs.fingerprints import source
 
 METHOD = '''
 from cotdistill.methods.fine_tune_cot import FineTuneCot
@@ -120,15 +120,3 @@ def test_a_package_counts_where_it_is_not_installed_wherever_that_is(
     (tmp_path / folder / "their_package" / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path / folder))
     assert fingerprints._counts("their_package.inside", "its_package.method") is counts
-
-
-def test_a_replaced_checkpoint_is_noticed(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "model.safetensors").write_bytes(b"one")
-    before = checkpoint_stamp(tmp_path / "model")
-    assert before == checkpoint_stamp(str(tmp_path / "model"))
-    (tmp_path / "model" / "README.md").write_text("A model card says nothing a run depends on.")
-    assert before == checkpoint_stamp(tmp_path / "model")
-    (tmp_path / "model" / "model.safetensors").write_bytes(b"other")
-    assert checkpoint_stamp(tmp_path / "model") != before
-    assert checkpoint_stamp("hub/id") is None

@@ -78,6 +78,12 @@ def asked(run: Run) -> tuple[int, int]:
     return (teacher.completions, teacher.from_log) if teacher else (0, 0)
 
 
+def kept(run: Run) -> set[str]:
+    """The questions of the rationales that passed."""
+    (path,) = run.folder.rglob("kept.jsonl")
+    return {json.loads(line)["question_id"] for line in path.read_text().splitlines()}
+
+
 def test_settings_that_change_no_result_do_nothing_on_a_finished_run(
     recipe: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -107,6 +113,34 @@ def test_an_edited_prompt_is_asked_anew_and_the_rest_comes_from_the_log(
     assert asked(again(recipe, "generate", "curate")) == (6, 6)
     method.write_text("# Only a remark.\n" + method.read_text())
     assert asked(again(recipe, "generate", "curate")) == (0, 0)
+
+
+def test_a_replaced_recording_is_asked_anew(recipe: dict[str, Any], tmp_path: Path) -> None:
+    """The content counts: a copy of the same recording elsewhere, or a newer one, does nothing."""
+    recording = tmp_path / "recorded.jsonl"
+
+    def record(answer: int) -> None:
+        rows = [{"question": f"{n} + 1?", "response": f"It is {answer}."} for n in range(30)]
+        recording.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    record(7)
+    teacher = {"name": "recorded", "files": [str(recording)]}
+    assert asked(again(recipe, "generate", "curate", teacher=teacher)) == (12, 0)
+    os.utime(recording, (1, 1))
+    assert asked(again(recipe, "generate", "curate", teacher=teacher)) == (0, 0)
+    record(8)
+    run = again(recipe, "generate", "curate", teacher=teacher)
+    assert asked(run)[0] > 0
+    assert not kept(run)
+
+
+def test_an_edited_list_of_ids_is_curated_anew(recipe: dict[str, Any], tmp_path: Path) -> None:
+    listed = tmp_path / "ids.txt"
+    listed.write_text("questions/0\n")
+    filters = [{"name": "ids", "keep_file": str(listed)}]
+    assert kept(again(recipe, "generate", "curate", filters=filters)) == {"questions/0"}
+    listed.write_text("questions/0\nquestions/2\n")
+    assert kept(again(recipe, "curate", filters=filters)) == {"questions/0", "questions/2"}
 
 
 def test_a_setting_called_source_counts_as_any_other(recipe: dict[str, Any]) -> None:

@@ -21,8 +21,9 @@ from tokenizers import pre_tokenizers
 from cotdistill.checkpoints.auto import auto_class, one_line, whole_model
 from cotdistill.checkpoints.conversions import converted
 from cotdistill.checkpoints.gguf_settings import GgufFile, check_kind, check_made, complete
-from cotdistill.checkpoints.hashes import file_hash, seal
+from cotdistill.checkpoints.hashes import seal
 from cotdistill.errors import MissingExtra, UserError
+from cotdistill.util.files import file_hash
 
 _FORMAT = 3
 """Raise it when a file has to be converted again because the conversion changed."""

@@ -4,28 +4,29 @@
 """
 
 import hashlib
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+from cotdistill.checkpoints.bundled import locate
 from cotdistill.errors import UserError
+from cotdistill.util.files import file_hash
 
 _SUMS = "SHA256SUMS"
 _CONTENT = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.txt")
 _NOT_CONTENT = {"training.json", "trainer_state.json"}
 
 
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal; a file is read again only after its size or time
-    has changed.
+def checkpoint_stamp(model: str | Path) -> dict[str, Any] | None:
+    """Return size and time of a local checkpoint's files, so that a replaced one is noticed.
+
+    None for a hub id. A model card does not count.
     """
-    stat = path.stat()
-    return _file_hash(path.resolve(), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _file_hash(path: Path, size: int, time: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    path = Path(locate(model))
+    if not path.exists():
+        return None
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stats = {path.name: path.stat() for path in files if path.is_file() and path.suffix != ".md"}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
 def content_hash(folder: Path) -> str:

@@ -1,8 +1,8 @@
 """Fingerprints of a plug-in: settings that can change its results and the source of its prompts.
 
 Left out: settings marked `contracts.Operational`, comments, and this package's infrastructure
-(client, engines, files). Prompts that a plug-in reads from a data file are not seen: put their text
-or a version into a setting.
+(client, engines, files). The content of a file that a setting names as a `Path` counts; that of
+another file where the plug-in says so (`Plugin.contents`).
 """
 
 import ast
@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 import cotdistill
-from cotdistill.checkpoints.bundled import locate
+from cotdistill.contracts import Plugin, identity
 from cotdistill.runs.live_code import code_of
-from cotdistill.util.files import file_stamp
+from cotdistill.util.files import file_hash, file_stamp
 from cotdistill.util.naming import fingerprint
 
 _PROMPTING = ("answers", "filters", "methods", "objectives", "prompting", "strategies", "text")
@@ -40,6 +42,15 @@ def source(plugin: type[Any]) -> str:
         used = code_of(plugin)
         return fingerprint([used.here, sorted(map(_source, used.modules))])
     return _source(plugin.__module__)
+
+
+def contents(settings: BaseModel) -> Any:
+    """Return what shows a change of the files that settings name; None where they name none."""
+    own = settings.contents() if isinstance(settings, Plugin) else None
+    kept = identity(settings)  # an operational setting changes no result
+    paths = {name: value for name, value in settings if name in kept and isinstance(value, Path)}
+    named = {name: file_hash(path) for name, path in paths.items() if path.is_file()}
+    return own or named or None
 
 
 @functools.cache  # a module that is loaded stays what it is for the life of the process
@@ -103,19 +114,6 @@ def _code(tree: ast.AST, text: str) -> str:
             documented = ast.get_docstring(node) is not None and "__doc__" not in text
             node.body = [ast.Pass(), *node.body[1:]] if documented else node.body
     return ast.unparse(tree)
-
-
-def checkpoint_stamp(model: str | Path | None) -> dict[str, Any] | None:
-    """Return size and time of a local checkpoint's files, so that a replaced one is noticed.
-
-    None for a hub id. A model card does not count.
-    """
-    path = Path(locate(model or ""))
-    if model is None or not path.exists():
-        return None
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    stats = {path.name: path.stat() for path in files if path.is_file() and path.suffix != ".md"}
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
 @functools.cache  # the code of this process stays what it is

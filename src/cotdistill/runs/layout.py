@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill import plugins
+from cotdistill.checkpoints.hashes import checkpoint_stamp
 from cotdistill.contracts import EnginePlugin, Method, Split, identity
 from cotdistill.engines.auto import AutoEngine, choose
 from cotdistill.errors import StoreError
 from cotdistill.recipe import Entry, MethodEntry, Recipe
 from cotdistill.records import Question
-from cotdistill.runs.fingerprints import checkpoint_stamp, reading_code, source
+from cotdistill.runs.fingerprints import contents, reading_code, source
 from cotdistill.runs.grid import Cell, Grid
 from cotdistill.runs.shards import PLACE, Shard
 from cotdistill.runs.store import Artifact
-from cotdistill.teachers.local import LocalTeacher
 from cotdistill.util.files import read_json, write_json
 from cotdistill.util.naming import fingerprint, folder_name
 
@@ -108,6 +108,15 @@ class Layout(Grid):
         except (OSError, ValueError, TypeError, AttributeError):  # absent or damaged
             return {}
 
+    # Looked at once in a call: a file of theirs that lies elsewhere costs a request.
+    @functools.cached_property
+    def _teacher(self) -> dict[str, Any]:
+        return _entry(self.recipe.teacher)
+
+    @functools.cached_property
+    def _guide(self) -> dict[str, Any] | None:
+        return _entry(self.recipe.guide) if self.recipe.guide else None
+
     def share(self, artifact: Artifact) -> Artifact:
         """Return this call's share of an artifact: all of it where the run is not shared out."""
         if self.shard is None:
@@ -133,8 +142,7 @@ class Layout(Grid):
             "answer_type": _with_source(task.plugin.answer_type),
             "method": _entry(method),
             "exemplars": [exemplar.to_json() for exemplar in self.exemplars(task, method)],
-            "teacher": _entry(self.recipe.teacher),
-            "teacher_files": checkpoint_stamp(_teacher_checkpoint(self.recipe.teacher)),
+            "teacher": self._teacher,
         }
         return Artifact(self._folder(task, method) / "generate", made_from)
 
@@ -164,7 +172,7 @@ class Layout(Grid):
             "questions": self.digest(cell.task.label, split),
             "strategy": _entry(strategy),
             "engine": _entry(self.engine),
-            "guide": _entry(self.recipe.guide) if self.recipe.guide else None,
+            "guide": self._guide,
         }
         name = f"{split}-{folder_name(strategy.label)}"
         return Artifact(self._cell_folder(cell) / "infer" / name, made_from)
@@ -172,8 +180,7 @@ class Layout(Grid):
     def escalation_artifact(self, cell: Cell, strategy: Entry, teacher: Method) -> Artifact:
         made_from = {
             "student": self.infer_artifact(cell, "validation", strategy).fingerprint,
-            "teacher": _entry(self.recipe.teacher),
-            "teacher_files": checkpoint_stamp(_teacher_checkpoint(self.recipe.teacher)),
+            "teacher": self._teacher,
             "method": _with_source(teacher),
         }
         name = f"escalate-{folder_name(strategy.label)}"
@@ -197,9 +204,6 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def _with_source(plugin: Any) -> dict[str, Any]:
-    # The key is no identifier, so that no setting can have its name.
-    return {**identity(plugin), "class source": source(type(plugin))}
-
-
-def _teacher_checkpoint(teacher: Entry) -> str | Path | None:
-    return teacher.plugin.model if isinstance(teacher.plugin, LocalTeacher) else None
+    # The keys are no identifiers, so that no setting can have their names.
+    read = {"read files": files} if (files := contents(plugin)) else {}
+    return {**identity(plugin), "class source": source(type(plugin)), **read}

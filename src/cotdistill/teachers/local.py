@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from cotdistill import plugins
+from cotdistill.checkpoints.hashes import checkpoint_stamp
 from cotdistill.contracts import EnginePlugin, Model, Teacher
 from cotdistill.engines.auto import AutoEngine
 from cotdistill.model.batcher import BatchedModel
@@ -40,6 +41,9 @@ class LocalTeacher(Teacher):
         if isinstance(engine, AutoEngine):
             raise ValueError("auto is chosen for students; name the engine of a teacher")
         return {"name": name, **engine.model_dump(mode="json")}
+
+    def contents(self) -> Any:
+        return checkpoint_stamp(self.model)
 
     def open(self) -> Model:
         """Load the checkpoint.

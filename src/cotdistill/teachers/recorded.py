@@ -40,6 +40,7 @@ from cotdistill.records import Completion, Request
 from cotdistill.text.options import split_options
 from cotdistill.text.templates import WORD
 from cotdistill.util.addresses import is_address
+from cotdistill.util.files import file_hash
 
 _ANCHOR = 6
 """Words from a question's start that the index is searched by; a shorter question is searched by
@@ -75,8 +76,12 @@ class Recorded(Teacher):
     def _one_or_more(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | Path) else value
 
+    def contents(self) -> Any:
+        """Return the digest of every file, or the checksum that a store tells of it."""
+        return [one for source in self._sources() for one in _contents(source)]
+
     def open(self) -> Model:
-        for source in (*self.files, *((self.questions,) if self.questions else ())):
+        for source in self._sources():
             if is_address(source):
                 if not stamps_of(source):
                     raise DataError(f"{source}: no file fits; correct the pattern")
@@ -93,6 +98,23 @@ class Recorded(Teacher):
                     )
         return _RecordedModel(self.files, self.questions)
 
+    def _sources(self) -> list[Path | str]:
+        return [*self.files, *([self.questions] if self.questions else [])]
+
+
+def _contents(source: Path | str) -> list[Any]:
+    if not is_address(source):
+        return [_digest(file) for file in files_of(source) if Path(file).is_file()]
+    told = stamps_of(source)
+    return told if None not in told else [_digest(file) for file in files_of(source)]
+
+
+def _digest(file: Path | str) -> str:
+    if isinstance(file, Path):
+        return file_hash(file)
+    with opened(file) as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
 
 class _RecordedModel:
     def __init__(self, files: Sequence[Path | str], questions: Path | str | None) -> None:
@@ -103,11 +125,8 @@ class _RecordedModel:
         return _Recordings(self._files, self._questions)
 
     def identity(self) -> Mapping[str, Any]:
-        digests = []
-        for source in (*self._files, *((self._questions,) if self._questions else ())):
-            for one in files_of(source):
-                with opened(one) as file:
-                    digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        sources = [*self._files, *([self._questions] if self._questions else [])]
+        digests = [_digest(file) for source in sources for file in files_of(source)]
         return {"teacher": "recorded", "files": digests}
 
     async def complete(self, request: Request, sample_indices: Sequence[int]) -> list[Completion]:

@@ -1,9 +1,11 @@
 """Files written whole or not at all, and JSON Lines read with file and line in every error."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -18,6 +20,20 @@ def file_stamp(path: Path) -> list[Any]:
     """Return name, size and times of a file: all that shows a change without reading it."""
     stat = path.stat()
     return [str(path.absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal; a file is read again only after its size or time
+    has changed.
+    """
+    stat = path.stat()
+    return _file_hash(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _file_hash(path: Path, size: int, time: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
