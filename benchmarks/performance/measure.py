@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import resource
 import sys
 import tempfile
@@ -182,14 +183,22 @@ def operations(what: dict[str, Any], rows: list[TokenizedExample], model: Any) -
     head = model.get_output_embeddings().weight.numel()
     weights = sum(one.numel() for one in model.parameters()) - head
     prompts = {row.prompt for row in rows}
-    read = sum(map(len, prompts)) + sum(row.learnt for row in rows)
+    read, learnt = sum(map(len, prompts)), sum(row.learnt for row in rows)
     attention = 0.0
-    if what["shape"] == "llama":
+    if (
+        what["shape"] == "t5"
+    ):  # the encoder, and keys and values of what it wrote, read prompts alone
+        encoder = re.compile(r"^encoder\.|EncDecAttention\.[kv]")
+        named = model.named_parameters()
+        of_prompts = sum(one.numel() for name, one in named if encoder.search(name))
+        layers = of_prompts * read + (weights - of_prompts) * learnt
+    else:
+        layers = weights * (read + learnt)
         width = SMOLLM2["hidden_size"] * what.get("layers", 30)
         seen = sum(len(p) ** 2 / 2 for p in prompts)
         seen += sum(row.learnt * (len(row.prompt) + row.learnt / 2) for row in rows)
         attention = 12 * width * seen
-    whole = 6 * weights * read + 6 * head * sum(row.learnt for row in rows) + attention
+    whole = 6 * layers + 6 * head * learnt + attention
     return whole / (1 + what["steps"])
 
 

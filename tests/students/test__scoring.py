@@ -54,7 +54,7 @@ def loss_and_gradients(
 
 def apart(rows: list[TokenizedExample], form: Form) -> list[dict[str, Any]]:
     """Every row a batch by itself, as the model's family reads it without packing."""
-    plain: Form = "encoder" if form == "encoder" else "padded"
+    plain: Form = "encoder" if form in ("encoder", "targets") else "padded"
     return [Collator(False, plain)([row]) for row in rows]
 
 
@@ -72,13 +72,13 @@ def assert_same(one: tuple[float, dict[str, Any]], other: tuple[float, dict[str,
 @pytest.mark.parametrize(
     ("family", "form"),
     [(f, form) for f in ("gpt2", "llama", "qwen2") for form in ("row", "lines")]
-    + [("llama", "padded"), ("t5", "encoder")],
+    + [("llama", "padded"), ("t5", "encoder"), ("t5", "targets")],
 )
 def test_same_loss_and_gradients_as_separate_rows(
     tmp_path: Path, family: Family, form: Form, objective: Objective
 ) -> None:
     model, rows = make(tmp_path, family, objective)
-    assert form_for(model) in ("row", "lines", "encoder")
+    assert form_for(model) in ("row", "lines", "encoder", "targets")
     truth = loss_and_gradients(model, apart(rows, form), objective)
     for share in (False, True)[: 1 if form == "padded" else 2]:
         for limit in (None, 60):

@@ -218,9 +218,9 @@ class ExampleBatches(Sampler[list[int]]):
             yield own or [~step[0]]
 
 
-Form = Literal["row", "lines", "padded", "encoder"]
+Form = Literal["row", "lines", "padded", "encoder", "targets"]
 """What a model reads: one row (`_packing`), lines of it, prompts padded on their left, or prompts
-of an encoder, padded at their end."""
+of an encoder, padded at their end, with targets padded or in one row."""
 
 
 @dataclass
@@ -249,6 +249,9 @@ class Collator:
         lengths = torch.tensor([len(target) for target in targets])
         # A packed row leaves out every target's last token, which predicts nothing.
         behind = len(targets) if packed else made["labels"].numel()
+        if self.form == "targets":
+            made["targets"] = [(len(one), *map(len, of)) for one, of in groups]
+            behind = int(lengths.sum())
         self.slots += made["input_ids"].numel() + behind
         self.used += sum(map(len, prompts)) + int(lengths.sum())
         return {
@@ -265,7 +268,7 @@ class Collator:
         self, prompts: Sequence[tuple[int, ...]], targets: Sequence[list[tuple[int, ...]]]
     ) -> dict[str, Any]:
         ids = [torch.tensor(prompt) for prompt in prompts]
-        side = "right" if self.form == "encoder" else "left"
+        side = "left" if self.form == "padded" else "right"
         flat = [torch.tensor(target) for own in targets for target in own]
         labels = pad_sequence(flat, True, IGNORED)
         return {

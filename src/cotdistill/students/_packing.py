@@ -5,6 +5,7 @@ The targets of a prompt stand behind it. Each sees the prompt and itself, at the
 would have alone, so losses and gradients are those of separate rows; all other layers see one long
 row without padding. On a CPU attention is computed target by target, exactly what is needed; on an
 accelerator, where every kernel has a price, in one call over lines of equal width with a mask.
+On a CPU T5's decoder reads a row too, of targets; each sees itself and the states of its prompt.
 
 Shapes: L tokens, H heads, D dimension, G lines, S columns of a line.
 """
@@ -43,6 +44,26 @@ def can_pack(model: Any) -> bool:
     )
 
 
+def can_pack_targets(model: Any) -> bool:
+    """Return whether the model's decoder can read a row of targets: T5's can, to which positions
+    are distances that attention is given."""
+    own = model.config.model_type in ("t5", "mt5")
+    return own and model.config._attn_implementation in ("sdpa", ATTENTION)
+
+
+def limit_distances(model: Any) -> None:
+    """Have T5's decoder compute its bias for the distances within a target, not within a row."""
+
+    def limit(attention: Any, states: Any, options: dict[str, Any]) -> Any:
+        if "targets" in options and options["position_bias"] is None:
+            longest = max(size for _, *targets in options["targets"] for size in targets)
+            options["position_bias"] = attention.compute_bias(longest, longest)
+        return states, options
+
+    first = model.get_decoder().block[0].layer[0].SelfAttention
+    first.register_forward_pre_hook(limit, with_kwargs=True)
+
+
 def packed_attention(
     module: Any,
     query: torch.Tensor,
@@ -50,13 +71,18 @@ def packed_attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     packed: Sequence[Parts] | int = 0,
+    targets: Sequence[Parts] = (),
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend within a packed row (1 × H × L × D) of these groups, or this number of lines.
+    """Attend within a packed row (1 × H × L × D) of these groups, or this number of lines; or, in
+    a decoder, from the targets of these groups.
 
-    Without `packed` it is transformers' own sdpa, so the model can be asked anything else.
+    Without them it is transformers' own sdpa, so the model can be asked anything else.
     """
     states = (query, key, value)
+    if targets and module.is_decoder:
+        attended = _to_itself if module.is_causal else _to_prompt
+        return torch.cat(list(attended(module, states, targets, **options)), dim=1), None
     if not packed:
         return sdpa_attention_forward(module, *states, attention_mask, **options)[0], None
     if not isinstance(packed, int):
@@ -87,6 +113,33 @@ def _by_target(
             key, value = (torch.cat(pair, dim=2) for pair in zip(before, own, strict=True))
             seen = torch.ones(1, 1, size, prompt + size, dtype=torch.bool).tril(prompt)
             yield sdpa_attention_forward(module, query, key, value, seen, **options)[0]
+
+
+def _to_itself(
+    module: Any,
+    states: Sequence[torch.Tensor],
+    groups: Sequence[Parts],
+    position_bias: torch.Tensor,
+    **options: Any,
+) -> Iterable[torch.Tensor]:
+    sizes = [size for _, *targets in groups for size in targets]
+    for size, *own in zip(sizes, *(torch.split(one, sizes, dim=2) for one in states), strict=True):
+        bias = position_bias[:, :, :size, :size]
+        yield sdpa_attention_forward(module, *own, None, position_bias=bias, **options)[0]
+
+
+def _to_prompt(
+    module: Any,
+    states: Sequence[torch.Tensor],
+    groups: Sequence[Parts],
+    position_bias: torch.Tensor,  # T5 has none between a target and its prompt: zeros
+    **options: Any,
+) -> Iterable[torch.Tensor]:
+    queries = torch.split(states[0], [sum(targets) for _, *targets in groups], dim=2)
+    encoded = (torch.split(one, 1) for one in states[1:])
+    for query, key, value, (prompt, *_) in zip(queries, *encoded, groups, strict=True):
+        seen = (key[:, :, :prompt], value[:, :, :prompt])
+        yield sdpa_attention_forward(module, query, *seen, None, **options)[0]
 
 
 def pack(

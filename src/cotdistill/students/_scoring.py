@@ -2,7 +2,7 @@
 """The forward pass over a batch of targets: logits at targets only, each prompt computed once.
 
 A causal model reads a packed row (`_packing`), or prompts with their targets, padded, where it
-cannot. An encoder-decoder encodes a prompt once and decodes all its targets.
+cannot. An encoder-decoder encodes a prompt once and decodes all its targets, in a row where it can.
 
 Shapes: N targets, U prompts, T target columns, K target tokens, V vocabulary.
 """
@@ -18,7 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from cotdistill.contracts import TargetBatch
 from cotdistill.students._data import IGNORED, Collator, Form, TokenizedExample
 from cotdistill.students._likelihood import token_likelihood
-from cotdistill.students._packing import ATTENTION, can_pack
+from cotdistill.students._packing import ATTENTION, can_pack, can_pack_targets, limit_distances
 
 _PROBED = 8
 """TokenizedExamples whose mean loss stands for what a model computes."""
@@ -26,11 +26,12 @@ _PROBED = 8
 
 def form_for(model: Any) -> Form:
     """Return how batches for this model are laid out, on the device that training takes."""
+    accelerated = torch.accelerator.is_available()
     if model.config.is_encoder_decoder:
-        return "encoder"
+        return "targets" if can_pack_targets(model) and not accelerated else "encoder"
     if not can_pack(model):
         return "padded"
-    return "lines" if torch.accelerator.is_available() else "row"
+    return "lines" if accelerated else "row"
 
 
 class Scorer:
@@ -39,8 +40,11 @@ class Scorer:
     def __init__(self, inner: Any) -> None:
         self._inner = inner
         self._accepted = frozenset(inspect.signature(inner.forward).parameters)
-        if can_pack(inner):
+        form = form_for(inner)
+        if form in ("row", "lines", "targets"):
             inner.set_attn_implementation(ATTENTION)
+        if form == "targets":
+            limit_distances(inner)
 
     def batch(self, model: Any, inputs: dict[str, Any]) -> TargetBatch:
         """Score the targets of a batch with `model`, which is `inner` or wraps it."""
@@ -96,6 +100,8 @@ class Scorer:
         if "packed" in inputs:
             logits_1KV: torch.Tensor = self._packed_logits(model, inputs)
             return logits_1KV.flatten(0, 1)
+        if "targets" in inputs:
+            return self._row_of_targets_logits(model, inputs)
         encoder = self._inner.config.is_encoder_decoder
         logits_NTV = (self._encoder_decoder_logits if encoder else self._padded_logits)(
             model, inputs
@@ -146,3 +152,14 @@ class Scorer:
             use_cache=False,
         ).logits
         return logits
+
+    def _row_of_targets_logits(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        shift = self._inner.prepare_decoder_input_ids_from_labels
+        logits_1KV: torch.Tensor = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            decoder_input_ids=shift(labels=inputs["labels"]).flatten()[None, inputs["read"]],
+            targets=inputs["targets"],
+            use_cache=False,
+        ).logits
+        return logits_1KV.flatten(0, 1)
