@@ -15,19 +15,19 @@ from cotdistill.testing.tiny import tiny_checkpoint
 
 EXAMPLES = [
     Example("student", f"How much is {n} + 1?", f"{n} + 1 = {n + 1}. --> {n + 1}" * (1 + n % 3))
-    for n in range(8)
+    for n in range(16)
 ]
 
 
-@pytest.mark.parametrize(("seconds", "steps", "rows"), [(0.0, [1, 1], 1), (1e6, [6, 6], 8)])
+@pytest.mark.parametrize(("seconds", "steps", "rows"), [(0.0, [2, 1], 8), (1e6, [6, 6], 16)])
 def test_a_measurement_ends_by_time(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seconds: float, steps: list[int], rows: int
 ) -> None:
     timers = list[_pace.StepTimer]()
 
     class Noted(_pace.StepTimer):
-        def __init__(self) -> None:
-            super().__init__()
+        def __init__(self, least: int) -> None:
+            super().__init__(least)
             timers.append(self)
 
     monkeypatch.setattr(_pace, "SECONDS", seconds)

@@ -26,7 +26,7 @@ from cotdistill.students._training import TrainingJob, base_dtype, make_trainer
 
 STEPS, SECONDS = 6, 8.0
 """A measurement ends with so many steps, or with the first one after so many seconds."""
-ANSWERS, SHORT, LONG = 32, 2, 24
+ANSWERS, FEW, SHORT, LONG = 32, 8, 2, 24
 """Answers asked at once, fewer where they take longer than that, and their lengths in tokens."""
 
 
@@ -75,10 +75,11 @@ def _two_points(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
 
 
 class StepTimer(TrainerCallback):  # type: ignore[misc]
-    """Seconds of each optimizer step; the first after `SECONDS` is the last."""
+    """Seconds of each optimizer step; the first after `SECONDS` is the last, of `least` or more."""
 
-    def __init__(self) -> None:
+    def __init__(self, least: int) -> None:
         self.seconds: list[float] = []
+        self._least = least
         self._began = 0.0
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -86,7 +87,8 @@ class StepTimer(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.seconds.append(time.monotonic() - self._began)
-        control.should_training_stop |= sum(self.seconds) > SECONDS
+        enough = len(self.seconds) >= self._least and sum(self.seconds) > SECONDS
+        control.should_training_stop |= enough
 
 
 def _step_seconds(
@@ -104,7 +106,8 @@ def _step_seconds(
         kinds["settings"] = settings.model_copy(update=few)
         job = TrainingJob(student=student, start=None, validation=None, **files, **kinds)
         trainer = make_trainer(model, inner, rows, CrossEntropy(), job)
-        timer = StepTimer()
+        # The first step on a cold machine says nothing; the short example's second costs little.
+        timer = StepTimer(2 if len(rows) <= settings.gradient_accumulation else 1)
         trainer.add_callback(timer)
         trainer.train()
     # The first makes the optimizer's state; where it alone took all the time, it is what there is.
@@ -124,6 +127,7 @@ def _answer_seconds(engine: Engine, rows: Sequence[TokenizedExample]) -> tuple[f
         return written / count, (time.monotonic() - began) / count
 
     ask(1, SHORT)  # warms the machine up
-    count = max(1, min(len(prompts), int(SECONDS / 2 / ask(1, SHORT)[1])))
+    # One alone takes more of the time than one of a batch.
+    count = min(len(prompts), max(FEW, int(SECONDS / ask(1, SHORT)[1])))
     written, seconds = zip(ask(count, SHORT), ask(count, LONG), strict=True)
     return *_two_points(written, seconds), count
