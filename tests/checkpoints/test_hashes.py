@@ -59,4 +59,4 @@ def test_a_replaced_checkpoint_is_noticed(tmp_path: Path) -> None:
     assert before == checkpoint_stamp(tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"other")
     assert checkpoint_stamp(tmp_path / "model") != before
-    assert checkpoint_stamp("hub/id") is None
+    assert checkpoint_stamp("hub/id") is checkpoint_stamp(None) is None

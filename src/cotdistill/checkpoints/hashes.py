@@ -16,13 +16,13 @@ _CONTENT = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.txt")
 _NOT_CONTENT = {"training.json", "trainer_state.json"}
 
 
-def checkpoint_stamp(model: str | Path) -> dict[str, Any] | None:
+def checkpoint_stamp(model: str | Path | None) -> dict[str, Any] | None:
     """Return size and time of a local checkpoint's files, so that a replaced one is noticed.
 
-    None for a hub id. A model card does not count.
+    None for a hub id or no checkpoint at all. A model card does not count.
     """
-    path = Path(locate(model))
-    if not path.exists():
+    path = Path(locate(model or ""))
+    if model is None or not path.exists():
         return None
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     stats = {path.name: path.stat() for path in files if path.is_file() and path.suffix != ".md"}
