@@ -52,7 +52,7 @@ def run_recipe(
     with locked(run.work):
         write_text(run.work / "recipe.yaml", resolved_yaml(recipe))
         write_json(run.work / "environment.json", environment(recipe.seeds))
-        if chosen := run.keep_engine():
+        if "infer" in (stages or STAGES) and (chosen := run.keep_engine()):
             run.progress.log(chosen)
         preflight(run, stages or tuple(STAGES))
         salvage(run)

@@ -116,6 +116,13 @@ def test_a_run_says_its_engine_once_and_keeps_it_on_another_machine(
     assert Run(plain).engine.name == "vllm"
 
 
+def test_it_is_chosen_where_answers_are_made(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    """The machine that curates may be another one, and must not load torch for it."""
+    monkeypatch.setattr(loading, "pick_device", lambda _: pytest.fail("looked at this machine"))
+    run_recipe(recipe(place), None, ("generate", "curate"))
+    assert not (place / "auto" / ENGINE).exists()
+
+
 def test_answers_of_two_choices_never_mix(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     def made_from(**more: Any) -> str:
         run = Run(recipe(place, **more))

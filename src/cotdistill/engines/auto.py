@@ -12,9 +12,9 @@ engine rounds. The first rule that holds decides:
    the same, because vLLM applies no rules, takes the card for one model, and runs no other.
 4. Else `vllm` in bfloat16: `transformers` rounds to that too.
 
-The choice is printed with its reason, kept in the run folder (`engine.json`), and stands for `auto`
-in the fingerprint of every answer: a run goes on with the engine that it began with, on another
-machine too. Name an engine to have another.
+The choice is made when a run begins to answer, printed with its reason, kept in the run folder
+(`engine.json`), and stands for `auto` in the fingerprint of every answer: a run goes on with the
+engine that it began with, on another machine too. Name an engine to have another.
 """
 
 from __future__ import annotations

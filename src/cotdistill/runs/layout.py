@@ -58,8 +58,8 @@ class Layout(Grid):
         return Entry(label="auto", name=entry["name"], settings=entry, plugin=plugin)
 
     def keep_engine(self) -> str:
-        """Write down what `auto` comes to on this machine; return a line that says so and why, ""
-        where there was nothing to choose."""
+        """Write down what `auto` comes to on this machine, which is to answer; return a line that
+        says so and why, "" where there was nothing to choose."""
         note = self.folder / ENGINE
         if not isinstance(self.recipe.engine.plugin, AutoEngine) or note.exists():
             return ""
