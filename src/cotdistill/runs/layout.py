@@ -47,7 +47,7 @@ class Layout(Grid):
 
     @functools.cached_property
     def engine(self) -> Entry:
-        """The engine that answers: the recipe's, or what `auto` came to when the run began."""
+        """The engine that answers: the recipe's, or what `auto` came to when the run began to."""
         if not isinstance(self.recipe.engine.plugin, AutoEngine):
             return self.recipe.engine
         note = self.folder / ENGINE
