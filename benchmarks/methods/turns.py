@@ -67,7 +67,7 @@ async def per_token(
 
         await method.solve(Question(str(number), row["question"], "0"), ask, Number())
 
-    engine: Any = models["student"]._engine
+    engine: Any = next(iter(models.values()))._engine
     tokenizer = engine.codec.tokenizer
     began = time.process_time()
     await asyncio.gather(*(solve(number, row) for number, row in enumerate(rows)))
@@ -85,15 +85,18 @@ def main() -> None:
     rows = [json.loads(one) for one in options.questions.read_text("utf-8").splitlines()]
     student, form = TransformersStudent(model=options.student), TransformersEngine()
     form = form.model_copy(update={"dtype": options.dtype})
-    engine = student.engine(Path(options.student), form)
+    # Decomposer and solver are two models, which share nothing.
+    engines = {
+        role: student.engine(Path(options.student), form)
+        for role in ("student", "decomposer", "solver")
+    }
     for _ in range(options.repeats):
         costs = list[float]()
         for name, method, replies in (
             ("plain CoT", FineTuneCot(), whole),
             ("Socratic CoT", SocraticCot(), turns),
         ):
-            roles = ("student", "decomposer", "solver")
-            models = {role: BatchedModel(engine) for role in roles}
+            models = {role: BatchedModel(engine) for role, engine in engines.items()}
             part = rows[: options.count]
             seconds, made, read = asyncio.run(per_token(method, replies, part, models))
             costs.append(1000 * seconds / made)

@@ -518,7 +518,11 @@ class StreamingEngine(Engine, Protocol):
     """An engine that lets rows join while others run, and that knows token rules."""
 
     def decoding(self, rules: Sequence[TokenRule] = ()) -> Decoding:
-        """Return a loop without rows; `rules` are applied to every completion."""
+        """Return a loop without rows; `rules` are applied to every completion.
+
+        It is used for as long as its model is open, and weights do not change meanwhile: it may use
+        again what it computed for rows that have left.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ import asyncio
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -186,14 +187,57 @@ def test_a_text_is_heard_as_it_is_written(tmp_path: Path, family: Any) -> None:
     assert cut.startswith("".join(heard)) and len(cut) - len("".join(heard)) <= len(stop) + 4
 
 
-def test_a_short_prompt_does_not_wait_behind_longer_ones_that_keep_coming(tmp_path: Path) -> None:
+@pytest.mark.parametrize("alike", [False, True], ids=["each its own", "beginnings kept"])
+def test_a_short_prompt_does_not_wait_behind_longer_ones_that_keep_coming(
+    tmp_path: Path, alike: bool
+) -> None:
     engine = TransformersEngine(batch_size=2).load(tiny_checkpoint(tmp_path, "llama"))
     decoding = engine.decoding()  # type: ignore[attr-defined]
-    decoding.add([(n, Request(f"Q: Is coin number {n} up?", max_tokens=4), 0) for n in range(4)])
-    decoding.add([(99, Request("Up?", max_tokens=4), 0)])
+    begin = "Q: Ana has 3 apples and buys 8 more. How many has she now? " * 2 * alike
+
+    def add(number: int, text: str = "Q: Is coin number {} up?") -> None:
+        request = Request(begin * (number != 99) + text.format(number), max_tokens=4)
+        decoding.add([(number, request, 0)])
+
+    for number in range(4):
+        add(number)
+    if alike:  # until beginnings are kept, and the batch is full again
+        while decoding.busy:
+            decoding.step()
+        add(4)
+        add(5)
+        decoding.step()
+    add(99, "Up?")
     finished, number = list[int](), 100
     while 99 not in finished and number < 200:
-        decoding.add([(number, Request(f"Q: Is coin number {number} up?", max_tokens=4), 0)])
+        add(number)
         finished += [slot for slot, _ in decoding.step()]
         number += 1
-    assert len([slot for slot in finished if slot >= 100]) <= 1 and 99 in finished
+    overtook = len([slot for slot in finished if slot >= 100])
+    assert 99 in finished and (10 < overtook < 20 if alike else overtook <= 1)
+
+
+def test_an_engine_that_broke_while_rows_ran_forgets_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine: Any = TransformersEngine().load(tiny_checkpoint(tmp_path, "llama"))
+    forward = engine.model.forward
+
+    @wraps(forward)
+    def breaks(**states: Any) -> Any:
+        if states["input_ids"].shape[1] == 1:
+            raise RuntimeError("out of memory")
+        return forward(**states)
+
+    async def run() -> str:
+        model, request = BatchedModel(engine), Request("Q: Is it?", max_tokens=4)
+        monkeypatch.setattr(engine.model, "forward", breaks)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            await model.complete(request, [0])
+        monkeypatch.undo()
+        (made,) = await model.complete(request, [0])
+        await model.close()
+        return made.text
+
+    (expected,) = engine.generate([(Request("Q: Is it?", max_tokens=4), 0)])
+    assert asyncio.run(run()) == expected.text

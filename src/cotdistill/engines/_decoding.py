@@ -22,6 +22,8 @@ from cotdistill.records import Completion, Request
 
 _PATIENCE = 8
 """Steps for which a few waiting rows let others gather before they join a running batch."""
+_OVERTAKEN = 8
+"""Batches of rows whose beginning is kept that may overtake a waiting one."""
 _PADDING = 48
 """Tokens of padding that cost less than another forward pass."""
 
@@ -51,6 +53,9 @@ class DecodingRow:
     listener: Callable[[str], None] | None = None
     heard: int = 0
     done: bool = False
+    known: int = 0
+    """Number of its prompt's first tokens that need not be computed."""
+    overtaken: int = 0
     given: int = 0
     """Number of its first tokens that are the caller's prefill; they do not count as generated."""
 
@@ -99,12 +104,22 @@ class Decoder:
         new = list[DecodingRow]()
         for slot, request, index in batch:
             try:
-                new.append(self._row(slot, request, index, prompts[request.prompt]))
+                row = self._row(slot, request, index, prompts[request.prompt])
+                row.known = self._runner.kept.known(row.prompt)
+                new.append(row)
             except QuestionFailed as error:
                 self._refused.append((slot, error))
         # Of those added together the longest go first, and equal prompts together. Who was added
         # before goes before them all: a short prompt would wait for ever where others keep coming.
-        self._waiting.extend(sorted(new, key=lambda row: (-len(row.prompt), row.prompt)))
+        # Only those that go on from a kept row overtake, while it is kept; others are overtaken by
+        # so many at most.
+        new.sort(key=lambda row: (-len(row.prompt), row.prompt))
+        overtaking, most = sum(row.known > 0 for row in new), _OVERTAKEN * self._batch_size
+        for row in self._waiting:
+            row.overtaken += overtaking
+        first = [*self._waiting, *new]
+        first.sort(key=lambda row: not row.known and row.overtaken < most)
+        self._waiting = deque(first)
 
     @torch.inference_mode()
     def drop(self, rows: Collection[int]) -> None:
@@ -145,7 +160,16 @@ class Decoder:
         last = iter(live[::-1])
         order = [next(last) if self._running[place].done else place for place in range(len(live))]
         self._running = [self._running[place] for place in order]
+        self._limit_kept()
         self._runner.keep(order)
+
+    def _limit_kept(self) -> None:
+        """Keep what has left in the memory that is not needed by what runs."""
+        self._runner.kept.limit(self._max_batch_tokens - self._used)
+
+    @property
+    def _used(self) -> int:
+        return sum(len(row.prompt) + row.limit for row in self._running)
 
     def _admit(self) -> list[tuple[int, Completion]]:
         if not self._waiting or (self._running and not self._runner.joins):
@@ -158,7 +182,7 @@ class Decoder:
         if live and (few or live > self._batch_size * 3 // 4):
             return []
         self._steps_waited = 0
-        used = sum(len(row.prompt) + row.limit for row in self._running)
+        used = self._used
         joining: list[DecodingRow] = []
         longest = 0
         while self._waiting and len(self._running) + len(joining) < self._batch_size:
@@ -170,20 +194,23 @@ class Decoder:
             joining.append(self._waiting.popleft())
         if not joining:
             return []
+        for row in joining:
+            row.known = self._runner.kept.known(row.prompt)
         done = [finished for group in self._alike(joining) for finished in self._start(group)]
+        self._limit_kept()
         self._drop_finished()
         return done
 
     def _alike(self, rows: Sequence[DecodingRow]) -> list[list[DecodingRow]]:
-        """Group rows of similar lengths, which are computed together; samples of one prompt always
-        are.
+        """Group rows of which similar numbers of tokens are computed; samples of one prompt are
+        always together.
         """
         if not self._runner.joins:
             return [list(rows)]
         groups: list[list[DecodingRow]] = []
         count = used = 0
-        for row in sorted(rows, key=lambda row: (len(row.prompt), row.prompt)):
-            width = len(row.prompt)
+        for row in sorted(rows, key=lambda row: (len(row.prompt) - row.known, row.prompt)):
+            width = len(row.prompt) - row.known
             if not groups or groups[-1][-1].prompt != row.prompt:
                 count, used = count + 1, used + width
             if groups and count * width - used <= max(_PADDING, count * width // 8):

@@ -12,6 +12,7 @@ computed, S and C columns of the cache, V vocabulary.
 
 import inspect
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -19,21 +20,23 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from cotdistill.engines._kept import SHORTEST, KeptRows, Tokens, common
 from cotdistill.engines._slots import SlotCache, fits
-
-_SHARED_PREFIX = 24
-"""From this many common first tokens on, different prompts' common beginning is computed once."""
 
 
 class Runner(Protocol):
-    """The forward passes that the decoding loop needs."""
+    """The forward passes that the decoding loop needs. `kept` is empty where states cannot be used
+    again.
+    """
+
+    kept: KeptRows
 
     @property
     def joins(self) -> bool:
         """Return whether rows can join others; if not, they come in when all others are gone."""
         ...
 
-    def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    def admit(self, prompts: Sequence[Tokens]) -> torch.Tensor:
         """Add a row per prompt and return the logits (float32, N × V) of each one's first token."""
         ...
 
@@ -63,15 +66,15 @@ def _cache_name(model: Any) -> str:
     return "cache" if "cache" in _accepted(model) else "past_key_values"
 
 
-def _unique(prompts: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, ...]], list[int]]:
+def _unique(prompts: Sequence[Tokens]) -> tuple[list[Tokens], list[int]]:
     """Return the different prompts in order, and for each prompt its place among them."""
-    places: dict[tuple[int, ...], int] = {}
+    places: dict[Tokens, int] = {}
     rows = [places.setdefault(prompt, len(places)) for prompt in prompts]
     return list(places), rows
 
 
 def _padded(
-    prompts: Sequence[tuple[int, ...]], side: str, device: torch.device
+    prompts: Sequence[Tokens], side: str, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return token ids (rows, columns), padded with 0 at one side, and their mask."""
     ids = [torch.tensor(prompt) for prompt in prompts]
@@ -80,14 +83,6 @@ def _padded(
         pad_sequence(ids, True, padding_side=side).to(device),
         pad_sequence(masks, True, padding_side=side).to(device),
     )
-
-
-def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
-    """Return the length of the prompts' common prefix, leaving at least one token of each."""
-    first, last = min(prompts), max(prompts)
-    limit = min(map(len, prompts)) - 1
-    same = (place for place in range(limit) if first[place] != last[place])
-    return next(same, limit)
 
 
 class CausalRunner:
@@ -103,60 +98,73 @@ class CausalRunner:
         self._additive = model.config.get_text_config(decoder=True)._attn_implementation == "eager"
         self._extra = {"logits_to_keep": 1} if "logits_to_keep" in _accepted(model) else {}
         self._slots, self._cache_name = SlotCache(model.config), _cache_name(model)
-        self._lengths: list[int] = []
+        self.kept = KeptRows()
+        # The tokens of each row whose keys and values stand in its slot.
+        self._rows: list[list[int]] = []
 
-    def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    def admit(self, prompts: Sequence[Tokens]) -> torch.Tensor:
         unique, places = _unique(prompts)
-        first = len(self._lengths)
+        first = len(self._rows)
         self._slots.reserve(first + len(prompts), max(len(prompt) for prompt in prompts))
-        shared = self._share_beginning(first, unique)
-        logits_UV = self._compute(first, unique, shared)
-        self._lengths += [len(prompt) for prompt in prompts]
+        logits_UV = self._compute(first, unique, self._begin(first, unique))
+        self._rows += [list(prompt) for prompt in prompts]
         if len(unique) == len(prompts):
             return logits_UV
         width = max(len(prompt) for prompt in unique)
         self._slots.spread([first + place for place in places], first, width)
         return logits_UV[torch.tensor(places, device=self._device)]
 
-    def _share_beginning(self, first: int, unique: Sequence[tuple[int, ...]]) -> int:
-        """Compute the tokens that all prompts begin with, few-shot exemplars for example, once;
-        return how many.
-        """
-        shared = _common_prefix(unique) if len(unique) > 1 else 0
-        if shared < _SHARED_PREFIX:
-            return 0
-        self._compute(first, [unique[0][:shared]], 0)
+    def _begin(self, first: int, unique: Sequence[Tokens]) -> list[int]:
+        """Put into the slots what need not be computed of each prompt; return how many tokens."""
+        taken = self.kept.take(unique)
+        for slot, (states, known) in enumerate(taken, first):
+            if known:
+                self._slots.write(slot, states, known)
+        if any(known for _, known in taken) or len(unique) == 1:
+            return [known for _, known in taken]
+        # The tokens that all prompts begin with, few-shot exemplars for example, are computed once.
+        # The two prompts that differ most are the first and the last in order.
+        shared = min(common(min(unique), max(unique)), *(len(prompt) - 1 for prompt in unique))
+        if shared < SHORTEST:
+            return [0] * len(unique)
+        self._compute(first, [unique[0][:shared]], [0])
         self._slots.spread([first] * (len(unique) - 1), first + 1, shared)
-        return shared
+        return [shared] * len(unique)
 
-    def _compute(self, first: int, prompts: Sequence[tuple[int, ...]], begun: int) -> torch.Tensor:
-        """Return the logits behind each prompt, whose first `begun` tokens stand in its slot
+    def _compute(self, first: int, prompts: Sequence[Tokens], begun: Sequence[int]) -> torch.Tensor:
+        """Return the logits behind each prompt, of which so many tokens stand in its slot
         already.
         """
-        rest = [prompt[begun:] for prompt in prompts]
-        most = max(len(ids) for ids in rest)
+        rest = [prompt[known:] for prompt, known in zip(prompts, begun, strict=True)]
         ids_NW, _ = _padded(rest, "left", self._device)
-        before_N1 = torch.tensor([len(ids) - most for ids in rest], device=self._device)[:, None]
-        place_NW = torch.arange(most, device=self._device) + before_N1
-        width = begun + most
-        columns_NW = torch.where(place_NW < 0, width, place_NW + begun)
-        return self._forward(first, ids_NW, columns_NW, (place_NW + begun).clamp(min=0), width)
+        most, width = ids_NW.shape[1], max(len(prompt) for prompt in prompts)
+        begun_N1 = torch.tensor(begun, device=self._device)[:, None]
+        ends_N1 = torch.tensor([len(prompt) for prompt in prompts], device=self._device)[:, None]
+        positions_NW = ends_N1 - most + torch.arange(most, device=self._device)
+        columns_NW = torch.where(positions_NW < begun_N1, width, positions_NW)
+        return self._forward(first, ids_NW, columns_NW, positions_NW.clamp(min=0), width)
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         ids_B1 = torch.tensor(tokens, device=self._device)[:, None]
-        columns_B1 = torch.tensor(self._lengths, device=self._device)[:, None]
-        width = max(self._lengths) + 1
-        self._lengths = [length + 1 for length in self._lengths]
-        return self._forward(0, ids_B1, columns_B1, columns_B1, width)
+        lengths = [len(row) for row in self._rows]
+        columns_B1 = torch.tensor(lengths, device=self._device)[:, None]
+        for row, token in zip(self._rows, tokens, strict=True):
+            row.append(token)
+        return self._forward(0, ids_B1, columns_B1, columns_B1, max(lengths) + 1)
 
     def keep(self, rows: Sequence[int]) -> None:
+        for slot in set(range(len(self._rows))).difference(rows):
+            row = tuple(self._rows[slot])
+            self.kept.add(row, partial(self._slots.read, slot, len(row)))
         # What goes on in another place comes from behind all that stay, so no slot is overwritten
         # that is still read.
         assert all(source == target or source >= len(rows) for target, source in enumerate(rows))
-        self._lengths = [self._lengths[row] for row in rows]
+        self._rows = [self._rows[row] for row in rows]
+        if not rows:
+            self._slots = SlotCache(self._model.config)  # whoever waits for questions holds none
         for target, source in enumerate(rows):
             if source != target:
-                self._slots.move(source, target, self._lengths[target])
+                self._slots.move(source, target, len(self._rows[target]))
 
     def _forward(
         self,
@@ -190,6 +198,7 @@ class _Together:
     joins = False
 
     def __init__(self, model: Any) -> None:
+        self.kept = KeptRows()
         self._model = model
         self._device = model.device
         self._cache_name = _cache_name(model)
@@ -204,6 +213,8 @@ class _Together:
         self._mask_BS, self._own_B = self._mask_BS[rows_B], self._own_B[rows_B]
         if rows:
             self._cache.batch_select_indices(rows_B)
+        else:
+            self._cache = None
 
 
 class PaddedRunner(_Together):
@@ -217,7 +228,7 @@ class PaddedRunner(_Together):
         self._takes_positions = "position_ids" in accepted
         self._extra = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
 
-    def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    def admit(self, prompts: Sequence[Tokens]) -> torch.Tensor:
         unique, places = _unique(prompts)
         self._cache = DynamicCache(config=self._model.config)
         ids_US, self._mask_BS = _padded(unique, "left", self._device)
@@ -259,7 +270,7 @@ class EncoderDecoderRunner(_Together):
         starts = (model.generation_config.decoder_start_token_id, config.decoder_start_token_id)
         self._start = next(one for one in (*starts, config.pad_token_id) if one is not None)
 
-    def admit(self, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    def admit(self, prompts: Sequence[Tokens]) -> torch.Tensor:
         unique, places = _unique(prompts)
         ids_US, mask_US = _padded(unique, "right", self._device)
         encoder = self._model.get_encoder()

@@ -17,6 +17,8 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from cotdistill.engines._kept import States
+
 _STRIDE = 64
 
 
@@ -139,3 +141,19 @@ class SlotCache:
             layer.reserve(layer.keys, layer.values)
             for states in (layer.keys, layer.values):
                 states[first:last, :, :width] = states[list(sources), :, :width]
+
+    def read(self, slot: int, width: int) -> States:
+        """Return a copy of a slot's columns before `width`."""
+        layers = self.cache.layers
+        return [
+            (layer.keys[slot, :, :width].clone(), layer.values[slot, :, :width].clone())
+            for layer in layers
+        ]
+
+    def write(self, slot: int, states: States, width: int) -> None:
+        """Put such a copy's columns before `width` into a slot."""
+        self.reserve(slot + 1, width)
+        for layer, (keys, values) in zip(self.cache.layers, states, strict=True):
+            layer.reserve(keys[None], values[None])
+            layer.keys[slot, :, :width] = keys[:, :width]
+            layer.values[slot, :, :width] = values[:, :width]

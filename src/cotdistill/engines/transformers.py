@@ -66,7 +66,7 @@ class TransformersEngine(EnginePlugin):
     """A causal or encoder-decoder Hugging Face checkpoint (safetensors), batched, on CPU or GPU.
 
     `batch_size` rows and `max_batch_tokens` tokens of prompts and completions are in memory at
-    once.
+    once, rows that later turns may go on from among them.
     """
 
     device: str = "auto"

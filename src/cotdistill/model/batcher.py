@@ -58,6 +58,9 @@ class BatchedModel:
         # The worker's alone while it works: what it has taken and not answered, by number.
         self._taken: dict[int, _Wanted] = {}
         self._numbers = itertools.count()
+        # The worker's alone too. It stays from batch to batch, with what it keeps for questions
+        # that are asked again in turns; so an engine's weights must not change meanwhile.
+        self._decoding: Decoding | None = None
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cotdistill-engine")
@@ -101,6 +104,7 @@ class BatchedModel:
         for one in [*self._taken.values(), *self._pending]:
             one.future.cancel()
         self._thread.shutdown(wait=True)
+        self._decoding = None
 
     def _give_up(self, number: int, future: asyncio.Future[Completion]) -> None:
         if future.cancelled():
@@ -122,16 +126,19 @@ class BatchedModel:
                 raise
             error = batch.exception()
             if error is not None:  # whatever the engine raised belongs to those who wait
+                self._decoding = None
                 _resolve([(one.future, error) for one in self._taken.values()])
 
     def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
         """Answer what is pending, in the worker thread, until nothing is under way."""
         engine = self._engine
-        decoding: Decoding = (
-            engine.decoding(self._rules)
-            if isinstance(engine, StreamingEngine)
-            else _WholeBatches(engine)
-        )
+        if self._decoding is None:
+            self._decoding = (
+                engine.decoding(self._rules)
+                if isinstance(engine, StreamingEngine)
+                else _WholeBatches(engine)
+            )
+        decoding = self._decoding
         while not self._closing:
             gone = {self._given_up.popleft() for _ in range(len(self._given_up))}
             if self._pending:
