@@ -311,6 +311,14 @@ def test_a_checkpoint_that_cannot_be_loaded_is_one_line(fake: Fake) -> None:
         vllm("too-large").open()
 
 
+def test_words_that_vllm_would_cut_otherwise(fake: Fake, tmp_path: Path) -> None:
+    checkpoint = tiny_checkpoint(tmp_path / "model", "llama")
+    config = checkpoint / "config.json"
+    config.write_text(config.read_text().replace('"model_type": "llama"', '"model_type": "qwen2"'))
+    with pytest.raises(UserError, match=r"cuts words otherwise than tokenizer\.json"):
+        VllmEngine().load(checkpoint)
+
+
 def test_a_process_that_is_killed_ends_the_call_with_a_line(fake: Fake, tmp_path: Path) -> None:
     fake.process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
     engine = VllmEngine().load(tiny_checkpoint(tmp_path, "gpt2"))

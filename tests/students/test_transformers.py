@@ -59,6 +59,17 @@ def test_a_student_learns_reloads_and_answers_with_an_end(tmp_path: Path, family
     assert losses[-1] < 0.2 * losses[0]
 
 
+def test_what_changes_answers_is_not_taken_over_from_the_base(tmp_path: Path) -> None:
+    student, out = made(tmp_path, "llama"), tmp_path / "out"
+    asked = tmp_path / "base" / "generation_config.json"
+    settings = {"repetition_penalty": 1.3, "temperature": 0.6, "eos_token_id": [5, 1]}
+    asked.write_text(json.dumps(settings))
+    train_on(EXAMPLES, student, FAST, out)
+    kept = json.loads((out / "generation_config.json").read_text())
+    assert settings.keys() & kept.keys() == {"eos_token_id"}
+    assert kept["eos_token_id"] == [1, 5]
+
+
 def test_pieces_of_a_batch_learn_what_the_whole_batch_learns(tmp_path: Path) -> None:
     weights = []
     for tokens in (None, 30):

@@ -18,7 +18,7 @@ import torch
 import transformers
 from tokenizers import pre_tokenizers
 
-from cotdistill.checkpoints.auto import auto_class, one_line, whole_model
+from cotdistill.checkpoints.auto import PROBE, auto_class, one_line, whole_model
 from cotdistill.checkpoints.conversions import converted
 from cotdistill.checkpoints.gguf_settings import GgufFile, check_kind, check_made, complete
 from cotdistill.checkpoints.hashes import seal
@@ -33,8 +33,6 @@ _FORMAT = 3
 _GPT2_SPLIT = {"gpt-2", "gpt2", "mpt", "olmo", "jais", "phi-2", "trillion", "gigachat"}
 # The same rule, but every digit is a word of its own.
 _DIGIT_SPLIT = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"}
-_PROBE = "It's  3 apples,\n\n\tor 1,234.50 of THEM: Ünï 日本語 🙂"
-"""A text that rules for cutting words cut differently."""
 
 
 def from_gguf(path: Path) -> Path:
@@ -109,7 +107,7 @@ def _save_tokenizer(path: Path, tokenizer: Any, tokens: int, folder: Path) -> No
     named["tokenizer_class"] = "PreTrainedTokenizerFast"
     settings.write_text(json.dumps(named, ensure_ascii=False, indent=2), "utf-8")
     again = transformers.AutoTokenizer.from_pretrained(folder)
-    if again.tokenize(_PROBE) != tokenizer.tokenize(_PROBE):
+    if again.tokenize(PROBE) != tokenizer.tokenize(PROBE):
         raise _unknown_rule(path, "not that of transformers for this architecture")
 
 

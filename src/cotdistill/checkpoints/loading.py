@@ -6,10 +6,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
 import transformers
+from huggingface_hub import try_to_load_from_cache
 
-from cotdistill.checkpoints.auto import one_line, whole_model
+from cotdistill.checkpoints.auto import PROBE, one_line, warn, whole_model
 from cotdistill.checkpoints.bundled import locate, remedy
 from cotdistill.checkpoints.hashes import check, content_hash
 from cotdistill.errors import UserError
@@ -20,6 +22,13 @@ logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 _TOKENIZERS = ("tokenizer*", "*.model", "vocab*", "*.tiktoken")
 """Files that a tokenizer is made of, in a checkpoint folder."""
+_SPARE_ROWS = 1024
+"""Rows of an embedding that may only round its number up."""
+_NOT_APPLIED = (
+    *("repetition_penalty", "no_repeat_ngram_size", "num_beams", "min_length", "min_new_tokens"),
+    *("suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "forced_bos_token_id"),
+)
+"""Settings of a checkpoint's generation that would change what is written greedily."""
 
 
 def pick_device(setting: str) -> torch.device:
@@ -103,7 +112,30 @@ def load_tokenizer(checkpoint: str | Path) -> Any:
             "copy its files from where the model is from"
         )
     with one_line(f"{checkpoint}: cannot load the tokenizer", remedy(checkpoint)):
-        return transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        if cuts_as_written(tokenizer, place):
+            return tokenizer
+        warn(
+            f"{checkpoint}: its tokenizer.json is used as it is; "
+            f"transformers' {type(tokenizer).__name__} would cut words otherwise"
+        )
+        return transformers.PreTrainedTokenizerFast.from_pretrained(place)
+
+
+def cuts_as_written(tokenizer: Any, place: str | Path, revision: str | None = None) -> bool:
+    """Return whether a tokenizer cuts words as the checkpoint's tokenizer.json says.
+
+    The classes of some families (Qwen2) have their own rule, whatever the file says.
+    """
+    file: Any = Path(place, "tokenizer.json")
+    if isinstance(place, str):
+        file = try_to_load_from_cache(place, "tokenizer.json", revision=revision)
+    if not isinstance(file, str | Path) or not Path(file).is_file():
+        return True
+    written = tokenizers.Tokenizer.from_file(str(file))
+    written.no_padding()
+    ids: list[int] = written.encode(PROBE, add_special_tokens=False).ids
+    return ids == list(tokenizer.encode(PROBE, add_special_tokens=False))
 
 
 def load_model(
@@ -124,6 +156,9 @@ def load_model(
     safe = {"use_safetensors": True, "trust_remote_code": False}
     with one_line(f"{checkpoint}: cannot load the model", remedy(checkpoint)):
         model = whole_model(checkpoint, config, dtype, place, **safe)
+        if isinstance(place, Path) and (place / "generation_config.json").is_file():
+            # A damaged one is left out by `from_pretrained`, and its end tokens with it.
+            transformers.GenerationConfig.from_pretrained(place)
     return model.to(device)
 
 
@@ -144,7 +179,32 @@ def load_checkpoint(
             "embeddings; they belong to different checkpoints (or call resize_token_embeddings and "
             "save the model)"
         )
+    _remark(checkpoint, model, tokenizer)
     return model, tokenizer
+
+
+def _remark(checkpoint: str | Path, model: Any, tokenizer: Any) -> None:
+    """Warn of what may be meant, but seldom is."""
+    rows, tokens = model.get_input_embeddings().num_embeddings, len(tokenizer)
+    if rows - tokens > max(_SPARE_ROWS, tokens // 20):
+        warn(
+            f"{checkpoint}: its model has {rows} rows of embeddings and its tokenizer only {tokens}"
+            " tokens; it may be the tokenizer of another model"
+        )
+    ends = _own_ends(model)
+    marks = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    if ends and ends.isdisjoint(marks):
+        shown = tokenizer.convert_ids_to_tokens(min(ends))
+        warn(
+            f"{checkpoint}: its model ends a text with token {min(ends)}, for its tokenizer "
+            f"{shown!r}; it may be the tokenizer of another model"
+        )
+    asked = model.generation_config.to_diff_dict() if model.generation_config is not None else {}
+    if left_out := [name for name in _NOT_APPLIED if asked.get(name) not in (None, 0, 1)]:
+        warn(
+            f"{checkpoint}: its generation_config.json sets {', '.join(left_out)}, which is not "
+            "applied: every model answers greedily, or sampled as the method says"
+        )
 
 
 def context_limit(config: Any) -> int | None:
@@ -164,8 +224,31 @@ def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     """Return every token that ends a completion: the model's own list and the tokenizer's end
     token.
     """
+    own = tokenizer.eos_token_id
+    return _own_ends(model).union([] if own is None else [int(own)])
+
+
+def plain_generation(model: Any, tokenizer: Any, **more: Any) -> Any:
+    """Return how this package decodes greedily, for others who use the model.
+
+    A base's own penalties and temperatures would change the answers.
+    """
+    own = model.generation_config
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    return transformers.GenerationConfig(
+        do_sample=False,
+        use_cache=True,
+        eos_token_id=sorted(end_ids(model, tokenizer)),
+        pad_token_id=pad,
+        bos_token_id=own.bos_token_id,
+        decoder_start_token_id=own.decoder_start_token_id,
+        **more,
+    )
+
+
+def _own_ends(model: Any) -> frozenset[int]:
     listed = model.generation_config.eos_token_id if model.generation_config is not None else None
-    several = [*(listed if isinstance(listed, list) else [listed]), tokenizer.eos_token_id]
+    several = listed if isinstance(listed, list) else [listed]
     return frozenset(int(token) for token in several if token is not None)
 
 

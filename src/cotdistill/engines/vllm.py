@@ -87,15 +87,16 @@ class VllmEngine(EnginePlugin):
             ) from error
         import torch
 
-        from cotdistill.checkpoints.loading import checkpoint_fingerprint, resolve
+        from cotdistill.checkpoints.loading import checkpoint_fingerprint, cuts_as_written, resolve
         from cotdistill.checkpoints.text import TextCodec
 
         # A training in this process keeps the memory that it has freed, and vLLM wants it free.
         torch.cuda.empty_cache()
+        place = resolve(checkpoint)
         own, before = self.model_dump(exclude={"engine_args", "seed"}), active_children()
         try:
             llm = LLM(
-                model=str(resolve(checkpoint)),
+                model=str(place),
                 load_format="safetensors",
                 trust_remote_code=False,
                 **own,
@@ -104,7 +105,12 @@ class VllmEngine(EnginePlugin):
         except (OSError, ValueError, RuntimeError) as error:
             first = (str(error).strip() or repr(error)).split("\n")[0]
             raise UserError(f"engine vllm: cannot load {checkpoint}: {first}") from error
-        config = llm.llm_engine.model_config
+        tokenizer, config = llm.get_tokenizer(), llm.llm_engine.model_config
+        if not cuts_as_written(tokenizer, place, self.revision):
+            raise UserError(
+                f"engine vllm: it cuts words otherwise than tokenizer.json of {checkpoint} says, as"
+                " its model was trained; take the engine transformers"
+            )
         identity = {
             "engine": "vllm",
             "checkpoint": checkpoint_fingerprint(checkpoint, config.hf_config),
@@ -113,7 +119,7 @@ class VllmEngine(EnginePlugin):
             "chat": chat,
             **self.model_dump(include={"dtype", "seed", "engine_args"}),
         }
-        codec = TextCodec(llm.get_tokenizer(), prompt_end, target_begin, chat=chat)
+        codec = TextCodec(tokenizer, prompt_end, target_begin, chat=chat)
         own_processes = [one for one in active_children() if one not in before]
         return _LoadedEngine(llm, codec, config.max_model_len, self.seed, identity, own_processes)
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from cotdistill.checkpoints.hashes import seal
-from cotdistill.checkpoints.loading import end_ids
+from cotdistill.checkpoints.loading import plain_generation
 from cotdistill.checkpoints.text import TextCodec
 from cotdistill.contracts import Student
 from cotdistill.engines.transformers import ModelEngine, TransformersEngine
@@ -116,7 +115,8 @@ def _write_role(
     tokenizer.chat_template = chat_template(engine.codec, {one.prompt for one in examples})
     folder.mkdir(parents=True)
     tokenizer.save_pretrained(folder)
-    model.generation_config = generation = _generation(model, tokenizer, request)
+    limits = {"max_new_tokens": request.max_tokens, "stop_strings": list(request.stop) or None}
+    model.generation_config = generation = plain_generation(model, tokenizer, **limits)
     if settings.adapter:
         _copy_adapter(checkpoint / "adapter", folder, student)
         generation.save_pretrained(folder)
@@ -137,25 +137,6 @@ def _write_role(
         write_ctranslate2(model, tokenizer, checkpoint, folder / "ctranslate2", dtype)
         seal(folder / "ctranslate2", "*.bin")
     return engine.codec, parameters
-
-
-def _generation(model: Any, tokenizer: Any, request: Request) -> Any:
-    """Return how the run decoded: greedily, to the same end; nothing else of the base's settings.
-
-    A base's own penalties and temperatures would change the answers.
-    """
-    own = model.generation_config
-    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    return transformers.GenerationConfig(
-        do_sample=False,
-        use_cache=True,
-        max_new_tokens=request.max_tokens,
-        eos_token_id=sorted(end_ids(model, tokenizer)),
-        pad_token_id=pad,
-        bos_token_id=own.bos_token_id,
-        decoder_start_token_id=own.decoder_start_token_id,
-        stop_strings=list(request.stop) or None,
-    )
 
 
 def _copy_adapter(adapter: Path, folder: Path, student: Student) -> None:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cotdistill import plugins
 from cotdistill.checkpoints.hashes import seal
-from cotdistill.checkpoints.loading import context_limit, load_model
+from cotdistill.checkpoints.loading import context_limit, load_model, plain_generation
 from cotdistill.checkpoints.text import TextCodec
 from cotdistill.contracts import Engine, Objective, TrainResult, TrainSettings, identity
 from cotdistill.engines.transformers import ModelEngine
@@ -102,6 +102,7 @@ def train(
     inner, codec = build_base(
         job.student, job.seed, start=job.start, dtype=base_dtype(job.student, job.settings)
     )
+    inner.generation_config = plain_generation(inner, codec.tokenizer)
     limit = context_limit(inner.config)
     data = prepare(examples, codec, objective, settings, limit)
     texts = (text for item in examples[:_SAMPLE] for text in (item.prompt, item.target))

@@ -100,6 +100,9 @@ def _tokenizer(family: Family, texts: Sequence[str]) -> Any:
         return transformers.PreTrainedTokenizerFast(tokenizer_object=core, **named)
     core = tokenizers.Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if family == "qwen2":  # transformers has its rule for cutting words in code
+        own = transformers.Qwen2Tokenizer()._tokenizer
+        core.normalizer, core.pre_tokenizer = own.normalizer, own.pre_tokenizer
     core.decoder = decoders.ByteLevel()
     named = {
         "gpt2": {"eos_token": "<|endoftext|>", "bos_token": "<|endoftext|>"},
