@@ -5,34 +5,54 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 from cotdistill.checkpoints.bundled import locate
-from cotdistill.errors import UserError
-from cotdistill.util.files import file_hash
+from cotdistill.checkpoints.conversions import converted
+from cotdistill.errors import StoreError, UserError
+from cotdistill.util.files import file_hash, file_stamp
+from cotdistill.util.naming import fingerprint
 
 _SUMS = "SHA256SUMS"
 _CONTENT = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.txt")
+_LARGE = 2**26
+"""Bytes of a file that takes longer to read than to look up."""
 _NOT_CONTENT = {"training.json", "trainer_state.json"}
 
 
-def checkpoint_stamp(model: str | Path | None) -> dict[str, Any] | None:
-    """Return size and time of a local checkpoint's files, so that a replaced one is noticed.
+def checkpoint_hash(model: str | Path | None) -> str | None:
+    """Return the hash of a local checkpoint's content, so that a replaced one is noticed.
 
-    None for a hub id or no checkpoint at all. A model card does not count.
+    None for a hub id or no checkpoint at all.
     """
-    path = Path(locate(model or ""))
+    path = Path(locate(model or "")).expanduser()
     if model is None or not path.exists():
         return None
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    stats = {path.name: path.stat() for path in files if path.is_file() and path.suffix != ".md"}
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+    return content_hash(path) if path.is_dir() else _hash(path)
 
 
 def content_hash(folder: Path) -> str:
     """Return a hash of everything in a checkpoint folder that determines its completions."""
-    lines = "".join(f"{path.name}\0{file_hash(path)}\n" for path in _files(folder))
+    lines = "".join(f"{path.name}\0{_hash(path)}\n" for path in _files(folder))
     return hashlib.sha256(lines.encode()).hexdigest()[:32]
+
+
+def _hash(path: Path) -> str:
+    """Return a file's hash; that of a large file is noted in the cache folder, by its stamp, so
+    that a command that loads nothing does not read gigabytes.
+    """
+    stamp = file_stamp(path.resolve())
+    if stamp[1] < _LARGE:
+        return file_hash(path)
+
+    def note(folder: Path) -> None:
+        folder.mkdir()
+        (folder / _SUMS).write_text(f"{file_hash(path)}  {path.name}\n", encoding="utf-8")
+
+    try:
+        noted = converted("hashes", fingerprint(stamp), note) / _SUMS
+    except StoreError:  # a home that cannot be written
+        return file_hash(path)
+    return noted.read_text("utf-8").partition("  ")[0]
 
 
 def seal(folder: Path, *more: str) -> None:

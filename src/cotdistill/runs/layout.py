@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cotdistill import plugins
-from cotdistill.checkpoints.hashes import checkpoint_stamp
+from cotdistill.checkpoints.hashes import checkpoint_hash
 from cotdistill.contracts import EnginePlugin, Method, Split, identity
 from cotdistill.engines.auto import AutoEngine, choose
 from cotdistill.errors import StoreError
@@ -159,7 +159,7 @@ class Layout(Grid):
             "curate": self.curate_artifact(cell.task, cell.method).fingerprint,
             "validation": self.digest(cell.task.label, self.selection_split(cell.method)),
             "student": _entry(cell.student),
-            "student_files": checkpoint_stamp(cell.student.plugin.checkpoint),
+            "student_files": checkpoint_hash(cell.student.plugin.checkpoint),
             "train": identity(cell.method.train),
             "objectives": [_with_source(one) for one in cell.method.objectives],
             "seed": cell.seed,

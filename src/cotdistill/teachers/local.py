@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from cotdistill import plugins
-from cotdistill.checkpoints.hashes import checkpoint_stamp
+from cotdistill.checkpoints.hashes import checkpoint_hash
 from cotdistill.contracts import EnginePlugin, Model, Teacher
 from cotdistill.engines.auto import AutoEngine
 from cotdistill.model.batcher import BatchedModel
@@ -43,7 +43,7 @@ class LocalTeacher(Teacher):
         return {"name": name, **engine.model_dump(mode="json")}
 
     def contents(self) -> Any:
-        return checkpoint_stamp(self.model)
+        return checkpoint_hash(self.model)
 
     def open(self) -> Model:
         """Load the checkpoint.

@@ -23,16 +23,16 @@ def file_stamp(path: Path) -> list[Any]:
 
 
 def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal; a file is read again only after its size or time
-    has changed.
+    """Return the SHA-256 of a file in hexadecimal; a file is read again only after its stamp has
+    changed.
     """
-    stat = path.stat()
-    return _file_hash(path.resolve(), stat.st_size, stat.st_mtime_ns)
+    return _file_hash(*file_stamp(path.resolve()))
 
 
+# The last time is the file system's own, which a copy that keeps size and time cannot keep.
 @lru_cache(maxsize=1024)
-def _file_hash(path: Path, size: int, time: int) -> str:
-    with path.open("rb") as file:
+def _file_hash(path: str, size: int, written: int, changed: int) -> str:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
