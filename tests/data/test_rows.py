@@ -231,3 +231,10 @@ def test_an_address_that_cannot_be_read_is_one_line(source: str, message: str) -
         list(rows(source))
     assert "geheim" not in str(error.value)
     assert not is_hub_id(source)
+
+
+def test_numbers_of_single_precision_are_read_as_they_were_written(tmp_path: Path) -> None:
+    cells = pyarrow.array([0.1, 12.0, None, float("nan"), 3e-7, 1e20], pyarrow.float32())
+    pyarrow.parquet.write_table(pyarrow.table({"gold": cells}), tmp_path / "q.parquet")
+    read = [row.fields["gold"] for row in rows(tmp_path / "q.parquet")]
+    assert read[:3] == [0.1, 12.0, None] and read[3] != read[3] and read[4:] == [3e-7, 1e20]

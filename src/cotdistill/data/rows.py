@@ -21,11 +21,14 @@ from contextlib import contextmanager
 from io import BufferedIOBase, BufferedReader
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cotdistill.errors import DataError
 from cotdistill.util.addresses import fitting, is_address, open_address, path_of, stamps
 from cotdistill.util.files import file_stamp
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _TEXTS = (".jsonl", ".json", ".ndjson", ".csv", ".tsv")
 _PACKED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
@@ -334,7 +337,7 @@ def _parquet(path: str | Path) -> Iterator[Row]:
             table = pyarrow.parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
             _refuse_twice(str(path), table.schema_arrow.names)
             for batch in table.iter_batches(_BATCH):
-                for fields in batch.to_pylist():
+                for fields in _doubles(batch).to_pylist():
                     yield Row(f"{path}: row {index}", fields)
                     index += 1
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -343,6 +346,18 @@ def _parquet(path: str | Path) -> Iterator[Row]:
             reason = " ".join(str(error).split())[:200]
             wrong = f"{path}: cannot be read as Parquet: {reason}; fetch it again"
             raise DataError(wrong) from error
+
+
+def _doubles(batch: "pyarrow.RecordBatch") -> "pyarrow.RecordBatch":
+    """Return a table whose single-precision numbers are those that they were written as: Python
+    would read 0.1 as 0.10000000149011612."""
+    import pyarrow
+
+    for index, field in enumerate(batch.schema):
+        if pyarrow.types.is_float32(field.type):
+            written = batch.column(index).cast(pyarrow.string())
+            batch = batch.set_column(index, field.name, written.cast(pyarrow.float64()))
+    return batch
 
 
 def _of_content(error: OSError) -> bool:
