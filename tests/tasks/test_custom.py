@@ -404,3 +404,36 @@ def test_the_task_is_called_by_its_file(path: Any, label: str) -> None:
     task = {"name": "custom", "path": path}
     recipe = parse_recipe({"name": "r", "task": task, "methods": ["answer_only"]})
     assert [entry.label for entry in recipe.tasks] == [label]
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested", "same"),
+    [
+        ("What is 5 + 3?", "What is 5 - 3?", False),
+        ("What is -3 squared?", "What is 3 squared?", False),
+        ("What is 3.5 in words?", "What is 3, 5 in words?", False),
+        ("Was kostet ein Caf\u00e9?", "Was  kostet ein Cafe\u0301 ?", True),
+        ("How many are twenty-one pens?", "how many are twenty one pens", True),
+    ],
+)
+def test_a_test_question_is_known_by_its_words_and_signs(
+    tmp_path: Path, trained: str, tested: str, same: bool
+) -> None:
+    files = {
+        name: write_jsonl(tmp_path / f"{name}.jsonl", [{"question": text, "answer": 8}])
+        for name, text in (("train", trained), ("test", tested))
+    }
+    try:
+        assert [*Custom(path=files).questions("train")] and not same
+    except DataError as error:
+        assert same and "stand in the test split" in str(error)
+
+
+@pytest.mark.parametrize(("options", "gold"), [(["red", "red"], "red"), (["red", "Red"], "RED")])
+def test_a_text_that_two_options_have_names_neither(
+    tmp_path: Path, options: list[str], gold: str
+) -> None:
+    row = {"question": "Which?", "options": options, "answer": gold}
+    path = write_jsonl(tmp_path / "q.jsonl", [row, row | {"answer": "B", "question": "What?"}])
+    with pytest.raises(DataError, match="is the text of two options; give its letter"):
+        [*Custom(path=path, answer="choice").questions("train")]

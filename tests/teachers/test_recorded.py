@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from cotdistill.answers.number import Number
 from cotdistill.contracts import Method, Task, Teacher
 from cotdistill.errors import DataError, PluginError, QuestionFailed
+from cotdistill.evaluation.interchange import as_rationale, read_completions
 from cotdistill.methods.fine_tune_cot import FineTuneCot
 from cotdistill.methods.socratic_cot import SocraticCot
 from cotdistill.model.client import ModelClient
@@ -420,3 +422,129 @@ def test_real_decompositions_have_steps(name: str, file: str, right: int) -> Non
     assert len(made) == right
     assert all(len(one.steps) >= 1 for one in made)
     assert sum(len(one.steps) for one in made) > 2 * len(made)
+
+
+def ended(word: str, text: str = "It is 5 apples. The answer is 5.") -> dict[str, object]:
+    return {
+        "question": "How many apples does Ana have?",
+        "response": {"choices": [{"message": {"content": text}, "finish_reason": word}]},
+    }
+
+
+def said(words: str, **fields: object) -> dict[str, object]:
+    return {"role": "assistant", "content": words, **fields}
+
+
+ENDS = [
+    (ended("stop"), "stop"),
+    (ended("END_TURN"), "stop"),
+    (ended("length"), "length"),
+    (ended("MAX_TOKENS"), "length"),
+    (ended("max_output_tokens"), "length"),
+    (ended("error"), "length"),
+    (ended("content_filter"), "content_filter"),
+    (ended("SAFETY"), "content_filter"),
+    ({"question": "How many?", "completion": "It is", "stop_reason": "max_tokens"}, "length"),
+    ({"question": "How many?", "completion": "It is", "done_reason": "length"}, "length"),
+    (
+        {
+            "question": "How many?",
+            "response": {"content": [{"type": "text", "text": "It"}], "stop_reason": "max_tokens"},
+        },
+        "length",
+    ),
+    (
+        {
+            "question": "How many?",
+            "response": {
+                "output": [{"type": "message", "content": [{"type": "output_text", "text": "It"}]}],
+                "incomplete_details": {"reason": "max_output_tokens"},
+            },
+        },
+        "length",
+    ),
+    (
+        {"messages": [{"role": "user", "content": "How many?"}, said("It")], "stop_reason": "eos"},
+        "stop",
+    ),
+    (
+        {
+            "messages": [{"role": "user", "content": "How many?"}, said("It is")],
+            "finish_reason": "length",
+        },
+        "length",
+    ),
+    (
+        {"messages": [{"role": "user", "content": "How many?"}, said("", refusal="No.")]},
+        "content_filter",
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "end"), ENDS)
+def test_how_a_recorded_reply_ended_is_judged_as_that_of_an_endpoint(
+    tmp_path: Path, row: dict[str, object], end: str
+) -> None:
+    file = tmp_path / "replies.jsonl"
+    file.write_text(json.dumps(row))
+    (one,) = read_completions(file)
+    assert one.reply.finish_reason == end
+    rationale = as_rationale(one, Number(), {}, "pens")
+    assert rationale.extra.get("truncated", False) == (end == "length")
+    assert end != "content_filter" or rationale.answer is None
+    model = Recorded(files=(file,)).open()
+    (made,) = asyncio.run(model.complete(Request(one.question), [0]))
+    assert made.finish_reason == end
+
+
+def test_a_chat_s_reply_belongs_to_the_question_before_it(tmp_path: Path) -> None:
+    first, more = ({"role": "user", "content": text} for text in ("How many pens?", "And cups?"))
+    call = said("I look it up.", tool_calls=[{"function": {"name": "look"}}])
+    chats = [
+        [first, said("5 pens. The answer is 5."), more],
+        [first, call, {"role": "tool", "content": "5"}, said("5 pens. The answer is 5.")],
+    ]
+    file = tmp_path / "chats.jsonl"
+    file.write_text("\n".join(json.dumps({"messages": chat}) for chat in chats))
+    for one in read_completions(file):
+        assert (one.question, one.reply.rationale) == ("How many pens?", "5 pens.")
+
+
+def test_the_call_of_a_tool_is_no_reply(tmp_path: Path) -> None:
+    question, call = {"role": "user", "content": "How many?"}, said("I call it.", tool_calls=[{}])
+    for chat in ([question, call], [question, call, {"role": "tool", "content": "5"}]):
+        file = tmp_path / "chats.jsonl"
+        file.write_text(json.dumps({"messages": chat}))
+        with pytest.raises(DataError, match="needs a user's question and an assistant's reply"):
+            list(read_completions(file))
+
+
+def test_an_answer_without_choices_is_no_reply(tmp_path: Path) -> None:
+    file = tmp_path / "replies.jsonl"
+    file.write_text(json.dumps({"question": "How many?", "response": {"choices": []}}))
+    with pytest.raises(DataError, match="`choices` is empty"):
+        list(read_completions(file))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What is the value of 5 + 3 now?", "What is the value of 5 - 3 now?"),
+        ("What is the square of -3.5 now?", "What is the square of 3,5 now?"),
+        ("Solve x = 3 / 4 for x at once.", "Solve x = 3 * 4 for x at once."),
+    ],
+)
+def test_questions_of_the_same_words_and_other_signs_are_two(
+    tmp_path: Path, one: str, other: str
+) -> None:
+    file = tmp_path / "replies.jsonl"
+    rows = [{"question": one, "completion": "It is 1."}, {"question": other, "completion": "No."}]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    assert ask(file, one, samples=2) == [" It is 1."]
+    assert ask(file, other, samples=2) == [" No."]
+
+
+def test_a_question_is_found_however_its_accents_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "replies.jsonl"
+    file.write_text(json.dumps({"question": "Was kostet ein Cafe\u0301 hier?", "completion": "5."}))
+    assert ask(file, "Was kostet ein Caf\u00e9 hier?") == [" 5."]

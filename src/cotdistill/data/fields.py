@@ -29,6 +29,8 @@ from typing import Any, NamedTuple
 from cotdistill.contracts import AnswerType
 from cotdistill.data.rows import Row
 from cotdistill.errors import DataError
+from cotdistill.records import REFUSED
+from cotdistill.text.finish import judged
 from cotdistill.text.thinking import split_thinking
 
 ALIASES = {
@@ -56,6 +58,8 @@ _THINKING = ("reasoning_content", "reasoning", "thinking")
 """Thinking that stands beside a reply, in a message or in a column of its own."""
 _SAID = (None, "text", "output_text")
 """Types of the parts of a message that are its text."""
+_ENDS = ("finish_reason", "finishReason", "stop_reason", "done_reason")
+"""Where OpenAI, Google, Anthropic, Inspect and Ollama say how a reply ended; the first decides."""
 _SHORT_REPLY = 12
 """A reply of at most so many words after thinking is an answer alone: the thinking is then the
 rationale."""
@@ -179,7 +183,11 @@ def question_of(row: Row, column: str = "") -> str:
                 return question_of(Row(f"{row.place}: {name}", sent))
     chat = next((name for name in (*names, *_CHATS) if _is_chat(row.fields.get(name))), None)
     if chat is not None:
-        asked = [one for role, one in _messages(row, chat) if role == "user"]
+        said = _messages(row, chat)
+        replied = [at for at, (role, one) in enumerate(said) if _replies(role, one)]
+        # What stands behind the last reply is not what it answers.
+        before = said[: replied[-1]] if replied else said
+        asked = [one for role, one in before if role == "user"]
         if not asked:
             raise DataError(f"{row.place}: {chat}: needs a message of the user")
         return text_of(Row(row.place, asked[-1]), ("content", "value"), "question")
@@ -252,9 +260,7 @@ def replies_of(row: Row, column: str = "") -> list[ParsedReply]:
     Raises:
         DataError: the row has none, or one of them is no text.
     """
-    finish = str(
-        row.fields.get("reasoning_finish_reason") or row.fields.get("finish_reason") or "stop"
-    )
+    finish = _finish(row.fields, "reasoning_finish_reason", *_ENDS)
     chain = row.fields.get("reasoning_completion", row.fields.get("chain"))
     if not column and isinstance(chain, str):
         # Two calls in fields of their own: the second reply, or what the first one is known to lead
@@ -267,7 +273,8 @@ def replies_of(row: Row, column: str = "") -> list[ParsedReply]:
         ]
     chat, names = _reply_fields(row, column)
     if chat:
-        return [_chat_reply(row, chat)]
+        reply = _chat_reply(row, chat)
+        return [reply if finish == "stop" else reply._replace(finish_reason=finish)]
     thinking = "" if column else _thinking(row)
     if not column and all(missing(row.fields.get(name)) for name in names):
         if isinstance(rationale := row.fields.get("rationale"), str):
@@ -277,15 +284,31 @@ def replies_of(row: Row, column: str = "") -> list[ParsedReply]:
     second = row.fields.get("answer_completion")
     said = list(_samples(_given(row, names), row.place))
     ends = row.fields.get("finish_reasons")
-    ends = ends if isinstance(ends, list) and len(ends) == len(said) else [finish] * len(said)
+    told = ends if isinstance(ends, list) and len(ends) == len(said) else ()
+    ends = [_finish({"": end}, "") for end in told] or [finish] * len(said)
     made = []
     for one, end in zip(said, ends, strict=True):
+        if REFUSED in (end, one.finish):
+            made.append(_refused(one.text))
+            continue
         apart = one.thinking or (thinking if len(said) == 1 else "")
         whole = isinstance(second, str)
         reply = _two_calls(one.text, str(second)) if whole else split_reply(one.text, apart)
-        known = next((why for why in (end, one.finish) if why not in ("stop", None)), "")
-        made.append(reply._replace(finish_reason=str(known)) if known else reply)
+        cut = "length" in (end, one.finish)
+        made.append(reply._replace(finish_reason="length") if cut else reply)
     return made
+
+
+def _finish(fields: Mapping[str, Any], *names: str) -> str:
+    """Return "stop", "length" or REFUSED. A reply whose end has another name broke off: it is no
+    more whole than one that a limit cut."""
+    words = (fields[name] for name in names if isinstance(fields.get(name), str) and fields[name])
+    return judged(next(words, "stop")) or "length"
+
+
+def _refused(words: str) -> ParsedReply:
+    """Return what stands for a reply that the model's vendor kept back."""
+    return ParsedReply("", f"refused by the endpoint: {words}".strip(": "), words, REFUSED)
 
 
 def texts_of(row: Row, column: str = "") -> list[str]:
@@ -326,19 +349,27 @@ class _Said(NamedTuple):
 def _samples(value: Any, place: str, finish: str = "stop") -> Iterator[_Said]:
     """Yield the replies of a text, a list, a message, or what an endpoint or a batch sends back."""
     if isinstance(value, Mapping) and isinstance(value.get("choices"), list):
+        if not value["choices"]:
+            raise DataError(f"{place}: `choices` is empty; ask again, or remove the row")
         for choice in value["choices"]:
             fields = choice if isinstance(choice, Mapping) else {"message": choice}
-            end = str(fields.get("finish_reason") or "stop")
-            yield from _samples(fields.get("message", fields), place, end)
+            yield from _samples(fields.get("message", fields), place, _finish(fields, *_ENDS))
     elif isinstance(value, Mapping) and value.get("error"):
         raise DataError(f"{place}: an error in place of a reply; ask again, or remove the row")
     elif isinstance(value, Mapping) and isinstance(value.get("body"), Mapping):
         yield from _samples(value["body"], place)
     elif isinstance(value, Mapping) and isinstance(value.get("output"), list):
-        yield from _samples(value["output"], place)
+        details = value.get("incomplete_details")
+        for one in _samples(value["output"], place):
+            yield one._replace(finish=_finish(details, "reason")) if details else one
+    elif isinstance(value, Mapping) and isinstance(value.get("refusal"), str) and value["refusal"]:
+        yield _Said(value["refusal"], finish=REFUSED)
     elif isinstance(value, Mapping) and not missing(value.get("content", value.get("text"))):
         text = as_text(value.get("content", value.get("text")), place, "completion")
-        yield _Said(text, _thinking(Row(place, value)), finish)
+        end = finish if finish != "stop" else _finish(value, *_ENDS)
+        yield _Said(text, _thinking(Row(place, value)), end)
+    elif isinstance(value, Mapping) and finish == REFUSED:
+        yield _Said("", finish=REFUSED)
     elif isinstance(value, list) and any(map(_is_item, value)):
         for one in filter(_is_item, value):  # beside them stand calls of tools, and thinking
             yield from _samples(one, place)
@@ -365,15 +396,24 @@ def _thinking(row: Row) -> str:
     return apart
 
 
+def _replies(role: str, message: Mapping[str, Any]) -> bool:
+    """Return whether a message is a reply, and not the call of a tool."""
+    calls = message.get("tool_calls") or message.get("function_call")
+    return role == "assistant" and not calls
+
+
 def _last_reply(row: Row, name: str) -> Row:
-    replies = [one for role, one in _messages(row, name) if role == "assistant"]
-    if not replies:
+    said = _messages(row, name)
+    replies = [one for role, one in said if _replies(role, one)]
+    if not replies or said[-1][0] in ("tool", "function"):
         raise DataError(f"{row.place}: {name}: needs a user's question and an assistant's reply")
     return Row(row.place, replies[-1])
 
 
 def _chat_reply(row: Row, name: str) -> ParsedReply:
     message = _last_reply(row, name)
+    if isinstance(refusal := message.fields.get("refusal"), str) and refusal:
+        return _refused(refusal)
     text = text_of(message, ("content", "value"), "reply")
     return split_reply(text, _thinking(message))
 

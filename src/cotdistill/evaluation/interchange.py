@@ -26,9 +26,9 @@ from cotdistill.data.rows import rows
 from cotdistill.errors import DataError
 from cotdistill.evaluation.grid import Scored
 from cotdistill.prompting.base import ANSWER_TRIGGER
-from cotdistill.records import Answer, Question, Rationale, Verdict
+from cotdistill.records import REFUSED, Answer, Question, Rationale, Verdict
 from cotdistill.text.options import split_options
-from cotdistill.text.templates import normalised
+from cotdistill.text.templates import question_words
 from cotdistill.util.addresses import is_address
 
 
@@ -93,9 +93,16 @@ def as_rationale(
         ids: id by `question_key`, as `question_ids` makes it.
     """
     text, options = split_options(one.question)
-    answer = answer_type.extract(f"{ANSWER_TRIGGER} {one.reply.answer}", options=options)
+    refused = one.reply.finish_reason == REFUSED
+    said = f"{ANSWER_TRIGGER} {one.reply.answer}"
+    answer = None if refused else answer_type.extract(said, options=options)
     question_id = ids.get(question_key(text), f"{task}/{one.index}")
-    extra = {"model": one.model, "gold": one.gold, "finish_reason": one.reply.finish_reason}
+    extra: dict[str, Any] = {
+        "model": one.model,
+        "gold": one.gold,
+        "finish_reason": one.reply.finish_reason,
+    }
+    extra |= {"truncated": True} if one.reply.finish_reason == "length" else {}
     return Rationale(question_id, one.reply.rationale, answer, one.sample_index, extra=extra)
 
 
@@ -109,8 +116,8 @@ def readable_gold(one: Imported, answer_type: AnswerType) -> str | None:
 
 
 def question_key(text: str) -> str:
-    """Return what two writings of one question have in common: its words, without options."""
-    return normalised(split_options(text)[0])
+    """Return what two writings of one question have in common: words and signs, no options."""
+    return " ".join(question_words(split_options(text)[0]))
 
 
 def question_ids(questions: Iterable[Question]) -> dict[str, str]:

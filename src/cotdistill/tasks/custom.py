@@ -53,7 +53,7 @@ from cotdistill.errors import DataError
 from cotdistill.records import Question
 from cotdistill.tasks._splitting import by_share, by_template, carve_validation, held_out
 from cotdistill.text.options import letter_of, split_options
-from cotdistill.text.templates import normalised
+from cotdistill.text.templates import question_words
 from cotdistill.util.addresses import is_address, path_of
 
 Splits = dict[str, StoredQuestions]
@@ -329,7 +329,8 @@ def _ids(parts: Sequence[StoredQuestions]) -> Iterator[str]:
 
 
 def _words(question: Question) -> str:
-    return normalised(" ".join((question.text, question.context, *question.options)))
+    whole = " ".join((question.text, question.context, *question.options))
+    return " ".join(question_words(whole))
 
 
 def _folder_files(folder: Path) -> dict[_Name, str]:

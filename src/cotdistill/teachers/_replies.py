@@ -13,15 +13,9 @@ import orjson
 
 from cotdistill.contracts import Usage
 from cotdistill.records import REFUSED, Completion
+from cotdistill.text.finish import judged
 from cotdistill.text.thinking import split_thinking
 from cotdistill.util.terminal import shortened
-
-# Ends of a whole text, of a cut one and of a refused one, as OpenAI, TGI, Anthropic, Cohere, Google
-# and Zhipu write them. A word that stands nowhere is taken for a broken-off reply.
-_WHOLE = {"stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "tool_calls"}
-_CUT = {"length", "max_tokens", "max_output_tokens", "model_length"}
-_REFUSALS = {REFUSED, "refusal", "safety", "recitation", "prohibited_content", "sensitive"}
-_KNOWN = _WHOLE | _CUT | _REFUSALS
 
 
 class BadReply(ValueError):
@@ -116,17 +110,18 @@ def _choice(choice: Any, chat: bool) -> tuple[str, str, str, float | None]:
     if not isinstance(source, dict):
         raise BadReply(f"a choice has no message ({_shown(choice)})")
     written = choice.get("finish_reason")
-    reason = written.lower() if isinstance(written, str) and written else "stop"
-    if choice.get("error") or reason not in _KNOWN:
-        raise BadReply(f"the reply broke off (finish_reason {reason!r}, {_shown(choice)})")
+    written = written if isinstance(written, str) and written else "stop"
+    reason = judged(written)
+    if choice.get("error") or reason is None:
+        raise BadReply(f"the reply broke off (finish_reason {written!r}, {_shown(choice)})")
     refusal = source.get("refusal")
-    if reason in _REFUSALS or (isinstance(refusal, str) and refusal):
-        words = refusal if isinstance(refusal, str) and refusal else f"finish_reason {reason!r}"
+    if reason == REFUSED or (isinstance(refusal, str) and refusal):
+        words = refusal if isinstance(refusal, str) and refusal else f"finish_reason {written!r}"
         return f"refused by the endpoint: {shortened(words)}", "", REFUSED, None
     text, thought = _text(source.get("content" if chat else "text"))
     field = source.get("reasoning_content") or source.get("reasoning")
     reasoning = field if isinstance(field, str) else thought
-    if text is None and not (reasoning or reason in _CUT):
+    if text is None and not (reasoning or reason == "length"):
         raise BadReply(f"a choice holds no text ({_shown(choice)})")
     text = text or ""
     inside, text = split_thinking(text)
@@ -134,7 +129,7 @@ def _choice(choice: Any, chat: bool) -> tuple[str, str, str, float | None]:
     return (
         _whole(text),
         _whole(reasoning),
-        "length" if reason in _CUT else "stop",
+        reason,
         _mean_logprob(choice.get("logprobs")),
     )
 
@@ -181,7 +176,8 @@ def _with_prefill(text: str, prefill: str, sent: bool) -> str:
 def read_usage(data: Mapping[str, Any], request: bytes, reply: bytes) -> Usage:
     """Return the tokens a call was charged for; estimated where the endpoint does not say.
 
-    The estimate is a token for four bytes, of the whole request and the whole reply.
+    The estimate is a token for four bytes, of the whole request and the whole reply. A reply's
+    thinking stands in the total alone with Google and xAI, and is charged. No prompt has 0 tokens.
     """
     usage = data.get("usage")
     if isinstance(usage, dict):
@@ -189,7 +185,8 @@ def read_usage(data: Mapping[str, Any], request: bytes, reply: bytes) -> Usage:
             _count(usage.get("prompt_tokens")),
             _count(usage.get("completion_tokens")),
         )
-        if prompt is not None and completion is not None:
+        if prompt and completion is not None:
+            completion = max(completion, (_count(usage.get("total_tokens")) or 0) - prompt)
             details = usage.get("prompt_tokens_details")
             cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
             return Usage(prompt, completion, min(cached or 0, prompt))

@@ -38,7 +38,7 @@ from cotdistill.data.stored import Stored
 from cotdistill.errors import DataError, QuestionFailed
 from cotdistill.records import Completion, Request
 from cotdistill.text.options import split_options
-from cotdistill.text.templates import WORD
+from cotdistill.text.templates import question_words
 from cotdistill.util.addresses import is_address
 from cotdistill.util.files import file_hash
 
@@ -263,7 +263,7 @@ def _questions_by_id(path: Path | str) -> dict[str, str]:
 
 
 def _words(text: str) -> list[str]:
-    return WORD.findall(_LABEL.sub(" ", text).lower())
+    return question_words(_LABEL.sub(" ", text))
 
 
 def _held(rationale: str, after: str) -> int:

@@ -96,10 +96,14 @@ def letter_of(
             "`answer_index: 0` or `1` (what the first option counts as), or `answer_index: text`"
         )
     elif answer.strip().casefold() in folded:
-        exact = [option.strip() for option in options]
-        position = (exact if answer.strip() in exact else folded).index(
-            answer.strip() if answer.strip() in exact else answer.strip().casefold()
-        )
+        exact = [at for at, option in enumerate(options) if option.strip() == answer.strip()]
+        alike = [at for at, option in enumerate(folded) if option == answer.strip().casefold()]
+        position, *others = exact or alike
+        if others:
+            raise DataError(
+                f"{place}: answer {answer!r} is the text of two options; give its letter, or "
+                "remove the row"
+            )
     elif len(plain) == 1 and plain.upper() in letters:
         position = letters.index(plain.upper())
     if position is None or not 0 <= position < len(options):
