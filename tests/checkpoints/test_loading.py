@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-from cotdistill.checkpoints.loading import load_checkpoint, load_tokenizer
+from cotdistill.checkpoints import loading
+from cotdistill.checkpoints.loading import load_checkpoint, load_config, load_tokenizer
 from cotdistill.errors import UserError
 from cotdistill.testing.tiny import tiny_checkpoint
 
@@ -182,3 +185,31 @@ def test_a_folder_that_lacks_a_part(checkpoint: Path, gone: str, message: str) -
         path.unlink()
     with pytest.raises(UserError, match=rf"^{checkpoint}: {message}[^\n]+$"):
         load_checkpoint(checkpoint, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("s3://bucket/model", "an address, and checkpoints are read from this machine's folders"),
+        ("https://huggingface.co/owner/name", "an address"),
+        ("hf://owner/name", "an address"),
+        ("a/b/c", "no such folder"),
+        ("pyproject.toml", "a file and no GGUF file"),
+    ],
+)
+def test_what_is_no_checkpoint_at_all(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=rf"^{name}: {message}[^\n]+$"):
+        load_checkpoint(name, torch.float32)
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sleep(seconds: float) -> None:
+        raise AssertionError("the hub's client tries again")
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(time, "sleep", sleep)
+    loading._hub_answers.cache_clear()
+    for load in (load_config, load_tokenizer):
+        with pytest.raises(UserError, match=r"^owner/name: cannot load [^\n]+; check the network"):
+            load("owner/name")
+    loading._hub_answers.cache_clear()

@@ -119,4 +119,4 @@ def one_line(what: str, remedy: str = "") -> Iterator[None]:
         *(AttributeError, TypeError, AssertionError, struct.error),
     ) as error:
         first = (str(error).strip() or repr(error)).split("\n")[0]
-        raise UserError(f"{what}: {first}{remedy}") from error
+        raise UserError(f"{what}: {first.rstrip('.') if remedy else first}{remedy}") from error

@@ -2,6 +2,7 @@
 can be wrong.
 """
 
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import tokenizers
 import torch
 import transformers
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import constants, get_session, try_to_load_from_cache
 
+from cotdistill.checkpoints import bundled
 from cotdistill.checkpoints.auto import PROBE, one_line, warn, whole_model
-from cotdistill.checkpoints.bundled import locate, remedy
 from cotdistill.checkpoints.hashes import check, content_hash
 from cotdistill.errors import UserError
+from cotdistill.util.addresses import is_address
 
 transformers.utils.logging.disable_progress_bar()  # a bar per load would cut into the run's own
 # What the hub's client says about each try; what it comes to is one line.
@@ -56,7 +58,7 @@ def resolve(checkpoint: str | Path) -> str | Path:
     Raises:
         UserError: nothing usable is there, or its files are damaged.
     """
-    place = locate(checkpoint)
+    place = bundled.locate(checkpoint)
     path = Path(place).expanduser()
     if path.suffix == ".gguf" or _is_gguf(path):
         from cotdistill.checkpoints.gguf import from_gguf
@@ -71,11 +73,35 @@ def resolve(checkpoint: str | Path) -> str | Path:
             )
         check(path)
         return path
-    if str(place).startswith((".", "/", "~")):
+    if is_address(str(place)):
+        raise UserError(
+            f"{checkpoint}: an address, and checkpoints are read from this machine's folders or the"
+            " Hugging Face hub; fetch it and give its folder, or give a hub id (owner/name)"
+        )
+    if path.is_file():
+        raise UserError(f"{checkpoint}: a file and no GGUF file; give the folder that it is in")
+    if str(place).startswith((".", "/", "~")) or str(place).count("/") > 1:
         raise UserError(
             f"{checkpoint}: no such folder; give a checkpoint folder, a GGUF file or a hub id"
         )
     return place
+
+
+@functools.cache  # once in a process: its client tries half a minute for every file
+def _hub_answers() -> bool:
+    try:
+        get_session().head(constants.ENDPOINT, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except Exception:  # noqa: BLE001  httpx's or httpx2's, by the version of the hub's client
+        return False
+    return True
+
+
+def _source(checkpoint: str | Path, place: str | Path) -> tuple[dict[str, bool], str]:
+    """Return where transformers may load from, and the remedy where it cannot."""
+    silent = isinstance(place, str) and not _hub_answers()
+    network = "; check the network, or give a checkpoint folder" if silent else ""
+    told = {"trust_remote_code": False, "local_files_only": silent}
+    return told, bundled.remedy(checkpoint) or network
 
 
 def _is_gguf(path: Path) -> bool:
@@ -95,8 +121,9 @@ def load_config(checkpoint: str | Path) -> Any:
     place = resolve(checkpoint)
     if isinstance(place, Path) and not (place / "config.json").is_file():
         raise UserError(f"{checkpoint}: no checkpoint there (no config.json); correct the path")
-    with one_line(f"{checkpoint}: cannot load the configuration", remedy(checkpoint)):
-        return transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
+    source, remedy = _source(checkpoint, place)
+    with one_line(f"{checkpoint}: cannot load the configuration", remedy):
+        return transformers.AutoConfig.from_pretrained(place, **source)
 
 
 def load_tokenizer(checkpoint: str | Path) -> Any:
@@ -111,15 +138,16 @@ def load_tokenizer(checkpoint: str | Path) -> Any:
             f"{checkpoint}: no tokenizer there (tokenizer.json, or a SentencePiece model); "
             "copy its files from where the model is from"
         )
-    with one_line(f"{checkpoint}: cannot load the tokenizer", remedy(checkpoint)):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+    source, remedy = _source(checkpoint, place)
+    with one_line(f"{checkpoint}: cannot load the tokenizer", remedy):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place, **source)
         if cuts_as_written(tokenizer, place):
             return tokenizer
         warn(
             f"{checkpoint}: its tokenizer.json is used as it is; "
             f"transformers' {type(tokenizer).__name__} would cut words otherwise"
         )
-        return transformers.PreTrainedTokenizerFast.from_pretrained(place)
+        return transformers.PreTrainedTokenizerFast.from_pretrained(place, **source)
 
 
 def cuts_as_written(tokenizer: Any, place: str | Path, revision: str | None = None) -> bool:
@@ -153,9 +181,9 @@ def load_model(
             f"{checkpoint}: no *.safetensors there; convert it with save_pretrained "
             "(pickled weights are not read)"
         )
-    safe = {"use_safetensors": True, "trust_remote_code": False}
-    with one_line(f"{checkpoint}: cannot load the model", remedy(checkpoint)):
-        model = whole_model(checkpoint, config, dtype, place, **safe)
+    source, remedy = _source(checkpoint, place)
+    with one_line(f"{checkpoint}: cannot load the model", remedy):
+        model = whole_model(checkpoint, config, dtype, place, use_safetensors=True, **source)
         if isinstance(place, Path) and (place / "generation_config.json").is_file():
             # A damaged one is left out by `from_pretrained`, and its end tokens with it.
             transformers.GenerationConfig.from_pretrained(place)
