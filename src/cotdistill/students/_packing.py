@@ -24,6 +24,9 @@ ATTENTION = "cotdistill"
 """Name under which transformers' models find `packed_attention`."""
 _ALIGNED = 16
 """Lines have a multiple of this many columns: kernels copy masks of other widths."""
+_SHORT = 512
+"""Keys up to which a CPU attends faster in float32: torch's bfloat16 kernel has a price for each
+product of a head."""
 
 Parts = tuple[int, ...]
 """Lengths of a prompt and of the targets that share it; (length,) is a row by itself."""
@@ -107,12 +110,23 @@ def _by_target(
     pieces = zip(*(torch.split(one, sizes, dim=2) for one in states), strict=True)
     for prompt, *targets in groups:
         query, *before = next(pieces)
-        yield sdpa_attention_forward(module, query, *before, None, **options)[0]
+        yield _attend(module, (query, *before), None, options)
         for size in targets:
             query, *own = next(pieces)
             key, value = (torch.cat(pair, dim=2) for pair in zip(before, own, strict=True))
             seen = torch.ones(1, 1, size, prompt + size, dtype=torch.bool).tril(prompt)
-            yield sdpa_attention_forward(module, query, key, value, seen, **options)[0]
+            yield _attend(module, (query, key, value), seen, options)
+
+
+def _attend(
+    module: Any, states: Sequence[torch.Tensor], mask: torch.Tensor | None, options: dict[str, Any]
+) -> Any:
+    query, key, value = states
+    if key.shape[2] > _SHORT:
+        return sdpa_attention_forward(module, query, key, value, mask, **options)[0]
+    exact = (query.float(), key.float(), value.float())
+    with torch.autocast("cpu", enabled=False):  # it would round them again
+        return sdpa_attention_forward(module, *exact, mask, **options)[0].to(value.dtype)
 
 
 def _to_itself(
@@ -125,7 +139,7 @@ def _to_itself(
     sizes = [size for _, *targets in groups for size in targets]
     for size, *own in zip(sizes, *(torch.split(one, sizes, dim=2) for one in states), strict=True):
         bias = position_bias[:, :, :size, :size]
-        yield sdpa_attention_forward(module, *own, None, position_bias=bias, **options)[0]
+        yield _attend(module, own, None, {**options, "position_bias": bias})
 
 
 def _to_prompt(
@@ -139,7 +153,7 @@ def _to_prompt(
     encoded = (torch.split(one, 1) for one in states[1:])
     for query, key, value, (prompt, *_) in zip(queries, *encoded, groups, strict=True):
         seen = (key[:, :, :prompt], value[:, :, :prompt])
-        yield sdpa_attention_forward(module, query, *seen, None, **options)[0]
+        yield _attend(module, (query, *seen), None, options)
 
 
 def pack(
