@@ -15,7 +15,7 @@ def main() -> None:
     try:
         app()
     except SystemExit as stop:
-        if stop.code == 130:  # typer's own word for Ctrl-C
+        if stop.code in (130, 143):  # typer's own word for Ctrl-C, and SIGTERM of a run on Ray
             print(_STOPPED, file=sys.stderr)
         raise
     except CotdistillError as error:

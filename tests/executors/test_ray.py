@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import signal
 import sys
 import textwrap
 import warnings
@@ -267,6 +269,41 @@ def test_a_cluster_for_the_run_is_not_one_that_happens_to_be_there() -> None:
     ray = SimpleNamespace(init=lambda *address, **_: asked.append(address))
     Ray()._start(ray)
     assert asked == [("local",)]
+
+
+def test_a_process_that_is_told_to_end_says_so_by_its_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wait(tasks: list[str], timeout: float) -> Any:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except SystemExit:
+            sys.exit(1)  # as Ray's calls do
+
+    before = signal.getsignal(signal.SIGTERM)
+    node = {"Alive": True, "Resources": {"CPU": 1.0}}
+    ray = SimpleNamespace(
+        exceptions=SimpleNamespace(RayError=RuntimeError),
+        init=lambda *_, **__: signal.signal(signal.SIGTERM, lambda *_: os.abort()),
+        nodes=lambda: [node],
+        wait=wait,
+    )
+    stopped: list[list[str]] = []
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(Ray, "_submit", lambda *_: "task")
+    monkeypatch.setattr(
+        "cotdistill.executors.ray.stop", lambda ray, tasks, keeper: stopped.append(list(tasks))
+    )
+    job: Any = SimpleNamespace(place="", key="", stage="train", progress=SilentProgress())
+    executor = Ray()
+    try:
+        executor._start(ray)
+        with pytest.raises(SystemExit) as ended:
+            executor._work([job])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 143
+    assert stopped == [["task"]]
 
 
 def test_without_ray_one_line_names_the_extra(

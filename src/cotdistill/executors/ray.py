@@ -13,7 +13,10 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import socket
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +42,8 @@ from cotdistill.util.launching import LAUNCHER
 
 START_S = 300.0
 """Seconds for a first process on this node to start."""
+TERMINATED = 128 + signal.SIGTERM
+"""Exit status of a process that was told to end."""
 STORE_BYTES = 200 * 2**20
 """Object store of a cluster started here: tasks pass a few lines of text."""
 
@@ -141,6 +146,9 @@ class Ray(Executor):
                 " versions of Ray and Python, and RAY_AUTH_MODE=token here if it asks for a token"
             ) from error
         self._started = True
+        if threading.current_thread() is threading.main_thread():
+            # Ray's own handler aborts the process and prints its stack.
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
 
     def _resources(self, stage: str) -> Resources:
         return self.stages.get(stage) or Resources(cpus=self.cpus, gpus=self.gpus)
@@ -168,9 +176,11 @@ class Ray(Executor):
                     for task in done:
                         _refuse_failure(ray, task, running.pop(task))
                     self._show(ray, stage, progress, advance, len(done))
-            except BaseException:
+            except BaseException as error:
                 with contextlib.suppress(ray.exceptions.RayError):  # what failed first is said
                     stop(ray, running, self._keeper)
+                if isinstance(error, SystemExit):  # out of a call of Ray it has Ray's own status
+                    sys.exit(TERMINATED)
                 raise
 
     def _submit(self, ray: Any, group: Sequence[Job], together: int) -> Any:
