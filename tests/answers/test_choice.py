@@ -95,3 +95,31 @@ def test_any_letter_comes_back(letter: str, form: str, lead: str) -> None:
 def test_never_raises_and_stays_within_the_options(text: str, options: list[str]) -> None:
     found = CHOICE.extract(text, options=tuple(options))
     assert found is None or (len(found) == 1 and (not options or found in "ABCDEF"[: len(options)]))
+
+
+COLOURS = ("red", "blue", "green", "black")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "letter"),
+    [
+        ("The answer is (B). No wait, (C).", COLOURS, "C"),
+        ("The answer is anything but B.", COLOURS, None),
+        ("The answer is unlikely to be B.", COLOURS, None),
+        ("The answer is E, which is not listed. A is close.", COLOURS, None),
+        ("The answer is blue-green.", COLOURS, None),
+        (r"\boxed{A} and \boxed{B}", COLOURS, None),
+        ("<ANSWER>B</ANSWER> A", COLOURS, "B"),
+        ("I cannot answer that. A nurse may, or B.", COLOURS, None),
+        ("C++ is right", COLOURS, None),
+        ("The answer is C++.", ("C", "C++", "Java", "B"), "B"),
+        ("The answer is -12.", ("12", "120", "-12.5", "0.12"), None),
+        ("The answer is -12.", ("12", "-12", "1.2", "0.12"), "B"),
+        ("The answer is hepatitis B", ("Hepatitis B virus", "hepatitis A", "flu"), None),
+        ("The answer is E. coli.", ("yeast", "E. coli"), "B"),
+    ],
+)
+def test_no_piece_of_an_answer_names_an_option(
+    text: str, options: tuple[str, ...], letter: str | None
+) -> None:
+    assert Choice().extract(text, options=options) == letter

@@ -51,3 +51,25 @@ def test_any_date_comes_back(day: datetime.date, form: str) -> None:
 @given(st.text(max_size=60))
 def test_never_raises(text: str) -> None:
     DATE.extract(text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "day"),
+    [
+        ("05/01/2021 or 05/02/2021", None),
+        ("from 05/01/2021 to 05/03/2021", None),
+        ("March 5, 2021–March 7, 2021", None),
+        ("between 05/01/2021 and 05/03/2021", None),
+        ("the day before 05/01/2021", None),
+        ("3 days after 05/01/2021, so 05/04/2021", "2021-05-04"),
+        ("05/01/2021 + 1 day = 05/02/2021", "2021-05-02"),
+        ("05/01/2021, no wait, 05/02/2021", "2021-05-02"),
+        ("05/01/2021 BC", None),
+        ("5/1/99", "1999-05-01"),
+        ("5/1/68", "2068-05-01"),
+        ("May 1, 2021 (05/01/2021)", "2021-05-01"),
+        (r"\boxed{05/01/2021} or \boxed{05/02/2021}", None),
+    ],
+)
+def test_a_range_and_a_distance_are_no_date(answer: str, day: str | None) -> None:
+    assert Date().extract(f"It was 01/01/2020. The answer is {answer}.") == day

@@ -110,3 +110,19 @@ def test_without_the_extra_the_message_has_the_pip_command(monkeypatch: pytest.M
 def test_extraction_never_raises(text: str) -> None:
     found = MATH.extract(text)
     assert found is None or found
+
+
+@pytest.mark.parametrize(
+    ("text", "expression"),
+    [
+        (r"The answer is $\frac{1}{2}$, no wait, $\frac{1}{3}$.", r"\frac{1}{3}"),
+        (r"\boxed{2} or \boxed{3}", "2, 3"),
+        (r"The answer is $2$ and $3$.", "2, 3"),
+        (r"The answer is \$5 and \$6.", r"\$5 and \$6"),
+        (r"The answer is undefined at $x = 0$.", None),
+        ("I cannot solve this: 3 is missing.", None),
+        ("**3/4**", "3/4"),
+    ],
+)
+def test_all_of_an_answer_is_read_or_nothing(text: str, expression: str | None) -> None:
+    assert MathExpression().extract(text) == expression

@@ -214,7 +214,7 @@ def test_hostile_text_takes_linear_time(text: str) -> None:
         ("Either way, the answer is the same: 12 pens.", "12"),
         ("The answer is quickest had by multiplying. 7 x 3 = 21.", "21"),
         ("79 regular bottles minus 53 diet bottles is 26", "26"),
-        ("He has 4 pens (7-3).", "3"),
+        ("He has 4 pens (7-3).", None),
         ("The answer is minus 4.", "-4"),
         ("step 1 ----> 22 pens are 6 less", "6"),
         ("The answer is 95 is wrong, the answer is 86", "86"),
@@ -241,3 +241,106 @@ def test_hostile_text_takes_linear_time(text: str) -> None:
 )
 def test_a_conclusion_is_told_from_a_remark(text: str, expected: str | None) -> None:
     assert NUMBER.extract(text) == expected
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(
+            "3–4",
+            "3 to 4",
+            "between 3 and 4 hours",
+            "from 10 to 20",
+            "3 or 4",
+            "either 3 or 4 pens",
+        ),
+        *("3, 4, or 5", "1, 2", "100~200", "±3", "+/- 3", r"$\pm 3$", "x > 5", r"$x \leq 5$"),
+        *("2 hours 30 minutes", "3h 15min", "5 feet 10 inches", "5'10\"", "$3 and 50 cents"),
+        *("2**10", "(1/2)^3", "2 squared", "5 factorial", "1011_2", "1011₂", "0b101", "5C2"),
+        *("3 : 4", "0.(3)", "0.3\u0305", "3 fifths", "5 hundredths", "3万5千", "half a dozen"),
+        *("4 million five hundred thousand", "4 million and 500 thousand", "one or two"),
+        *("3 pi", "3pi", "2*sqrt(3)", "2 sqrt(3)", "ln 2", "ln(2)", "log_2 8", "sin(30)", "3i"),
+        *("5n", "⌊5.7⌋", r"${3 \over 4}$", "3 times 4", "3 plus 4", "20% of 50", "1/2 of 50"),
+        *("3 more than 5", "12 mod 5", "3 less than 10", "undefined (division by 0)"),
+        *("impossible, since 5 < 6", "that there are no solutions for 5", "unknown: 3 are missing"),
+        *(r"\boxed{2, 3}", r"\boxed{(2, 3)}", r"\boxed{[2,3]}", r"\boxed{2 \text{ or } 3}"),
+        *(r"\boxed{12} or \boxed{15}", r"$\boxed{2}$ and $\boxed{3}$"),
+    ],
+)
+def test_a_part_of_an_answer_is_no_answer(answer: str) -> None:
+    assert NUMBER.extract(f"She has 7. The answer is {answer}.") is None
+    if "boxed" in answer:
+        assert NUMBER.extract(f"She has 7. So {answer}.") is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        *(("0.5 or 1/2", "0.5"), ("50% or 0.5", "50"), ("2 hours or 120 minutes", "2")),
+        *(
+            ("12, 5 more than 7", "12"),
+            ("60 minutes = 1 hour", "60"),
+            ("12 (2 dozens less 12)", "12"),
+        ),
+        *(
+            ("–5", "-5"),
+            ("‒5", "-5"),
+            ("⁻5", "-5"),
+            ("-(5)", "-5"),
+            ("-($5)", "-5"),
+            ("−(3/4)", "-0.75"),
+        ),
+        *(("-₩5,000", "-5000"), ("-US$5", "-5"), ("-3/-4", "0.75"), ("3/-4", "-0.75")),
+        *(
+            ("3 lakh", "300000"),
+            ("2 crore rupees", "20000000"),
+            ("$5bn", "5000000000"),
+            ("5万", "50000"),
+        ),
+        *(("3亿", "300000000"), ("1.5 mln", "1500000"), ("3 1/2 million", "3500000")),
+        *(("2.5 millions", "2500000"), (r"$\cfrac{3}{4}$", "0.75"), ("log2(8) = 3", "3")),
+        *(("sqrt(16)", "4"), ("3 times 4 = 12", "12"), ("5.7, which rounds to 6", "6")),
+        *(("5.7 rounded to 2 decimal places", "5.7"), ("1\u200b2", "12"), ("1,\u200b234", "1234")),
+        *(("12... no, wait, 15", "15"), ("12, no wait, 15", "15"), ("12 (actually 15)", "15")),
+        *(("12. Correction: 15", "15"), ("12, sorry, 15", "15"), ("~~12~~ 15", "15")),
+        *(
+            ("<del>12</del> 15", "15"),
+            ("<b>12</b>", "12"),
+            ("12. Wait, is that right? Yes, 3 + 9", "12"),
+        ),
+        ("12. Wait, I should count again. There are 7 and 8, so it is 15", "15"),
+        ("12. Wait, that is wrong", None),
+    ],
+)
+def test_a_whole_answer_is_read_with_its_sign_scale_and_correction(
+    answer: str, value: str | None
+) -> None:
+    assert NUMBER.extract(f"She has 7. The answer is {answer}.") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("<ANSWER>12</ANSWER> of 13", "12"),
+        ("<final_answer>12</final_answer>\nConfidence: 90", "12"),
+        ("[ANSWER]12[/ANSWER] 13", "12"),
+        ("### Final Answer\n12\n\nConfidence: 95%", "12"),
+        ("**Final Answer**\n\n12\n\n95% sure", "12"),
+        ("I cannot answer this question. It has 3 parts.", None),
+        ("I'm sorry, but I can't help with that. 3 items are missing.", None),
+        ("It takes 2 hours 30 minutes.", None),
+        ("It takes between 3 and 4 hours.", None),
+        ("It takes 3 to 4 hours.", None),
+        ("I am sorry for the mistake. 3 + 9 = 12.", "12"),
+    ],
+)
+def test_replies_without_a_sentence_for_the_answer(text: str, value: str | None) -> None:
+    assert NUMBER.extract(text) == value
+
+
+@pytest.mark.parametrize(
+    ("gold", "value"),
+    [("–5", "-5"), ("-(3)", "-3"), ("5万", "50000"), ("±3", None), ("3 lakh", "300000")],
+)
+def test_a_gold_number_is_read_whole(gold: str, value: str | None) -> None:
+    assert NUMBER.gold(gold) == value

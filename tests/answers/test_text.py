@@ -54,3 +54,26 @@ def test_same(answer: str | None, gold: str | None, expected: bool) -> None:
 def test_never_raises_and_never_invents(text: str) -> None:
     found = TEXT.extract(text)
     assert found is None or "".join(found.split()) in "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "gold"),
+    [
+        ("The answer is ab, no wait, ba.", "ba"),
+        ("<ANSWER>ab</ANSWER> or so", "ab"),
+        (r"The answer is \text{ab}.", "ab"),
+        ("The answer is <b>ab</b>.", "ab"),
+        ("The answer is a\u200bb", "ab"),
+        ("The answer is Dr. Who. He is a man.", "Dr. Who"),
+        ("The answer is St. Louis, Missouri.", "St. Louis, Missouri"),
+        ("The answer is J. R. R. Tolkien. He wrote it.", "J. R. R. Tolkien"),
+        ("The answer is A. It is first.", "A"),
+    ],
+)
+def test_a_text_is_read_whole_and_without_its_marks(text: str, gold: str) -> None:
+    assert Text().same(Text().extract(text), gold)
+
+
+@pytest.mark.parametrize("text", ["I cannot answer that.", "I'm sorry, but I can't help with it."])
+def test_a_refusal_is_no_text(text: str) -> None:
+    assert Text().extract(text) is None

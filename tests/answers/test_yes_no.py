@@ -58,3 +58,21 @@ def test_never_raises_and_never_invents(text: str) -> None:
     assert found in (None, "yes", "no")
     if found:
         assert any(word in text.lower() for word in ("y", "n", "t", "f"))
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The answer is yes. Wait, no.", "no"),
+        ("The answer is no. Wait, is that right? Yes.", "no"),
+        (r"\boxed{\text{Yes}} or \boxed{\text{No}}", None),
+        ("The answer is yes, if it rains; otherwise no.", None),
+        ("The answer is it depends: yes in summer, no in winter", None),
+        ("Some would say yes, others no.", None),
+        ("<ANSWER>No</ANSWER> yes", "no"),
+        ("The answer is Ｙｅｓ", "yes"),
+        ("The answer is ye\u200bs", "yes"),
+    ],
+)
+def test_both_answers_are_none_and_a_correction_counts(text: str, answer: str | None) -> None:
+    assert YesNo().extract(text) == answer

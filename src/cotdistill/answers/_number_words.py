@@ -37,7 +37,11 @@ def words_to_number(answer: str) -> str | None:
         words = words[3:]
     minus = words[:1] in (["minus"], ["negative"])
     number, rest = _read(words[1:] if minus else words)
-    if number is None or rest[:1] == ["of"] or (rest and (rest[0] in _SMALL or _part(rest[0]))):
+    if number is None or rest[:1] == ["of"] or rest[:2] == ["a", "dozen"]:
+        return None
+    if rest and (rest[0] in _SMALL or _part(rest[0])):
+        return None
+    if rest[:1] in (["or"], ["to"]) and rest[1:2] and rest[1] in _SMALL:
         return None
     return from_fraction(-number if minus else number)
 

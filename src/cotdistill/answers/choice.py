@@ -34,13 +34,15 @@ _ENDING = r"(?<![A-Za-z0-9'’])([A-Z])(?=[\s.*\"'!)$]*$)"
 _BARE = (
     r"(?<![A-Za-z0-9'’&])(?:([B-Z])|(A)(?!\s+(?!is\b|because\b|since\b|as\b|and\b|or\b|"
     r"which\b|but\b|for\b|from\b)[a-z]))"
-    r"(?![A-Za-z0-9'’&]|\.[A-Za-z])"
+    r"(?![A-Za-z0-9'’&+#]|\.[A-Za-z])"
 )
 # Tried in this order: a letter in brackets says more than a bare one.
 _STRONG = re.compile("|".join((_WRAPPED, _NAMED, _LISTED, _ENDING)))
 _AFTER_MARKER = re.compile("|".join((_WRAPPED, _NAMED, _BARE)))
+# A letter that a conclusion begins with.
+_OPENS = re.compile(r"[\s*:\"']{0,4}[(\[]?([A-J])(?:[)\]]|(?=\s{0,2}[,.;:]|\s{0,2}$))")
 # A letter and nothing else.
-_LONE = re.compile(r"[\s\W]*([A-Za-z])[\s\W]*$")
+_LONE = re.compile(r"\W*([A-Za-z])[^\w+#]*$")
 # Words behind an option that deny it.
 _DENIED = re.compile(
     r"[)\].:\"']*\s*(?:(?!because\b|since\b|as\b|so\b|but\b|and\b|or\b)[\w-]+\s+){0,4}?"
@@ -98,6 +100,9 @@ def _committed(tail: str, letters: str, options: Sequence[str]) -> str | None:
     lone = _LONE.match(tail)
     if lone is not None and (answer := _known(lone[1], letters)) is not None:
         return answer
+    opens = _OPENS.match(tail)
+    if opens and opens[1] not in letters and not any(o.startswith(opens[1]) for o in options):
+        return NO_ANSWER  # it commits to a letter that no option has
     if "\\" in tail:
         tail = _LATEX.sub("", tail)
     denied = False
@@ -146,8 +151,13 @@ def _named(
 
 
 def _inside_words(text: str, position: int, letter: str, options: Sequence[str]) -> bool:
-    """Return whether the letter at `position` belongs to the words of an option ("vitamin C")."""
+    """Return whether the letter at `position` belongs to the words of an option ("vitamin C"), or
+    to the first of them ("hepatitis B" of "hepatitis B virus")."""
+    before = text[max(0, position - 30) : position].split()[-1:] if text[:position] else []
+    begun = f"{before[0]} {letter}".casefold() if before and len(before[0]) > 3 else ""
     for option in options:
+        if begun and option.casefold().startswith(begun):
+            return True
         offset = option.find(letter) if len(option) > 1 else -1
         while offset >= 0:
             begin = position - offset
@@ -181,11 +191,15 @@ def _by_words(text: str, letters: str, options: Sequence[str]) -> Iterator[_Cand
 
 def _whole(text: str, start: int, end: int) -> bool:
     before, after = text[start - 1 : start], text[end : end + 2]
-    if before.isalnum() or after[:1].isalnum() or after[:1] == "%":
+    if before.isalnum() or after[:1].isalnum() or after[:1] in ("%", "+", "#"):
+        return False
+    if after[:1] == "-" and after[1:].isalpha():
+        return False
+    if before == "-" and (text[start].isdigit() or text[start - 2 : start - 1].isalpha()):
         return False
     digits_before = (
         text[start].isdigit()
-        and before in (".", ",", "-", "/")
+        and before in (".", ",", "/")
         and text[start - 2 : start - 1].isdigit()
     )
     return not (

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
-from cotdistill.text.markers import ascii_digits, concluded, negated
+from cotdistill.text.markers import ascii_digits, concluded, negated, undecided
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = (
@@ -32,9 +32,20 @@ _DATE = re.compile(
     r"|(?P<day_before>\d{1,2})(?:st|nd|rd|th)?(?:\s{1,3}of)?\s{1,3}"
     + _MONTH.format("month_after")
     + r",?\s{1,3}(?P<year_after>\d{4})"
-    r")(?!\d|/\d|-\d)",
+    r")(?!\d|/\d|-\d|\s?BCE?\b)",
     re.IGNORECASE,
 )
+# "3 days after" a date is another date.
+_AWAY = re.compile(
+    r"\b(?:days?|weeks?|fortnights?|months?|years?)\s(?:before|after|from|prior\sto|later\sthan"
+    r"|earlier\s"
+    r"than)\s(?:the\s)?$",
+    re.IGNORECASE,
+)
+# What joins the two ends of a range, or two answers.
+_JOINED = re.compile(r"\s{0,2}(?:[-–—/,;&]|or|to|and|until|till|through)\s{0,2}", re.IGNORECASE)
+# A calculation before its result.
+_RESULT = re.compile(r"^[^\n.=]{0,40}=\s{0,2}$")
 
 
 class Date(AnswerType):
@@ -46,10 +57,13 @@ class Date(AnswerType):
         self, text: str, *, options: Sequence[str] = (), markers: Sequence[str] = ()
     ) -> str | None:
         def first(tail: str) -> str | None:
-            return next(self._dates(tail), NO_ANSWER)
+            found = [] if undecided(tail) else [*self._found(tail)]
+            if len(found) > 1 and _RESULT.search(tail[found[0].end() : found[1].start()]):
+                found = found[1:]
+            return self._one(tail, found[:2])
 
         def last(text: str) -> str | None:
-            return next(reversed([*self._dates(text)]), NO_ANSWER)
+            return self._one(text, [*self._found(text)][:-3:-1])
 
         return concluded(ascii_digits(text), markers, first, last)
 
@@ -65,10 +79,22 @@ class Date(AnswerType):
         return one is not None and one == other
 
     def _dates(self, text: str) -> Iterator[str]:
+        return (str(self._day(found)) for found in self._found(text))
+
+    def _found(self, text: str) -> Iterator[re.Match[str]]:
         for found in _DATE.finditer(text):
-            day = self._day(found)
-            if day is not None and not negated(text, found.start()):
-                yield day.isoformat()
+            away = _AWAY.search(text[max(0, found.start() - 40) : found.start()])
+            if self._day(found) is not None and not away and not negated(text, found.start()):
+                yield found
+
+    def _one(self, text: str, found: Sequence[re.Match[str]]) -> str | None:
+        """Return the first of up to two dates; none where the two are a range or a choice."""
+        days = [str(self._day(one)) for one in found]
+        if len(set(days)) == 2:
+            first, second = sorted(found, key=lambda one: one.start())
+            if _JOINED.fullmatch(text, first.end(), second.start()):
+                return NO_ANSWER
+        return days[0] if days else NO_ANSWER
 
     def _day(self, found: re.Match[str]) -> datetime.date | None:
         if found["iso_year"]:
@@ -77,7 +103,9 @@ class Date(AnswerType):
             return _real(found["month_year"], _month(found["month"]), found["day"])
         if found["month_after"]:
             return _real(found["year_after"], _month(found["month_after"]), found["day_before"])
-        year = found["year"] if len(found["year"]) == 4 else str(2000 + int(found["year"]))
+        year = found["year"]
+        if len(year) == 2:  # as POSIX reads it
+            year = str(int(year) + (1900 if year >= "69" else 2000))
         month_first = _real(year, found["first"], found["second"])
         day_first = _real(year, found["second"], found["first"])
         return (day_first or month_first) if self.day_first else (month_first or day_first)

@@ -23,7 +23,7 @@ from cotdistill.answers.number import Number
 from cotdistill.contracts import AnswerType
 from cotdistill.errors import MissingExtra
 from cotdistill.records import NO_ANSWER
-from cotdistill.text.markers import ascii_digits, concluded, last_box, sentence
+from cotdistill.text.markers import ascii_digits, concluded, last_box, sentence, undecided
 
 _NUMBER = Number()
 _LONGEST = 300
@@ -31,9 +31,12 @@ _SECONDS = 2.0
 # A formula between dollars or LaTeX's own brackets, of bounded length: an opening without an end
 # stays cheap.
 _FORMULA = re.compile(
-    r"\$\$([^$]{1,300})\$\$|\$([^$\n]{1,300})\$|\\\(([^\\]{1,9}|.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]",
+    r"\$\$([^$]{1,300})\$\$|(?<!\\)\$([^$\n]{1,300}?)(?<!\\)\$|\\\(([^\\]{1,9}|.{1,300}?)\\\)"
+    r"|\\\[(.{1,300}?)\\\]",
     re.DOTALL,
 )
+# What joins the formulas of one answer.
+_OR = re.compile(r"\s?(?:,|or\b|and\b|,\s(?:or|and)\b)\s?")
 # What makes a line an expression: a sign, a digit, or a letter that stands alone.
 _MATHEMATICAL = re.compile(r"[\d\\=^_+*/()\[\]{}|<>π∞√-]|(?<!\w)[A-Za-z](?!\w)")
 # Towers, large powers and factorials: computing them would take for ever.
@@ -43,7 +46,7 @@ _EXPLOSIVE = re.compile(
 # Spacing, sizes and units.
 _DROPPED = re.compile(
     r"\\(?:left|right|displaystyle|[,;:! ])|\\(?:quad|qquad)\b|~|\s+|[$]|\\%|%"
-    r"|\^\s*\{?\s*\\circ\s*\}?"
+    r"|\^\s*\{?\s*\\circ\s*\}?|°"
 )
 # Text commands.
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s*\{([^{}]*)\}")
@@ -80,7 +83,7 @@ def _last(text: str) -> str | None:
     formulas = [content for found in _FORMULA.finditer(text) if (content := _content(found))]
     if formulas:
         return formulas[-1]
-    whole = text.strip().rstrip(".")
+    whole = text.strip().strip("*").rstrip(".")
     alone = len(whole.split()) == 1 and "\\boxed" not in whole
     return whole if alone and _MATHEMATICAL.search(whole) else _NUMBER.extract(text)
 
@@ -89,8 +92,14 @@ def _concluded(tail: str) -> str | None:
     box = last_box(tail)
     if box is not None:
         return box.strip()
+    if undecided(tail):
+        return NO_ANSWER
     formula = _FORMULA.search(tail)
     if formula is not None and (content := _content(formula)):
+        while (link := _OR.match(tail, formula.end())) and (
+            formula := _FORMULA.match(tail, link.end())
+        ):
+            content += f", {_content(formula)}"
         return content
     line = sentence(tail).strip(" .*:$")
     return (

@@ -3,7 +3,7 @@
 Read: 1,234  1 234  1'234  1.234,5  1,23,456  -5  −5  minus 5  $1,200.50  -$5  5 €  12%  3/4  1 1/2
 ½  \\frac{3}{4}  1.2e5 1.2 × 10^5  2.5 million, digits of every script, and number words right after
 a marker ("The answer is twelve"). Not read: digits inside words (H2O), exponents (cm^2), clock
-times (3:15), dates (1/2/2021), versions (1.2.3).
+times (3:15), dates (1/2/2021), versions (1.2.3), and parts of an answer (`_left_open`).
 
 Canonical form: plain decimal without trailing zeros ("1200.5"), a reduced fraction where it does
 not end ("1/3"). Units, currency and the percent sign are dropped: data sets write "20" for "20 %".
@@ -19,11 +19,12 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
+from cotdistill.answers._left_open import left_open
 from cotdistill.answers._number_words import words_to_number
 from cotdistill.answers._numerals import NUMERAL, SYMBOLIC, canonical, spell_out, value
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
-from cotdistill.text.markers import ascii_digits, concluded, negated, sentence
+from cotdistill.text.markers import ascii_digits, concluded, negated, sentence, undecided
 
 _WINDOWS = (40, 128, 512)
 """Characters read from the end before the whole text is; answers stand at the end."""
@@ -35,8 +36,16 @@ _DIGIT = re.compile(r"\d")
 # What makes a number the first part of a calculation: up to two words, a sign, another number.
 _OPERATION = re.compile(
     r"\s{0,3}(?:[^\W\d]{1,30}\s{1,3}){0,2}[)\]]?\s{0,3}"
-    r"(?:[-+*/×÷x·−]|\\times|\\div|\\cdot)\s{0,3}[$(€£]{0,3}\d",
+    r"(?:[-+*/×÷x·−–]|\\times|\\div|\\cdot|(?<=\s)(?:times|plus|minus|divided\s+by|multiplied\s+by|"
+    r"mod|(?:more|less|fewer)\s+than)\s|%\s?of\s|percent\s+of\s)\s{0,3}[$(€£]{0,3}\d",
     re.IGNORECASE,
+)
+# "1/2 of 50" is not 1/2.
+_OF = re.compile(r"\s+of\s+[$€£]?\d")
+# What a number is rounded to.
+_ROUNDED = re.compile(
+    r"[^\n.\d]{0,20}\bround(?:s|ed|ing)?\s(?:up\s|down\s|off\s)?to\s(?:about\s)?"
+    r"(?!\d+\s(?:decimal|significant|places|digits))"
 )
 # "- 5" as the whole conclusion; with a line break before it, it is a list.
 _LEADING_MINUS = re.compile(r"^[^\S\n]{0,8}-[^\S\n]{1,8}(?=[$€£]?[\d.])")
@@ -46,7 +55,7 @@ _SHARE_OF = re.compile(
     re.IGNORECASE,
 )
 # "2x": the number belongs to a letter.
-_COEFFICIENT = re.compile(r"[xyz]\b")
+_COEFFICIENT = re.compile(r"[abeinqruvxyz]\b")
 # "x = 6".
 _SOLVED = re.compile(r"(?<![\w)])[A-Za-z]\s{0,3}=\s{0,3}(?=[-+$]{0,3}\.?\d)")
 # What joins two writings of one number.
@@ -136,10 +145,14 @@ def _candidates(text: str, start: int = 0) -> Iterator[tuple[re.Match[str], str]
 def _first(tail: str) -> str | None:
     """First number of the conclusion; the result where it is written as a calculation; nothing
     where it is left open."""
-    tail = _LEADING_MINUS.sub(" -", tail, count=1)
-    if SYMBOLIC in sentence(tail).rpartition("=")[2]:
-        # A root or another expression that is no number: a piece of it would be a guess.
+    if undecided(tail):
         return NO_ANSWER
+    tail = _LEADING_MINUS.sub(" -", tail, count=1)
+    if SYMBOLIC in (said := sentence(tail)):
+        # A root or another expression that is no number: a piece of it would be a guess.
+        _, equals, tail = said.rpartition("=")
+        if not equals or SYMBOLIC in tail:
+            return NO_ANSWER
     for found, number in _candidates(tail):
         if negated(tail, found.start()):
             continue
@@ -153,8 +166,11 @@ def _first(tail: str) -> str | None:
             return _solved(tail)
         if _SHARE_OF.search(before):
             return NO_ANSWER
-        if _OPERATION.match(tail, found.end()):
+        share = (found["denominator"] or found["part"]) and _OF.match(tail, found.end())
+        if share or _OPERATION.match(tail, found.end()):
             return _result(tail[found.start() :])
+        if left_open(tail, found):
+            return NO_ANSWER
         return _most_exact(tail, found, number)
     return words_to_number(sentence(tail)[:120])
 
@@ -169,6 +185,9 @@ def _solved(algebra: str) -> str | None:
 def _most_exact(tail: str, found: re.Match[str], number: str) -> str:
     """Of "0.33 or 0.3333", "0.33..., that is 1/3" the writing that says most: the second where the
     first is it, rounded."""
+    if rounded := _ROUNDED.match(tail, found.end()):
+        last = NUMERAL.match(tail, rounded.end())
+        return (canonical(last) if last else None) or number
     link = _OTHER_WRITING.match(tail, found.end())
     second = NUMERAL.match(tail, link.end()) if link else None
     other = canonical(second) if second else None
@@ -204,15 +223,29 @@ def _last(text: str) -> str | None:
     symbolic = text.rfind(SYMBOLIC)
     for window in (*_WINDOWS, len(text)):
         start = max(0, len(text) - window)
-        for found, number in reversed(list(_candidates(text, start))):
+        candidates = list(_candidates(text, start))
+        for at in range(len(candidates) - 1, -1, -1):
+            found, number = candidates[at]
             if found.start() < symbolic:
                 return NO_ANSWER
             whole = not start or found.start() >= start + _REACH
             if whole and not negated(text, found.start()) and not _ordinal(text, found):
-                return number
+                before = candidates[at - 1][0] if at else found
+                part = left_open(text, found) or (at and _joined(text, before, found))
+                return NO_ANSWER if part else number
         if not start:
             break
     return words_to_number(text) if len(text) <= 60 else NO_ANSWER
+
+
+# A range, and not a list: of numbers that follow one another the last one may be the answer.
+_RANGE = re.compile(r"[^,;&\n]{0,24}$")
+
+
+def _joined(text: str, before: re.Match[str], found: re.Match[str]) -> bool:
+    """Return whether a number belongs to what the one before it began ("2 hours 30 minutes")."""
+    between = text[before.end() : found.start()]
+    return _RANGE.match(between) is not None and left_open(text, before)
 
 
 # "3rd" is no number.

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
-from cotdistill.text.markers import concluded
+from cotdistill.text.markers import INVISIBLE, concluded
 
 # Words in quotes, or set off in bold.
 _QUOTED = re.compile(
@@ -33,6 +33,12 @@ _LEAD = re.compile(r"^(?:(?:simply|just|therefore|thus|then|:)\s+)+", re.IGNOREC
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 _SPELLED = re.compile(r"[^\W\d_](?:[\s,.–-]+[^\W\d_]){2,}")
 """A word written letter by letter: n a o a."""
+# The end of a sentence: a stop that ends the line or stands before a space, not a decimal, a title
+# or one of several initials.
+_SENTENCE = re.compile(
+    r"(?<!\bDr)(?<!\bSt)(?<!\bMr)(?<!\bMs)(?<!\bMt)(?<!\bMrs)(?<!\b[A-Z]\.\s[A-Z])"
+    r"(?!(?<=\b[A-Z])\.\s[A-Z]\.)[.!?](?:\s|$)"
+)
 _MOST_WORDS = 8
 _LONG_ANSWER = 4
 """A conclusion of more words is a sentence: its answer is what it says something "is" at its end.
@@ -71,6 +77,7 @@ def _last(text: str) -> str | None:
 def _concluded(tail: str) -> str | None:
     """The words of a conclusion: its first line; where that holds a quotation at its start or end,
     the quoted words."""
+    tail = _LATEX.sub(r"\1", tail) if "\\" in tail else tail
     line = next((line for line in tail.split("\n") if _bare(line)), "").rpartition("=")[2]
     quoted = list(_QUOTED.finditer(line))
     if quoted and not line[: quoted[0].start()].strip(_FRAME):
@@ -80,10 +87,7 @@ def _concluded(tail: str) -> str | None:
     final = _FINAL.search(line) if len(line.split()) > _LONG_ANSWER else None
     if final:
         return _bare(final[1])
-    return _bare(
-        # The first sentence: a stop that ends the line or stands before a space, not a decimal.
-        _LEAD.sub("", re.split(r"[.!?](?:\s|$)", line.strip(_FRAME), maxsplit=1)[0], count=1)
-    )
+    return _bare(_LEAD.sub("", _SENTENCE.split(line.strip(_FRAME), maxsplit=1)[0], count=1))
 
 
 def _bare(text: str) -> str | None:
@@ -94,4 +98,5 @@ def _bare(text: str) -> str | None:
 
 
 def _key(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().strip(_FRAME).split())
+    visible = text if text.isascii() else text.translate(dict.fromkeys(map(ord, INVISIBLE)))
+    return " ".join(unicodedata.normalize("NFKC", visible).casefold().strip(_FRAME).split())

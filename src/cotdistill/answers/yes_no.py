@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from cotdistill.contracts import AnswerType
 from cotdistill.records import NO_ANSWER
-from cotdistill.text.markers import concluded, negated
+from cotdistill.text.markers import ascii_digits, concluded, negated, undecided
 
 # A word that says yes or no, and not "yes or no" itself.
 _WORD = re.compile(
@@ -28,6 +28,8 @@ _STANDS_ALONE = re.compile(
     r"and\s+the\b|it\b|they\b|he\b|she\b|the\b|this\b)",
     re.I,
 )
+# Both answers, each in its case.
+_DIVIDED = re.compile(r"\b(?:otherwise|others?)\W{1,3}(?:say\s)?(?:yes|no)\b", re.IGNORECASE)
 _FRAME = " .!\"'\n"
 _SPELLINGS = {
     "yes": "yes",
@@ -50,7 +52,7 @@ class YesNo(AnswerType):
         def last(text: str) -> str | None:
             return next(reversed(_words(text, concluding=len(text) <= 24)), NO_ANSWER)
 
-        return concluded(text, markers, _first, last)
+        return concluded(ascii_digits(text), markers, _first, last, _only)
 
     def gold(self, text: str) -> str | None:
         return _SPELLINGS.get(text.strip(_FRAME).lower())
@@ -62,14 +64,23 @@ class YesNo(AnswerType):
         return one is not None and one == other
 
 
+def _only(box: str) -> str | None:
+    found = set(_words(box, concluding=True))
+    return found.pop() if len(found) == 1 else NO_ANSWER
+
+
 def _first(tail: str) -> str | None:
+    if undecided(tail):
+        return NO_ANSWER
     return next(iter(_words(tail, concluding=True)), NO_ANSWER)
 
 
 def _words(text: str, *, concluding: bool) -> list[str]:
     """The answers in order. Where the text is no conclusion, only words that stand alone count, and
     no truth values."""
-    found = []
+    found: list[str] = []
+    if _DIVIDED.search(text):
+        return found
     for word in _WORD.finditer(text):
         alone = _STANDS_ALONE.match(text, word.end()) is not None
         if negated(text, word.start()) or (word["no"] and not alone):

@@ -3,10 +3,12 @@
 The precedence is the same for all types and is declared here once, in `concluded`:
 
 1. what follows the last marker ("The answer is", "-->", "####", "<answer>", ...) that has any text
-behind it; 2. else the content of the last `\\boxed{...}`; 3. else the last candidate of the text.
+behind it, and of that what takes it back ("12. No, wait, 15"); 2. else the content of the last
+`\\boxed{...}`, together with those that "or", "and" or a comma joins to it; 3. else the last
+candidate of the text, unless it begins as a refusal.
 
-A text that has a marker and nothing readable behind it, nor a box, holds NO answer: a number from
-the middle of the reasoning would be a guess. Two cuts come first: hidden thinking is dropped, and
+A text that has a marker or a box and nothing readable in either holds NO answer: a number from the
+middle of the reasoning would be a guess. Two cuts come first: hidden thinking is dropped, and
 so is a new question that a few-shot model goes on to invent after it has answered ("Q: ..." on a
 line of its own).
 
@@ -66,16 +68,64 @@ _FOREIGN = re.compile(
 )
 _WORDS = (("answer", _ANSWER), *((word, _FOREIGN) for word in _FOREIGN_WORDS))
 
+# "Final answer" as a line of its own, and what may stand before it there.
+_HEADING = re.compile(r"answers?[*_#:]{0,4}[^\S\n]{0,8}\n", re.IGNORECASE)
+_HEADS = frozenset(("", "final", "the", "my", "the final", "my final"))
+
 # A few-shot model's next question, on a line of its own.
 _NEW_QUESTION = re.compile(r"\n[^\S\n]{0,8}(?:Q|Question)[^\S\n]{0,3}:", re.IGNORECASE)
 # The first character behind a marker that says something.
 _SOMETHING = re.compile(r"[^\s.:*\"']")
 _BRACE = re.compile(r"\\f?boxed?\s{0,3}\{|[{}]")
-_TAG, _TAG_END = "<answer>", "</answer>"
+# The tags around an answer, as prompts ask for them.
+_TAG = re.compile(r"[<\[](?:final[ _-]?)?answer[>\]]", re.IGNORECASE)
+_TAG_END = re.compile(r"[<\[]/(?:final[ _-]?)?answer[>\]]", re.IGNORECASE)
+# What joins the last boxes of a text to one answer.
+_JOINT = re.compile(
+    r"[\s$\\()]{0,8}(?:,|;|\\?\b(?:or|and)\b|\\text\{ ?(?:or|and) ?\}){1,2}[\s$\\()]{0,8}"
+)
+# What was crossed out.
+_STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(del|s)>[^<\n]{1,200}</\1>", re.IGNORECASE)
+# Tags of HTML that only say how a text looks.
+_FORMAT = re.compile(r"</?(?:b|i|u|em|strong|code|span|p|mark|small)>", re.IGNORECASE)
+# What takes back a conclusion: its answer is what follows.
+_CORRECTION = re.compile(
+    r"\bwait\b\s?[,.!:…—–-]{1,3}|\bno,?\swait\b,?|\bsorry[,.:!]|\bcorrection\s?:|\bscratch\sthat\b"
+    r"|\bI\smean\b|[(,;—–]\s?(?:or\s)?actually,?\s(?:it(?:['’]s|\sis)\s)?(?=[-$€£(]{0,2}\d)",
+    re.IGNORECASE,
+)
+# A question that the next words confirm: "Wait, is that right? Yes".
+_CHECK = re.compile(r"\b(?:right|correct|true|sure)\s?\?", re.IGNORECASE)
+_WITHDRAWN = re.compile(r"\b(?:wrong|incorrect|mistaken?|error)\b", re.IGNORECASE)
+_SHORT = 40
+"""A correction of at most so many characters is read like a conclusion, a longer one from its end.
+"""
+# A reply that says it will give no answer; the numbers and letters in it answer nothing.
+_REFUSAL = re.compile(
+    r"\W{0,3}(?:(?:I['’]m|I\sam)\s(?:very\s|so\s)?sorry\W{1,3}|sorry\W{1,3}|unfortunately\W{1,3}|"
+    r"as\san\sAI[^,.]{0,40}\W{1,2}|I\sapologi[sz]e\W{1,3})?(?:but\s)?(?:I\s(?:can['’]?t|cannot"
+    r"|can\snot|"
+    r"won['’]t|am\s(?:unable|not\sable)\sto)|I['’]m\s(?:unable|not\sable)\sto|"
+    r"(?:the|this)\s(?:answer|question|problem)\s(?:can['’]?t|cannot)\sbe|it\sis\s(?:impossible"
+    r"|not\spossible)"
+    r"\sto)\s(?:\w{1,12}\s)?(?:answer|help|assist|provide|comply|solve|determine|fulfil+|tell"
+    r"|say|know)",
+    re.IGNORECASE,
+)
+# A conclusion that there is no answer.
+_UNDECIDED = re.compile(
+    r"[\s:*\"'$(]{0,4}(?:that\s)?(?:there\s(?:is|are)\s|it\s)?(?:impossible|undefined|unknown|"
+    r"indeterminate|unclear|insufficient|ambiguous|depends|can(?:not|['’]t)\sbe|not\s(?:enough"
+    r"|possible|"
+    r"defined|known|determin)|no\s(?:solutions?|answer|such|real|way|valid)\b|n/?a\b"
+    r"|does\snot\sexist)",
+    re.IGNORECASE,
+)
 # A denial in the few words before a candidate.
 _NEGATION = re.compile(
     r"(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\bcannot|\brather\s+than|\binstead\s+of|"
-    r"\bexcept(?:\s+for)?|\brule[sd]?\s+out|\beliminat(?:e|es|ed|ing)|\bexclud(?:e|es|ed|ing))"
+    r"\bexcept(?:\s+for)?|\banything\s+but|\bunlikely|\brule[sd]?\s+out|\beliminat(?:e|es|ed"
+    r"|ing)|\bexclud(?:e|es|ed|ing))"
     r"(?:\s+(?:be|is|are|the|an?|option|choice|answer|equal|to|exactly|necessarily|just|only|"
     r"simply|say)){0,6}[\s\"'(\[$:]*$",
     re.IGNORECASE,
@@ -102,7 +152,7 @@ def _places(text: str, word: str) -> Iterator[int]:
 
 def _marker_ends(text: str, markers: Sequence[str]) -> list[int]:
     """Return where each marker of the text ends, in order; tags count whatever the markers are."""
-    ends = [at + len(_TAG) for at in _places(text, _TAG)]
+    ends = [tag.end() for tag in _TAG.finditer(text)] if "<" in text or "[" in text else []
     if markers:
         return sorted(ends + [found.end() for found in _pattern(tuple(markers)).finditer(text)])
     ends += [arrow.end() for arrow in _ARROW.finditer(text)] if "-->" in text else []
@@ -114,11 +164,18 @@ def _marker_ends(text: str, markers: Sequence[str]) -> list[int]:
         _WORDS if not text.isascii() else [one for one in _WORDS if one[0].isascii()]
     ):
         for at in _places(lower, word):
-            found = pattern.match(text, at)
+            found = pattern.match(text, at) or _heading(text, at)
             remark = found and _REMARK.match(text, found.end())
             if found and not remark and not _is_goal(lower[max(0, at - 48) : at]):
                 ends.append(found.end())
     return sorted(ends)
+
+
+def _heading(text: str, at: int) -> re.Match[str] | None:
+    """Return the match of "answer" at the end of a heading, "### Final Answer"."""
+    found = _HEADING.match(text, at)
+    before = text[max(text.rfind("\n", 0, at) + 1, at - 24) : at] if found else ""
+    return found if before.strip("#*_ \t").lower() in _HEADS else None
 
 
 def _is_goal(before: str) -> bool:
@@ -136,6 +193,8 @@ def reply(text: str, markers: Sequence[str] = ()) -> str:
     text = split_thinking(text)[1]
     # Thinking may also end behind other text; a cut to the last end is what all models mean.
     text = text[text.rfind("</think>") + len("</think>") :] if "</think>" in text else text
+    if "~~" in text or "</" in text:
+        text = _FORMAT.sub("", _STRUCK.sub("", text))
     if "\n" in text and _NEW_QUESTION.search(text):
         ends = _marker_ends(text, markers)
         question = _NEW_QUESTION.search(text, ends[0]) if ends else None
@@ -150,9 +209,10 @@ def conclusion(text: str, markers: Sequence[str] = ()) -> str | None:
     ends = _marker_ends(text, markers)
     for end in reversed(ends):
         found = _SOMETHING.search(text, end)
-        if found and not text.startswith(_TAG_END, found.start()):
+        if found and not _TAG_END.match(text, found.start()):
             start = max(end, found.start() - 40)
-            return text[start : start + WINDOW].partition(_TAG_END)[0]
+            close = _TAG_END.search(text, start, start + WINDOW)
+            return text[start : close.start() if close else start + WINDOW]
     return "" if ends else None
 
 
@@ -171,31 +231,59 @@ def concluded(
     """
     text = reply(text, markers)
     tail = conclusion(text, markers)
-    if tail is not None and (answer := first(tail)) is not None:
-        return answer
+    if tail is not None:
+        # A conclusion of a few characters takes nothing back.
+        found = _CORRECTION.finditer(tail) if len(tail) > 8 else ()
+        correction = next(reversed([*found]), None)
+        behind = tail[correction.end() :] if correction else ""
+        if correction and not _CHECK.search(behind):
+            answer = (first if len(behind.strip()) <= _SHORT else last)(behind)
+            if answer is not None or _WITHDRAWN.search(behind):
+                return answer
+        boxes = _boxes(tail) if tail.lstrip(" $*:(").startswith("\\box") else []
+        if (answer := (boxed or first)(boxes[0]) if boxes else first(tail)) is not None:
+            return answer
     box = last_box(text)
-    if box is not None and (answer := (boxed or first)(box[:WINDOW])) is not None:
-        return answer
-    return None if tail is not None else last(text[-WINDOW:])
+    if box is not None:
+        return (boxed or first)(box[:WINDOW])
+    return None if tail is not None or _REFUSAL.match(text) else last(text[-WINDOW:])
+
+
+def undecided(tail: str) -> bool:
+    """Return whether a conclusion is that there is no answer ("cannot be determined")."""
+    return _UNDECIDED.match(tail) is not None
 
 
 def last_box(text: str) -> str | None:
     r"""Return the content of the last `\boxed{...}` or `\fbox{...}` that is not empty, braces
-    matched, or None.
+    matched, or None; those that "or", "and" or a comma joins to it stand before it."""
+    boxes = _boxes(text)
+    return boxes[-1] if boxes else None
 
-    An unclosed box is skipped.
-    """
+
+def _boxes(text: str) -> list[str]:
+    """Return the contents of the innermost boxes, in order, joined ones as one; an unclosed box is
+    skipped."""
     open_braces: list[tuple[int, bool]] = []
-    last: tuple[int, int] | None = None
+    found: list[str] = []
+    start_of_last = end_of_last = -1
     for brace in _BRACE.finditer(text) if "box" in text else ():
         if brace[0] != "}":
             open_braces.append((brace.end(), len(brace[0]) > 1))
-        elif open_braces:
-            start, is_box = open_braces.pop()
-            inner = is_box and (last is None or start > last[0])
-            if inner and text[start : min(brace.start(), start + WINDOW)].strip():
-                last = (start, brace.start())
-    return text[last[0] : last[1]] if last else None
+            continue
+        start, is_box = open_braces.pop() if open_braces else (0, False)
+        if not is_box or start <= start_of_last:
+            continue
+        content = text[start : brace.start()]
+        if not content[:WINDOW].strip():
+            continue
+        between = text[end_of_last + 1 : text.rfind("\\", 0, start)] if found else ""
+        if not _JOINT.fullmatch(between):
+            found.append(content)
+        elif content != found[-1]:
+            found[-1] += f", {content}"
+        start_of_last, end_of_last = start, brace.start()
+    return found
 
 
 def negated(text: str, start: int) -> bool:
@@ -212,10 +300,15 @@ def sentence(text: str) -> str:
     return text[: end.start()] if end else text
 
 
+INVISIBLE = "".join(
+    map(chr, (0xAD, 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, 0xFEFF))
+)
+"""Joiners, marks of direction and spaces without width: they may stand inside of a number."""
 # Signs, separators and wide letters of other scripts, and every script's decimal digits.
 _ASCII: dict[int, str | int] = dict(
     str.maketrans("−－﹣‐‑＋．，％／⁄：٫٬٪’＄（）", "-----+.,%//:.,%'$()")
 )
+_ASCII |= dict.fromkeys(map(ord, INVISIBLE), "")
 _ASCII |= {code: chr(code - 0xFEE0) for code in (*range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
 _ASCII |= {
     code: str(unicodedata.decimal(chr(code)))
