@@ -49,6 +49,19 @@ def test_recordings_and_rationales(chat: str, tmp_path: Path) -> None:
     )
 
 
+def test_questions_of_another_file_are_joined_by_id(tmp_path: Path) -> None:
+    replies, questions = tmp_path / "replies.jsonl", tmp_path / "questions.jsonl"
+    replies.write_text('{"id": 7, "completion": "One more. The answer is 2."}\n')
+    questions.write_text('{"id": "7", "question": "What is 1 + 1?"}\n')
+    out = tmp_path / "out.jsonl"
+    told = run(str(replies), "--questions", str(questions), "--out", str(out))
+    assert "1 completions of 1 questions" in told
+    assert json.loads(out.read_text())["question"] == "What is 1 + 1?"
+    questions.write_text('{"id": "8", "question": "What is 1 + 1?"}\n')
+    with pytest.raises(DataError, match="7 is no id of the file `questions`"):
+        run(str(replies), "--questions", str(questions), "--out", str(out), "--force")
+
+
 def test_what_cannot_be_done_is_said(chat: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--rationales: needs --task"):
         run(chat, "--out", str(tmp_path / "out.jsonl"), "--rationales")

@@ -17,6 +17,7 @@ _ANNOUNCED = 256
 """Completions after which progress is told."""
 _SOURCE = "B_…__C_…/D_<dataset>.json, a folder of them, or chats and completions in any form."
 _TASK = "The task the questions belong to: counts the right ones."
+_QUESTIONS = "File that gives the questions of rows with an `id` alone."
 _DATA = "Folder of the task's files: rationales get its question ids."
 _RATIONALES = "Write rationales instead of recordings; needs --task."
 
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
         source: Annotated[str, typer.Argument(help=_SOURCE)],
         out: Annotated[Path, typer.Option(help="JSONL file to write.")],
         task: Annotated[str | None, typer.Option(help=_TASK)] = None,
+        questions: Annotated[str | None, typer.Option(help=_QUESTIONS)] = None,
         rationales: Annotated[bool, typer.Option(help=_RATIONALES)] = False,
         data_dir: Annotated[str | None, typer.Option(help=_DATA)] = None,
         force: Annotated[bool, typer.Option(help="Replace a file that is there already.")] = False,
@@ -55,14 +57,14 @@ def register(app: typer.Typer) -> None:
             for split in ("train", "validation", "test"):
                 ids |= interchange.question_ids(whole.questions(split))
         counts: Counter[str] = Counter()
-        questions: set[str] = set()
+        asked: set[str] = set()
 
         def lines(advance: Advance) -> Iterator[dict[str, Any]]:
-            for one in interchange.read_completions(source):
+            for one in interchange.read_completions(source, questions):
                 counts["completions"] += 1
                 if counts["completions"] % _ANNOUNCED == 0:
                     advance(_ANNOUNCED)
-                questions.add(one.question)
+                asked.add(one.question)
                 row = interchange.as_recording(one)
                 if answer_type is not None:
                     rationale = interchange.as_rationale(one, answer_type, ids, task or "")
@@ -79,7 +81,7 @@ def register(app: typer.Typer) -> None:
             advance(counts["completions"] % _ANNOUNCED)
         if not counts["completions"]:
             raise DataError(f"{source}: holds no completions")
-        said = f"{counts['completions']} completions of {len(questions)} questions"
+        said = f"{counts['completions']} completions of {len(asked)} questions"
         if answer_type is not None:
             compared = f"{counts['right']} of {counts['gold']} reach gold"
             if not counts["gold"]:

@@ -21,7 +21,8 @@ from typing import Any
 
 from cotdistill import __version__
 from cotdistill.contracts import AnswerType
-from cotdistill.data.fields import ALIASES, ParsedReply, gold_of, optional, question_of, replies_of
+from cotdistill.data.fields import ALIASES, ParsedReply, gold_of, optional, replies_of
+from cotdistill.data.joining import joined_question, questions_by_id
 from cotdistill.data.rows import rows
 from cotdistill.errors import DataError
 from cotdistill.evaluation.grid import Scored
@@ -44,9 +45,9 @@ class Imported:
     model: str = ""
 
 
-def read_completions(path: str | Path) -> Iterator[Imported]:
+def read_completions(path: str | Path, questions: str | Path | None = None) -> Iterator[Imported]:
     """Read the completions of a file, here or elsewhere, or of every archive D_<dataset>.json in a
-    folder.
+    folder; `questions` is the file with the questions of rows that have an id alone.
 
     Raises:
         DataError: a row has no question or no reply; the message names the place.
@@ -57,10 +58,11 @@ def read_completions(path: str | Path) -> Iterator[Imported]:
         raise DataError(
             f"{path}: holds no D_<dataset>.json; name a file, or a folder B_<base>__C_<key>"
         )
+    by_id = questions_by_id(questions) if questions is not None else {}
     for file in files:
         samples: Counter[str] = Counter()
         for number, row in enumerate(rows(file)):
-            question = question_of(row).removeprefix("Q:").strip()
+            question = joined_question(row, by_id).removeprefix("Q:").strip()
             gold, model = optional(row, ALIASES["gold"], "gold"), optional(row, ("model",), "model")
             index = optional(row, ALIASES["index"], "index") or str(number)
             for reply in replies_of(row):

@@ -32,7 +32,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, field_validator
 
 from cotdistill.contracts import Model, Teacher
-from cotdistill.data.fields import ParsedReply, question_of, replies_of, text_of
+from cotdistill.data.fields import ParsedReply, replies_of
+from cotdistill.data.joining import joined_question, questions_by_id
 from cotdistill.data.rows import Row, files_of, opened, rows, stamps_of
 from cotdistill.data.stored import Stored
 from cotdistill.errors import DataError, QuestionFailed
@@ -157,7 +158,7 @@ class _Recordings:
         self._replies: dict[str, array[int]] = {}
         self._lengths: dict[str, set[int]] = {}
         self._alone: dict[str, str | None] = {}
-        self._by_id = _questions_by_id(questions) if questions else {}
+        self._by_id = questions_by_id(questions) if questions else {}
         for path in paths:
             for row in rows(path):
                 self._add(row)
@@ -175,7 +176,7 @@ class _Recordings:
             self._logged.setdefault(_key(request), {})[one.sample_index] = self._texts.add(one)
             return
         replies = replies_of(row)
-        question = self._question(row)
+        question = joined_question(row, self._by_id)
         found = _words(question)
         key, bare = " ".join(found), " ".join(_words(split_options(question)[0]))
         if not found:
@@ -190,20 +191,6 @@ class _Recordings:
             # that differ in their options alone are found with them only.
             self._alone[bare] = key if self._alone.get(bare, key) == key else None
             self._anchor(bare.split())
-
-    def _question(self, row: Row) -> str:
-        id = row.fields.get("custom_id", row.fields.get("id"))
-        if str(id) in self._by_id and "question" not in row.fields:
-            return self._by_id[str(id)]
-        try:
-            return question_of(row)
-        except DataError as error:
-            remedy = (
-                f"; and {id!r} is no id of the file `questions`"
-                if self._by_id
-                else ("; set `questions` to the file that gives them by id")
-            )
-            raise DataError(f"{error}{remedy}") from error
 
     def _anchor(self, found: list[str]) -> None:
         self._lengths.setdefault(" ".join(found[:_ANCHOR]), set()).add(len(found))
@@ -251,15 +238,6 @@ class _Recordings:
                     if key is not None:
                         best = max(best or (0, 0, ""), (start + length, length, key))
         return (best[0], best[2]) if best else None
-
-
-def _questions_by_id(path: Path | str) -> dict[str, str]:
-    by_id: dict[str, str] = {}
-    for row in rows(path):
-        id, question = text_of(row, ("custom_id", "id"), "id"), question_of(row)
-        if by_id.setdefault(id, question) != question:
-            raise DataError(f"{row.place}: the id {id!r} stands for another question before it")
-    return by_id
 
 
 def _words(text: str) -> list[str]:
