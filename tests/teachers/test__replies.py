@@ -139,6 +139,14 @@ def test_surplus_choices_are_left() -> None:
         ({"prompt_tokens": 30, "completion_tokens": 0}, (30, 0, False)),
         ({"prompt_tokens": 30, "completion_tokens": 5, "total_tokens": 99}, (30, 69, False)),
         ({"prompt_tokens": 30, "completion_tokens": 5, "total_tokens": 9}, (30, 5, False)),
+        (
+            {
+                "prompt_tokens": 30,
+                "completion_tokens": 5,
+                "completion_tokens_details": {"reasoning_tokens": 64},
+            },
+            (30, 69, False),
+        ),
         ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, (10, 20, True)),
         (None, (10, 20, True)),
         (7, (10, 20, True)),
@@ -265,7 +273,7 @@ def test_mean_logprob_of_both_apis() -> None:
     assert (
         read({"choices": [{"message": {"content": "x"}, "logprobs": content}]})[0].logprob == -2.0
     )
-    old = {"token_logprobs": [None, -1.0, -2.0]}
+    old = {"token_logprobs": [None, -1.0, float("-inf"), float("nan"), -2.0]}
     assert read({"choices": [{"text": "x", "logprobs": old}]}, chat=False)[0].logprob == -1.5
 
 

@@ -7,6 +7,7 @@ off, unknown) is left out, so that the caller asks for that sample again.
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -187,6 +188,10 @@ def read_usage(data: Mapping[str, Any], request: bytes, reply: bytes) -> Usage:
         )
         if prompt and completion is not None:
             completion = max(completion, (_count(usage.get("total_tokens")) or 0) - prompt)
+            thought = usage.get("completion_tokens_details")
+            thought = _count(thought.get("reasoning_tokens")) if isinstance(thought, dict) else 0
+            # More than the reply has: then it does not count them.
+            completion += thought if thought and thought > completion else 0
             details = usage.get("prompt_tokens_details")
             cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
             return Usage(prompt, completion, min(cached or 0, prompt))
@@ -233,7 +238,8 @@ def _mean_logprob(logprobs: Any) -> float | None:
         values = [item.get("logprob") for item in content if isinstance(item, dict)]
     if not isinstance(values, list):
         return None
-    numbers = [value for value in values if isinstance(value, int | float)]
+    # Some servers write -Infinity, which no JSON can hold, for a token that was all but impossible.
+    numbers = [value for value in values if isinstance(value, int | float) and isfinite(value)]
     return sum(numbers) / len(numbers) if numbers else None
 
 
