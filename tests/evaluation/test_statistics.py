@@ -92,6 +92,18 @@ def test_a_baseline_of_one_seed_is_paired_with_the_mean() -> None:
         statistics.compare(np.ones(3), np.ones(4))
 
 
+@pytest.mark.parametrize("questions", [1, 5, 200])
+def test_a_difference_that_all_questions_show_has_an_interval_too(questions: int) -> None:
+    right, wrong = np.ones(questions), np.zeros(questions)
+    better, worse, equal = (
+        statistics.compare(*both) for both in ((right, wrong), (wrong, right), (right, right))
+    )
+    most = statistics.wilson(0, questions)[1]
+    assert (better.low, better.high) == (max(-1.0, 1 - 2 * most), 1.0)
+    assert (worse.low, worse.high) == (-1.0, min(1.0, 2 * most - 1))
+    assert (equal.low, equal.high) == (-most, most)
+
+
 def test_holm() -> None:
     assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert statistics.holm([]) == []

@@ -77,8 +77,13 @@ def paired_clusters(first: npt.ArrayLike, second: npt.ArrayLike) -> Comparison:
     mean = float(difference.mean())
     variance, freedom = _two_way_variance(difference)
     if variance == 0:
-        p = mcnemar_exact(difference.shape[1], 0) if mean else 1.0
-        return Comparison(mean, mean, mean, p, "exact sign test over questions")
+        questions = difference.shape[1]
+        p = mcnemar_exact(questions, 0) if mean else 1.0
+        # Questions that all differ alike say little where they are few: so many of those to come
+        # may differ otherwise (Wilson), each of them by up to 1 + |mean|.
+        reach = wilson(0, questions)[1] * (1 + abs(mean))
+        low, high = max(-1.0, mean - reach), min(1.0, mean + reach)
+        return Comparison(mean, low, high, p, "exact sign test over questions")
     half = _half_width(variance, freedom)
     p = float(2 * scipy.stats.t.sf(abs(mean) / variance**0.5, freedom))
     return Comparison(mean, mean - half, mean + half, p, "two-way clustered t")
