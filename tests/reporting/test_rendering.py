@@ -25,7 +25,10 @@ from cotdistill.reporting.charts import (
 )
 from cotdistill.reporting.rendering import markdown, page, terminal_table
 
-HOSTILE = "<script>alert('x')</script> | `code` ``` [link](javascript:x) {{ 7 * 7 }} </pre>"
+HOSTILE = (
+    "<script>alert('x')</script> | `code` ``` [link](javascript:x) $5 and $6 ~~x~~ &lt; "
+    "{{ 7 * 7 }} </pre>"
+)
 BRACKETED = "a [/b] [d=8] :smile: c_d|e"
 
 
@@ -40,18 +43,20 @@ def test_a_table_keeps_its_columns_whatever_the_cells_hold() -> None:
     text = markdown(HOSTILE, [Chapter("k", HOSTILE, [HOSTILE], [section])])
     rows = [one for one in text.splitlines() if one.startswith("| ")]
     assert {one.replace("\\|", "").count("|") for one in rows} == {3}
+    assert "$" not in text.replace("\\$", "") and "~" not in text.replace("\\~", "")
+    assert "&" not in text.replace("\\&", "")
     assert "[link]" not in text and "<script" not in text.replace("\\<", "")
 
 
 def test_control_characters_and_halves_of_pairs_reach_no_terminal_and_no_file() -> None:
-    evil = "\x1b[31m\x9b2J \ud800 \u202e"
+    evil = "\x1b[31m\x9b2J \ud800 \u202e \u061c"
     section = Section(evil, (evil,), ((evil,),), evil)
     chapter = Chapter("k", evil, [evil], [section, Transcription(evil, "wrong", evil, evil, evil)])
     data = packed({"evil": [evil]})
     unpacked = gzip.decompress(base64.b64decode(data)).decode("utf-8")
     for text in (shown(section, 200), markdown(evil, [chapter]), page(evil, [chapter]), unpacked):
         text.encode("utf-8")
-        assert not {"\x1b", "\x9b", "\u202e"} & set(text) and "x1b" in text
+        assert not {"\x1b", "\x9b", "\u202e", "\u061c"} & set(text) and "x1b" in text
     assert "\\u001b" not in unpacked and json.loads(unpacked)
 
 

@@ -6,7 +6,6 @@ or fenced in Markdown, and no markup in the terminal; control characters are wri
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from rich.table import Table as TerminalTable
 from rich.text import Text
 
 from cotdistill.reporting.blocks import Browser, Chapter, Chart, Section, Transcription
+from cotdistill.util.markdown import escaped, fenced
 from cotdistill.util.terminal import printable
 
 _WIDE, _NARROW = 740, 350
@@ -37,25 +37,28 @@ def terminal_table(section: Section) -> TerminalTable:
 
 def markdown(name: str, chapters: Sequence[Chapter]) -> str:
     """Return the report in Markdown: all of it but charts and browsers."""
-    parts = [f"# {_md(name)}", ""]
+    parts = [f"# {escaped(name)}", ""]
     for number, chapter in enumerate(chapters, 1):
-        parts += [f"## {number}. {_md(chapter.title)}", ""]
-        parts += [*(f"- {_md(sentence)}" for sentence in chapter.sentences), ""]
+        parts += [f"## {number}. {escaped(chapter.title)}", ""]
+        parts += [*(f"- {escaped(sentence)}" for sentence in chapter.sentences), ""]
         for block in chapter.blocks:
             if isinstance(block, Section) and block.rows:
                 parts += _markdown_table(block)
             elif isinstance(block, Transcription):
-                parts += [f"**{_md(block.label)}: {block.verdict}** (gold {_md(block.gold)})", ""]
-                parts += [_fenced(block.question), "", _fenced(block.text), ""]
+                parts += [
+                    f"**{escaped(block.label)}: {block.verdict}** (gold {escaped(block.gold)})",
+                    "",
+                ]
+                parts += [fenced(block.question), "", fenced(block.text), ""]
     return printable("\n".join(parts))
 
 
 def _markdown_table(section: Section) -> Iterator[str]:
     lines = [section.header, ("---",) * len(section.header), *section.rows]
-    yield from (f"### {_md(section.title)}", "")
+    yield from (f"### {escaped(section.title)}", "")
     for index, line in enumerate(lines):
-        yield "| " + " | ".join(line if index == 1 else map(_md, line)) + " |"
-    yield from ("", *((_md(section.note), "") if section.note else ()))
+        yield "| " + " | ".join(line if index == 1 else map(escaped, line)) + " |"
+    yield from ("", *((escaped(section.note), "") if section.note else ()))
 
 
 def page(
@@ -123,19 +126,3 @@ def _svgs(chart: Chart, name: str) -> dict[str, Any]:
         size: markupsafe.Markup(svg(chart.draw, width, f"{name}-{size}"))
         for size, width in (("wide", _WIDE), ("narrow", _NARROW))
     }
-
-
-# Every sign that Markdown or HTML inside it gives a meaning to.
-_MARKUP = re.compile(r"[\\`*_{}<>#|\[\]]")
-
-
-def _md(text: str) -> str:
-    return _MARKUP.sub(r"\\\g<0>", " ".join(text.splitlines()))
-
-
-def _fenced(text: str) -> str:
-    """Fence text with more backticks than any run inside, so that it cannot end the fence."""
-    # A fence must be longer than any run of backticks in the text, or the text could end it.
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{text}\n{fence}"

@@ -2,8 +2,8 @@
 
 import re
 
-# Every sign that Markdown, or HTML inside it, gives a meaning to.
-_MARKUP = re.compile(r"[\\`*_{}<>#|\[\]&!]")
+# Every sign with a meaning in Markdown, in HTML inside it, or to GitHub ("~~", formulas in "$").
+_MARKUP = re.compile(r"[\\`*_{}<>#|\[\]&!~$]")
 
 
 def escaped(text: str) -> str:

@@ -5,7 +5,7 @@ import re
 # All control characters but tab and newline (C0, DEL, C1: what ESC, OSC and CSI sequences begin
 # with), marks that turn the direction of writing, and halves of surrogate pairs.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
