@@ -99,6 +99,7 @@ def ours(what: dict[str, Any], rows: list[TokenizedExample], folder: Path) -> An
         precision="bfloat16" if what["bf16"] else "float32",
         group_prompts=what["d"] > 1,
         batch_tokens=what.get("batch_tokens"),
+        compile=what.get("compile", False),
     )
     model = model_of(what)
     job = TrainingJob(

@@ -737,6 +737,9 @@ class TrainSettings(BaseModel):
     batch_tokens: int | None = Field(None, ge=1)
     """Compute a batch in pieces of at most so many tokens: less memory, the same steps."""
     gradient_checkpointing: bool = False
+    compile: Annotated[bool, Operational()] = False
+    """Have torch compile the layers: a step takes less memory and time, the first one longer. It
+    needs a C++ compiler."""
     processes: Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Operational()] = 1
     """Processes that share each batch, started by torchrun on this machine, or by Ray Train where
     the executor is `ray`; auto starts one for each visible accelerator, or GPU of the cluster. A
@@ -765,6 +768,11 @@ class TrainSettings(BaseModel):
             raise ValueError(
                 "batch_tokens: processes wait for each other in every piece of a batch; set "
                 "`gradient_accumulation` in its place"
+            )
+        if self.processes != 1 and self.compile:
+            raise ValueError(
+                "compile: only a training in one process is compiled; leave out `compile` or "
+                "`processes`"
             )
         if self.processes == 1 and self.strategy == "fsdp":
             raise ValueError(

@@ -152,6 +152,8 @@ def test_settings_that_processes_cannot_share() -> None:
         TrainSettings(processes=2)
     with pytest.raises(ValidationError, match="raise `batch_size`"):
         TrainSettings(processes=4, batch_size=2, selection="last")
+    with pytest.raises(ValidationError, match="compile: only a training in one process"):
+        TrainSettings(selection="last", processes=2, compile=True)
     with pytest.raises(ValidationError, match="batch_tokens: processes wait"):
         TrainSettings(processes=2, batch_tokens=100, selection="last")
     with pytest.raises(ValidationError, match="set `processes` to auto"):

@@ -29,6 +29,7 @@ from cotdistill.contracts import Engine, Objective, TrainResult, TrainSettings, 
 from cotdistill.engines.transformers import ModelEngine
 from cotdistill.errors import StoreError, UserError
 from cotdistill.records import Example
+from cotdistill.students._compiling import compile_layers
 from cotdistill.students._data import (
     Collator,
     ExampleBatches,
@@ -226,6 +227,8 @@ def make_trainer(
         data_seed=job.seed,
     )
     form = form_for(inner)
+    if settings.compile:
+        compile_layers(inner)
     collator = Collator(settings.share_prompts and form != "padded", form)
     if objective.uses_reference:
         model.to(arguments.device)
