@@ -17,7 +17,9 @@ from safetensors.torch import load_file, save_file
 
 from cotdistill.checkpoints import loading
 from cotdistill.checkpoints.loading import load_checkpoint, load_config, load_tokenizer
+from cotdistill.engines.transformers import TransformersEngine
 from cotdistill.errors import UserError
+from cotdistill.records import Completion, Request
 from cotdistill.testing.tiny import tiny_checkpoint
 
 
@@ -162,6 +164,26 @@ def test_a_tokenizer_of_another_model(checkpoint: Path) -> None:
     tokenizer.save_pretrained(checkpoint)
     with pytest.raises(UserError, match=r"tokenizer has 390 tokens and its model 388 rows"):
         load_checkpoint(checkpoint, torch.float32)
+
+
+def test_a_tokenizer_whose_ids_leave_gaps(checkpoint: Path) -> None:
+    model, _ = load_checkpoint(checkpoint, torch.float32)
+    path = checkpoint / "tokenizer.json"
+    stored = json.loads(path.read_text("utf-8"))
+    vocabulary = stored["model"]["vocab"]
+    word = next(one for one in sorted(vocabulary, key=len)[::-1] if one.isalpha())
+    vocabulary[word] = 395
+    path.write_text(json.dumps(stored), "utf-8")
+    with pytest.raises(UserError, match=r"tokenizer has 396 tokens and its model 388 rows"):
+        load_checkpoint(checkpoint, torch.float32)
+    model.resize_token_embeddings(396, mean_resizing=False)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[:] = 1.0
+        model.get_output_embeddings().weight[:] = -1.0
+        model.get_output_embeddings().weight[395] = 1.0
+    model.save_pretrained(checkpoint)
+    (made,) = TransformersEngine(device="cpu").load(checkpoint).generate([(Request("A"), 0)])
+    assert isinstance(made, Completion) and made.text.startswith(word.replace("Ġ", " ") * 3)
 
 
 def test_a_config_that_is_no_json(checkpoint: Path) -> None:

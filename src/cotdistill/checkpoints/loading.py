@@ -15,6 +15,7 @@ from huggingface_hub import constants, get_session, try_to_load_from_cache
 from cotdistill.checkpoints import bundled
 from cotdistill.checkpoints.auto import PROBE, one_line, warn, whole_model
 from cotdistill.checkpoints.hashes import check, content_hash
+from cotdistill.checkpoints.text import token_count
 from cotdistill.errors import UserError
 from cotdistill.util.addresses import is_address
 
@@ -200,7 +201,7 @@ def load_checkpoint(
     """
     tokenizer = load_tokenizer(checkpoint)
     model = load_model(checkpoint, dtype, device)
-    rows, tokens = model.get_input_embeddings().num_embeddings, len(tokenizer)
+    rows, tokens = model.get_input_embeddings().num_embeddings, token_count(tokenizer)
     if tokens > rows:
         raise UserError(
             f"{checkpoint}: its tokenizer has {tokens} tokens and its model {rows} rows of "
@@ -213,7 +214,7 @@ def load_checkpoint(
 
 def _remark(checkpoint: str | Path, model: Any, tokenizer: Any) -> None:
     """Warn of what may be meant, but seldom is."""
-    rows, tokens = model.get_input_embeddings().num_embeddings, len(tokenizer)
+    rows, tokens = model.get_input_embeddings().num_embeddings, token_count(tokenizer)
     if rows - tokens > max(_SPARE_ROWS, tokens // 20):
         warn(
             f"{checkpoint}: its model has {rows} rows of embeddings and its tokenizer only {tokens}"

@@ -22,6 +22,13 @@ _UNFINISHED = "�"
 """A byte-level decoder's mark for a character whose last bytes are still to come."""
 
 
+def token_count(tokenizer: Any) -> int:
+    """Return how many rows of a matrix a tokenizer's ids need: ids may leave gaps, so that the
+    largest can be above the number of tokens.
+    """
+    return max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0))
+
+
 @dataclass(frozen=True)
 class TextCodec:
     """A tokenizer with a student's format: what ends a prompt, what begins a target, and whether
@@ -144,14 +151,14 @@ class TextCodec:
     def space_tokens(self) -> list[bool]:
         """Return for every token id: does its text begin with a space (in the middle of a text)?"""
         marks = ("Ġ", "▁", " ")
-        tokens = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
+        tokens = self.tokenizer.convert_ids_to_tokens(list(range(token_count(self.tokenizer))))
         return [isinstance(token, str) and token.startswith(marks) for token in tokens]
 
     def tokens_before(self, ends: tuple[str, ...]) -> frozenset[int]:
         """Token ids after which a text may end in one of `ends`: all others cannot be its last."""
         if ends not in self._tokens_before:
             beginnings = {end[place:] for end in ends for place in range(len(end))}
-            tokens = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
+            tokens = self.tokenizer.convert_ids_to_tokens(list(range(token_count(self.tokenizer))))
             found = set[int]()
             for token, piece in enumerate(tokens):
                 text = piece.replace("Ġ", " ").replace("▁", " ") if isinstance(piece, str) else ""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from cotdistill.checkpoints.loading import context_limit, end_ids
-from cotdistill.checkpoints.text import GrowingText, TextCodec
+from cotdistill.checkpoints.text import GrowingText, TextCodec, token_count
 from cotdistill.contracts import TokenRule
 from cotdistill.engines._running import runner_for
 from cotdistill.engines._sampling import choose, random_numbers
@@ -83,6 +83,7 @@ class Decoder:
             end_ids(model, codec.tokenizer),
             context_limit(model.config),
         )
+        self._size = token_count(codec.tokenizer)
         self._batch_size, self._max_batch_tokens = batch_size, max_batch_tokens
         self._waiting: deque[DecodingRow] = deque()
         self._refused: list[tuple[int, QuestionFailed]] = []
@@ -231,7 +232,7 @@ class Decoder:
     def _advance(
         self, rows: list[DecodingRow], logits_BV: torch.Tensor
     ) -> list[tuple[int, Completion]]:
-        size = len(self._codec.tokenizer)
+        size = self._size
         logits_BV[:, size:] = -torch.inf  # rows that only pad the embedding to a round number
         for place, row in enumerate(rows):
             if row.heal and row.made == 0 and not row.forced:

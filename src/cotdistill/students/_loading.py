@@ -15,7 +15,7 @@ import transformers
 
 from cotdistill.checkpoints.auto import auto_class
 from cotdistill.checkpoints.loading import load_checkpoint, load_config, load_tokenizer
-from cotdistill.checkpoints.text import TextCodec
+from cotdistill.checkpoints.text import TextCodec, token_count
 from cotdistill.contracts import Engine, EnginePlugin, TrainSettings
 from cotdistill.errors import MissingExtra, UserError
 from cotdistill.students._settings import TransformersSettings
@@ -133,10 +133,10 @@ def _random_model(student: TransformersSettings, seed: int) -> tuple[Any, Any]:
         tokenizer = transformers.T5Tokenizer.from_pretrained(place.parent)
     else:
         raise UserError(f"tokenizer {place}: no such file")
-    if config.vocab_size < len(tokenizer):
+    if config.vocab_size < (tokens := token_count(tokenizer)):
         raise UserError(
             f"student config: vocab_size {config.vocab_size} is below the tokenizer's "
-            f"{len(tokenizer)} tokens"
+            f"{tokens} tokens"
         )
     torch.manual_seed(seed)
     model = auto_class(config).from_config(config)
