@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import which
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from cotdistill.testing.tiny import Family
 from tests.students.test__scoring import assert_same, loss_and_gradients, make
 
 
+@pytest.mark.skipif(not (which("g++") or which("clang++")), reason="no C++ compiler")
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # of torch's own code
 @pytest.mark.parametrize("family", ["llama", "t5"])
 def test_same_loss_and_gradients(tmp_path: Path, family: Family) -> None:

@@ -16,6 +16,7 @@ from cotdistill.stages._failures import Failures
 from cotdistill.stages._job import Rows, StageJob
 from cotdistill.util.concurrency import run_async, stream_map
 from cotdistill.util.files import append_jsonl, read_records, write_jsonl
+from cotdistill.util.memory import give_back
 from cotdistill.util.progress import Advance
 
 
@@ -66,6 +67,7 @@ def infer(run: Run, cell: Cell, split: Split, strategy: Entry) -> None:
                 )
 
     failures = run_async(answer())
+    give_back()
     failures.refuse_all(label, len(questions))
     seconds = time.monotonic() - started
     artifact.complete({"questions": len(questions), **failures.to_json(), "seconds": seconds})

@@ -26,6 +26,10 @@ from cotdistill.contracts import (
 from cotdistill.records import Example
 from cotdistill.students._settings import TransformersSettings
 from cotdistill.util.launching import LAUNCHER
+from cotdistill.util.memory import give_back
+
+_LARGE = 10_000_000
+"""Parameters of a student whose memory is worth a search for objects that refer to one another."""
 
 
 class TransformersStudent(TransformersSettings):
@@ -67,7 +71,9 @@ class TransformersStudent(TransformersSettings):
             log(f"`train.processes: auto` trains on {count}, by the {there}")
         if (count > 1 or away) and "WORLD_SIZE" not in os.environ:
             return train_on_processes(job, count, on_progress, log)
-        return train(job, score, on_progress, log)
+        result = train(job, score, on_progress, log)
+        give_back(cycles=result.parameters >= _LARGE)
+        return result
 
     def trial(self, examples: Sequence[Example], settings: TrainSettings) -> Trial:
         from cotdistill.students._trial import try_student
