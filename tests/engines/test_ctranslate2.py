@@ -47,11 +47,14 @@ def mixed_batch() -> list[tuple[Request, int]]:
     return rows
 
 
-def test_greedy_answers_are_those_of_the_transformers_engine(checkpoint: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_greedy_answers_are_those_of_the_transformers_engine(
+    checkpoint: Path, threads: int
+) -> None:
     rows, decoder_alone = mixed_batch(), "t5" not in checkpoint.name
     truth = TransformersEngine(device="cpu").load(checkpoint, prompt_end=" ###", target_begin=" ")
     expected = truth.generate(rows)
-    engine = load(checkpoint, batch_size=3)
+    engine = load(checkpoint, batch_size=3, threads=threads)
     made = engine.generate(rows)
     assert [one.text for one in made] == [one.text for one in expected]
     assert len({one.text for one in made}) > 5
@@ -65,9 +68,11 @@ def test_greedy_answers_are_those_of_the_transformers_engine(checkpoint: Path) -
 
 
 def test_samples_differ_and_a_load_draws_them_again(checkpoint: Path) -> None:
-    rows = [(Request(PROMPTS[0], temperature=0.9, top_p=0.9, max_tokens=16), n) for n in range(4)]
-    first, again = ([one.text for one in load(checkpoint).generate(rows)] for _ in range(2))
-    assert len(set(first)) == 4
+    # More rows than a batch and more threads than one: workers would draw the same numbers.
+    form = {"threads": 2, "batch_size": 2}
+    rows = [(Request(PROMPTS[0], temperature=0.9, top_p=0.9, max_tokens=16), n) for n in range(6)]
+    first, again = ([one.text for one in load(checkpoint, **form).generate(rows)] for _ in range(2))
+    assert len(set(first)) == 6
     assert first == again
 
 

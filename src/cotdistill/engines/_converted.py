@@ -1,7 +1,8 @@
 """The works of the engine `ctranslate2`: checkpoints converted once, and rows they answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +60,26 @@ class _ConvertedRow:
 
 
 class ConvertedModel:
-    """A converted model behind the batcher."""
+    """A converted model behind the batcher.
+
+    `load` takes the threads of a batch and the number of workers, each with a batch of its own.
+    """
 
     def __init__(
         self,
-        model: Any,
+        load: Callable[[int, int], Any],
+        threads: int,
         codec: TextCodec,
         context: int | None,
         ends: Sequence[int],
         batch_size: int,
         identity: Mapping[str, Any],
     ) -> None:
-        self._model, self._codec, self._context = model, codec, context
+        self._threads, self._codec, self._context = threads, codec, context
         self._ends, self._batch_size, self._identity = list(ends), batch_size, identity
+        self._one = cache(partial(load, threads, 1))
+        self._workers = cache(partial(load, 1, threads))
+        self._workers()  # what cannot be loaded is told at once
 
     def identity(self) -> Mapping[str, Any]:
         return self._identity
@@ -94,10 +102,8 @@ class ConvertedModel:
         for places in alike.values():
             # Rows of a batch are padded, so the longest stand together.
             places.sort(key=lambda place: -len(rows[place].prompt))
-            for start in range(0, len(places), self._batch_size):
-                part = places[start : start + self._batch_size]
-                made = self._answer([rows[place] for place in part])
-                results |= dict(zip(part, made, strict=True))
+            made = self._answer([rows[place] for place in places])
+            results |= dict(zip(places, made, strict=True))
         return [results[place] for place in range(len(batch))]
 
     def _row(self, request: Request, index: int) -> _ConvertedRow:
@@ -116,7 +122,12 @@ class ConvertedModel:
 
     def _answer(self, rows: Sequence[_ConvertedRow]) -> list[Completion]:
         first = rows[0]
+        # Workers wait for nobody, threads of one batch for one another after each of many small
+        # products. But each worker would draw the same random numbers as the others.
+        apart = self._threads > 1 and not first.request.temperature and len(rows) >= self._threads
+        each = -(-len(rows) // self._threads) if apart else len(rows)
         options: dict[str, Any] = {
+            "max_batch_size": min(self._batch_size, each),
             "beam_size": 1,
             "end_token": self._ends,
             "return_end_token": True,
@@ -129,14 +140,15 @@ class ConvertedModel:
         if first.request.stop:
             options["callback"] = lambda step: rows[step.batch_id].stops(step.token_id)
         two_parts = self._codec.encoder_decoder
-        results = (self._translate if two_parts else self._continue)(rows, options)
+        model = self._workers() if apart or self._threads == 1 else self._one()
+        results = (self._translate if two_parts else self._continue)(model, rows, options)
         return [self._completion(row, *one) for row, one in zip(rows, results, strict=True)]
 
     def _continue(
-        self, rows: Sequence[_ConvertedRow], options: dict[str, Any]
+        self, model: Any, rows: Sequence[_ConvertedRow], options: dict[str, Any]
     ) -> list[tuple[list[int], float]]:
         words = self._codec.tokenizer.convert_ids_to_tokens
-        results = self._model.generate_batch(
+        results = model.generate_batch(
             [words(row.before) for row in rows],
             max_length=rows[0].limit,
             include_prompt_in_result=False,
@@ -145,11 +157,11 @@ class ConvertedModel:
         return [(one.sequences_ids[0], one.scores[0]) for one in results]
 
     def _translate(
-        self, rows: Sequence[_ConvertedRow], options: dict[str, Any]
+        self, model: Any, rows: Sequence[_ConvertedRow], options: dict[str, Any]
     ) -> list[tuple[list[int], float]]:
         words = self._codec.tokenizer.convert_ids_to_tokens
         given = len(rows[0].before)
-        results = self._model.translate_batch(
+        results = model.translate_batch(
             [words(row.prompt) for row in rows],
             [words(row.before) for row in rows] if given else None,
             max_decoding_length=rows[0].limit + given,

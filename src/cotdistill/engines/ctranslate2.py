@@ -14,7 +14,7 @@ engine is loaded, so a sample depends on what was asked before it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -25,8 +25,9 @@ from cotdistill.errors import MissingExtra
 class Ctranslate2Engine(EnginePlugin):
     """A Hugging Face checkpoint (GPT-2, Llama, Qwen, T5 and others) converted for CTranslate2.
 
-    `batch_size` rows of similar length are answered at once; `threads` 0 takes torch's number.
-    `seed` begins the stream that samples are drawn from.
+    `batch_size` rows of similar length are answered at once, by each of as many workers as there
+    are `threads` (0: torch's number) where answers are greedy; samples, and fewer rows, by all
+    threads together. `seed` begins the stream that samples are drawn from.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -66,14 +67,19 @@ class Ctranslate2Engine(EnginePlugin):
         fingerprint = _loading.checkpoint_fingerprint(checkpoint, config)
         folder, ends = convert_once(checkpoint, fingerprint, self.dtype)
         two_parts = config.is_encoder_decoder
-        ctranslate2.set_random_seed(self.seed)  # read by threads when they first draw
-        with one_line(f"{checkpoint}: CTranslate2 cannot load it as {self.dtype}"):
-            model = (ctranslate2.Translator if two_parts else ctranslate2.Generator)(
-                str(folder),
-                device=self.device,
-                compute_type=self.dtype,
-                intra_threads=self.threads or torch.get_num_threads(),
-            )
+        kind = ctranslate2.Translator if two_parts else ctranslate2.Generator
+
+        def load(threads: int, workers: int) -> Any:
+            ctranslate2.set_random_seed(self.seed)  # read by threads when they first draw
+            with one_line(f"{checkpoint}: CTranslate2 cannot load it as {self.dtype}"):
+                return kind(
+                    str(folder),
+                    device=self.device,
+                    compute_type=self.dtype,
+                    intra_threads=threads,
+                    inter_threads=workers,
+                )
+
         identity = {
             "engine": "ctranslate2",
             "checkpoint": fingerprint,
@@ -84,4 +90,6 @@ class Ctranslate2Engine(EnginePlugin):
         }
         codec = TextCodec(tokenizer, prompt_end, target_begin, chat, two_parts)
         limit = _loading.context_limit(config)
-        return ConvertedModel(model, codec, limit, ends, self.batch_size, identity)
+        on_cpu = self.device == "cpu" or not ctranslate2.get_cuda_device_count()
+        threads = (self.threads or torch.get_num_threads()) if on_cpu else 1
+        return ConvertedModel(load, threads, codec, limit, ends, self.batch_size, identity)
