@@ -51,7 +51,7 @@ def plan(file: str | None) -> list[tuple[str, list[dict[str, Any]]]]:
         ("T5-small shape D=8", train(("ours", "trainer"), d=8, shape="t5", batch=16)),
         ("16 samples", sixteen),
         ("SFT D=4 alone in pieces", train(("ours",), d=4, batch_tokens=300)),
-        ("200 real answers", [{**real, "who": one} for one in ("transformers", "generate")]),
+        ("200 real answers", [{**real, "who": one} for one in ("transformers", "generate", INT8)]),
     ]
 
 
