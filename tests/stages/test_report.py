@@ -170,7 +170,7 @@ def test_costs_stand_by_method(reported: Forms) -> None:
     start = next(n for n, one in enumerate(rows) if one.startswith("| method | accuracy % |"))
     cells = {one.split(" | ")[0]: one.strip("| ").split(" | ") for one in rows[start + 2 :][:4]}
     one, two = (
-        cells["| a \\[/b\\] \\[d=8\\] :smile: c\\_d\\|e $x$"],
+        cells["| a \\[/b\\] \\[d=8\\] :smile: c\\_d\\|e \\$x\\$"],
         cells["| fine\\_tune\\_cot student\\_max\\_tokens=8 samples=2"],
     )
     tokens = [int(found[-5].replace(",", "")) for found in (one, two)]
